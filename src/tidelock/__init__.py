@@ -1,0 +1,3 @@
+"""Tidelock: GitOps migrations for PostgreSQL and TimescaleDB."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Use cases: the order of events. Knows `core` and its own ports; no driver, no terminal."""

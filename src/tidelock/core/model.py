@@ -1,0 +1,289 @@
+"""The values that flow: Migration, Statement, Facts, Step, Plan, LedgerEntry, Observed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A position in a file. `line` and `column` count from 1, columns in characters."""
+
+    path: str
+    line: int
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}"
+
+
+class Kind(StrEnum):
+    """What family a statement belongs to."""
+
+    DDL = "ddl"
+    DML = "dml"
+    QUERY = "query"
+    """Reads: SELECT, VALUES, TABLE, SHOW, EXPLAIN. May still call functions that write."""
+    COPY = "copy"
+    SESSION = "session"
+    """SET, RESET, DISCARD, PREPARE, LISTEN, DECLARE: changes the session, not the database."""
+    BEGIN = "begin"
+    COMMIT = "commit"
+    ROLLBACK = "rollback"
+    SAVEPOINT = "savepoint"
+    """SAVEPOINT, RELEASE, ROLLBACK TO."""
+    TWO_PHASE = "two-phase"
+    """PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED."""
+    CODE = "code"
+    """DO and CALL."""
+    UTILITY = "utility"
+    """VACUUM, ANALYZE, CHECKPOINT, CLUSTER, REINDEX, LOCK, …"""
+    UNKNOWN = "unknown"
+    """Not readable, or decided at run time. Never called safe."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Object:
+    """A database object that a statement names. `schema` is empty when the statement leaves it to search_path.
+
+    `kind` is one of: table, view, materialized view, index, sequence, function, procedure, trigger, policy, type,
+    schema, extension, database, role, constraint, column, rule, domain, tablespace, subscription, publication,
+    aggregate (a continuous aggregate), other.
+    `parent` is the table of a trigger, policy, rule, column, constraint or index.
+    """
+
+    kind: str
+    name: str
+    schema: str = ""
+    parent: str = ""
+
+    @property
+    def qualified(self) -> str:
+        """`schema.name`, or the bare name."""
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A table-level lock that a statement takes and keeps until its transaction ends."""
+
+    table: str
+    """As written: `name` or `schema.name`."""
+    mode: str
+    """PostgreSQL's name without the word Lock: AccessExclusive, ShareRowExclusive, Share, ShareUpdateExclusive, …"""
+    rewrite: bool = False
+    """True when the whole table is rewritten under it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What planner, linter and recovery know of one statement. Computed once, by `core/facts.py`."""
+
+    kind: Kind = Kind.UNKNOWN
+    command: str = ""
+    """What people call it: CREATE TABLE, CREATE INDEX CONCURRENTLY, ALTER TABLE … ADD COLUMN, refresh_continuous_aggregate."""
+    creates: tuple[Object, ...] = ()
+    drops: tuple[Object, ...] = ()
+    alters: tuple[Object, ...] = ()
+    writes: frozenset[str] = frozenset()
+    """Tables whose rows it changes, as written (`name` or `schema.name`)."""
+    locks: tuple[Lock, ...] = ()
+    alone: str = ""
+    """Why no transaction block may hold it; empty when one may. A sentence without a full stop."""
+    rerunnable: bool = False
+    """Running it a second time changes nothing and raises nothing, whatever happened to the first."""
+    guarded: bool = False
+    """It carries IF [NOT] EXISTS or OR REPLACE."""
+    session: bool = True
+    """It may leave something behind in the session: settings, role, temporary objects, prepared statements,
+    advisory locks. True whenever that cannot be excluded."""
+    session_only: bool = False
+    """Its whole effect is on the session (SET, CREATE TEMP …, writes to temporary tables): replay is harmless."""
+    external: bool = False
+    """It has effects that leave the WAL and no rollback undoes: ALTER SYSTEM, tablespaces, dblink, COPY TO a server file."""
+    calls: frozenset[str] = frozenset()
+    """Functions and procedures it names, lower case, as written."""
+    new_enum_values: tuple[tuple[str, str], ...] = ()
+    """(type, value) for ALTER TYPE … ADD VALUE."""
+    literals: frozenset[str] = frozenset()
+    """String constants in it, bodies included. Filled only for statements that are not plain DDL."""
+    ledger_versions: tuple[int, ...] | None = None
+    """INSERT INTO schema_migrations: the constant versions it writes; () when they are not constants; None when
+    it does not write to a table of that name."""
+    deferred: frozenset[str] = frozenset()
+    """Tables that get a constraint or trigger that is INITIALLY DEFERRED."""
+    sets: str = ""
+    """The name of the setting that SET changes: search_path, role, transaction (SET TRANSACTION), …"""
+
+
+UNKNOWN = Facts()
+
+
+class Quote(StrEnum):
+    """How psql interpolates a variable: `:x` as it is, `:'x'` as a literal, `:"x"` as an identifier."""
+
+    RAW = ""
+    LITERAL = "'"
+    IDENTIFIER = '"'
+    EXISTS = "?"
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A psql variable whose value is known only when the script runs (set by \\gset)."""
+
+    name: str
+    quote: Quote = Quote.RAW
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """An \\if whose outcome is known only at run time.
+
+    The item runs when `condition` is true and none of `unless` was (the \\if and \\elif branches before it).
+    A condition is a piece of text with variables in it, read as psql reads a boolean.
+    """
+
+    condition: tuple[str | Variable, ...]
+    unless: tuple[tuple[str | Variable, ...], ...] = ()
+
+
+class Ending(StrEnum):
+    """How a statement was sent off, and so what is done with its result."""
+
+    SEMICOLON = ";"
+    EOF = "eof"
+    """psql -f sends what is in the buffer at the end of the file."""
+    G = "\\g"
+    GSET = "\\gset"
+    GEXEC = "\\gexec"
+    SEPARATOR = "\\;"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """One SQL statement as psql would send it, with its place in the files.
+
+    `text` has the variables that are known replaced; it carries no trailing semicolon.
+    """
+
+    text: str
+    place: Place
+    """Of its first token (comments before it left out)."""
+    end_line: int = 0
+    pieces: tuple[str | Variable, ...] = ()
+    """Only when something is known at run time alone: the text in pieces. `text` then shows `:name`."""
+    spans: tuple[tuple[int, Place], ...] = ()
+    """Where the characters of `text` come from: (offset in text, place), ascending, one entry per line start,
+    per variable and per change of file."""
+    copy_data: str | None = None
+    """For COPY … FROM STDIN (and \\copy from a file beside the migration): the data, `\\.` left out."""
+    ending: Ending = Ending.SEMICOLON
+    gset_prefix: str = ""
+    guards: tuple[Guard, ...] = ()
+    tokens: str = ""
+    """Digest (SHA-256, hex) of its tokens: comments and white space outside literals and bodies left out."""
+    facts: Facts = UNKNOWN
+
+    @property
+    def runtime(self) -> bool:
+        """True when what runs is decided only at run time."""
+        return bool(self.pieces or self.guards or self.ending is Ending.GEXEC)
+
+    def place_at(self, offset: int) -> Place:
+        """The place in the files of the character at `offset` (from 0) in `text`."""
+        found, base = self.place, 0
+        for start, place in self.spans:
+            if start > offset:
+                break
+            found, base = place, start
+        return Place(found.path, found.line, found.column + offset - base)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Echo:
+    """Text for the person: \\echo, \\qecho, \\warn."""
+
+    parts: tuple[str | Variable, ...]
+    place: Place
+    warning: bool = False
+    guards: tuple[Guard, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assign:
+    """\\set or \\unset whose value, or whose being reached, is known only at run time. `parts` None unsets."""
+
+    name: str
+    parts: tuple[str | Variable, ...] | None
+    place: Place
+    guards: tuple[Guard, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quit:
+    """\\q under a condition that is known only at run time."""
+
+    place: Place
+    guards: tuple[Guard, ...] = ()
+
+
+Item = Statement | Echo | Assign | Quit
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A psql script, read: what it sends in order, and the text of each file it was read from."""
+
+    items: tuple[Item, ...]
+    sources: Mapping[str, str]
+    tokens: str
+    """Digest over everything that decides what runs; see `TOKENS_VERSION`."""
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The statements alone."""
+        return tuple(item for item in self.items if isinstance(item, Statement))
+
+
+@dataclass(frozen=True, slots=True)
+class Directive:
+    """A `-- tidelock: …` or `-- BREAKING: …` line."""
+
+    name: str
+    value: str
+    reason: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One numbered file, read but not yet parsed: `script` is made only for files that are pending or changed."""
+
+    version: int
+    description: str
+    path: str
+    """As shown to people: relative to where they stand, when it lies below."""
+    text: str
+    """Its content as text, decompressed, without a byte order mark."""
+    checksum: str
+    """SHA-256 of the bytes (of the content, when compressed), hex."""
+    directives: tuple[Directive, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """`008 add_humidity`: as written in the file's name."""
+        from pathlib import PurePath
+
+        number, _, _ = PurePath(self.path).name.partition("_" if "_" in PurePath(self.path).name else "-")
+        return f"{number} {self.description}"
+
+    def directive(self, name: str) -> Directive | None:
+        """The first directive of that name."""
+        return next((each for each in self.directives if each.name == name), None)

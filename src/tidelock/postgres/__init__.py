@@ -1,0 +1,1 @@
+"""PostgreSQL through psycopg 3, synchronous: everything that opens a connection lives here."""

@@ -1,0 +1,1 @@
+"""Values to text or JSON. Pure: sorted, no clock, no terminal width."""
