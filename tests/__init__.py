@@ -1,0 +1,1 @@
+"""Tests mirror `src/tidelock`; `tests/rig` starts the real servers they run on."""

