@@ -281,13 +281,14 @@ def _initdb(installation: Installation, data: Path) -> None:
 def _wait_until_dead(family: list[psutil.Process]) -> None:
     """A zombie counts as dead: it holds nothing, and whoever adopted it may be slow to bury it."""
     ends = time.monotonic() + STOP_S
-    while any(map(_alive, family)):
+    while any(map(alive, family)):
         if time.monotonic() > ends:
-            raise TimeoutError(f"still alive: {[each.pid for each in family if _alive(each)]}")
+            raise TimeoutError(f"still alive: {[each.pid for each in family if alive(each)]}")
         time.sleep(0.005)
 
 
-def _alive(process: psutil.Process) -> bool:
+def alive(process: psutil.Process) -> bool:
+    """Whether it still runs: a zombie does not."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
