@@ -165,7 +165,8 @@ class Connection:
         target = self._sockets[_other(direction)]
         try:
             read = self._from_client if direction is Direction.TO_SERVER else self._from_server
-            read(source.makefile("rb"), target)
+            with source.makefile("rb") as reader:
+                read(reader, target)
             # The client has left. The server learns it now, and may still be working on what it was sent.
             target.shutdown(socket.SHUT_WR)
             if direction is Direction.TO_CLIENT:
