@@ -1,0 +1,277 @@
+"""A psql script → statements, COPY data and meta-commands, with line and column, as `psql -f` reads it.
+
+What is known is replaced at once. What a query decides (`\\gset`) stays a Variable in `Statement.pieces`, and an `\\if`
+on it becomes a Guard on each item of its branches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from tidelock.core.arguments import NAME, Arguments
+from tidelock.core.lexer import Event, Lexer
+from tidelock.core.metacommands import BRANCHING, WHOLE_LINE, action_named
+from tidelock.core.model import Ending, Guard, Place, Script, Statement
+from tidelock.core.script_faults import BrokenCondition, RestrictMismatch, Unterminated
+from tidelock.core.session import SETTING, Session, session
+from tidelock.core.tokens import TOKENS_VERSION, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tidelock.core.lexer import Draft, Found
+    from tidelock.core.metacommands import Branch
+
+__all__ = ["TOKENS_VERSION", "read", "tokens_of"]
+
+
+class Reader:
+    """Reads one file of a script."""
+
+    __slots__ = (
+        "branches",
+        "group",
+        "lexer",
+        "outer",
+        "path",
+        "previous",
+        "quit",
+        "session",
+        "stack",
+        "text",
+    )
+
+    def __init__(
+        self,
+        shared: Session,
+        path: str,
+        text: str,
+        *,
+        stack: tuple[str, ...] = (),
+        guards: tuple[Guard, ...] = (),
+    ) -> None:
+        self.session, self.path = shared, path
+        self.text = shared.sources[path] = normalised(text)
+        self.stack = (*stack, path)
+        self.outer = guards
+        self.branches: list[Branch] = []
+        self.group: list[Draft] = []
+        """Statements that `\\;` has ended: they are sent with the next one."""
+        self.previous: Draft | None = None
+        self.quit = False
+        self.lexer = Lexer(path, self.text, self.lookup, standard=shared.standard.on)
+        shared.standard.tracked |= SETTING in self.text.lower()
+
+    @property
+    def live(self) -> bool:
+        """The branch being read may run."""
+        return not self.branches or self.branches[-1].live
+
+    @property
+    def guards(self) -> tuple[Guard, ...]:
+        """The conditions that run time decides, the outermost first."""
+        if not self.branches:
+            return self.outer
+        return (*self.outer, *(each.guard for each in self.branches if each.guard))
+
+    def lookup(self, name: str) -> Found:
+        """A variable's value; in a branch that is not taken psql replaces nothing."""
+        return self.session.lookup(name) if self.live else None
+
+    def run(self) -> None:
+        """Read the file to its end, or to `\\q`."""
+        lexer = self.lexer
+        while not self.quit:
+            event = lexer.scan()
+            if event is Event.BACKSLASH:
+                self.command()
+            elif not self.live:
+                lexer.forget(self.branches[-1].mark)
+                if event is Event.END:
+                    break
+            elif event is Event.SEMICOLON:
+                self.send(Ending.SEMICOLON)
+            elif event is Event.SEPARATOR:
+                self.separate()
+            else:
+                break
+        self.end()
+
+    def end(self) -> None:
+        """psql sends what is in the buffer at the end of the file."""
+        lexer = self.lexer
+        if lexer.opened is not None and not self.quit and self.live:
+            at = lexer.opened_at
+            what = {int: "comment /*", str: f"quote {lexer.opened}"}.get(type(lexer.opened), "quote")
+            raise Unterminated(
+                f"the {what} that begins here has no end",
+                at if isinstance(at, Place) else lexer.place(at),
+                hint="close it; everything behind it, to the end of the file, was read as its content",
+                text=self.text,
+            )
+        if self.branches and not self.quit:
+            raise BrokenCondition(
+                "\\if has no \\endif",
+                self.branches[-1].place,
+                hint="add \\endif where the branch ends",
+                text=self.text,
+            )
+        if self.live:
+            self.send(Ending.EOF)
+
+    # Statements
+
+    def separate(self) -> None:
+        """`\\;` ends a statement; it is sent together with the next."""
+        draft = self.lexer.take()
+        if draft:
+            self.group.append(draft)
+
+    def send(self, ending: Ending, prefix: str = "") -> None:
+        """Send the buffer. An empty one is left out, though psql sends its semicolon."""
+        draft = self.lexer.take()
+        if draft is None and ending not in (Ending.SEMICOLON, Ending.EOF) and not self.group:
+            draft = self.previous  # \g and its like repeat the query before
+        drafts = [*self.group, draft] if draft else self.group
+        self.group = []
+        for index, each in enumerate(drafts):
+            last = index == len(drafts) - 1
+            self.emit(each, ending if last else Ending.SEPARATOR, prefix if last else "")
+        if draft:
+            self.previous = draft
+
+    def emit(self, draft: Draft, ending: Ending, prefix: str, data: str | None = None) -> None:
+        """Make a statement of a draft."""
+        session, guards = self.session, self.guards
+        if data is None and copies_in(draft.tokens):
+            data = self.lexer.data()
+        tokens = statement_digest(draft.tokens, ending, prefix, guards, data)
+        session.items.append(
+            Statement(
+                text=draft.text,
+                place=draft.place,
+                end_line=draft.end_line,
+                pieces=draft.pieces,
+                spans=draft.spans,
+                copy_data=data,
+                ending=ending,
+                gset_prefix=prefix,
+                guards=guards,
+                tokens=tokens,
+            )
+        )
+        session.marks.append(tokens)
+        if session.standard.tracked and session.standard.after(draft.tokens):
+            self.lexer.conform(session.standard.on)
+
+    def emit_copy(self, draft: Draft, place: Place, data: str | None) -> None:
+        """Send the COPY that `\\copy` stands for. Its data is that of a file, or the lines below."""
+        self.emit(replace(draft, place=place, end_line=place.line, spans=()), Ending.SEMICOLON, "", data)
+
+    def child(self, path: str, text: str) -> Reader:
+        """The reader of an included file: a query buffer and conditions of its own."""
+        return Reader(self.session, path, text, stack=self.stack, guards=self.guards)
+
+    # Meta-commands
+
+    def command(self) -> None:
+        """Read and carry out a backslash command."""
+        lexer = self.lexer
+        here = lexer.here()
+        place = here if lexer.variables else Place(here.path, here.line, here.column - 1)
+        line = lexer.rest_of_line()
+        name = NAME.match(line).group()  # type: ignore[union-attr]
+        arguments = Arguments(name, line, place, self.lookup, source=self.text, dead=not self.live)
+        action = action_named(name, arguments)
+        if self.session.restricted and name != "unrestrict":
+            raise RestrictMismatch(
+                f"\\{name} stands between \\restrict and \\unrestrict, where psql allows no other command",
+                place,
+                hint="move it behind \\unrestrict",
+                text=self.text,
+            )
+        then: Callable[[], None] | None = None
+        if self.live or name in BRANCHING:
+            then = action(self, arguments)
+        elif name in WHOLE_LINE:
+            arguments.whole()
+        lexer.consume(line, arguments.close())
+        if then:
+            then()
+
+    def mark(self, *words: str) -> None:
+        """Let something count in the script's digest."""
+        self.session.marks.append(digest(words))
+
+
+def normalised(text: str) -> str:
+    """Without a byte order mark, lines ended by LF."""
+    text = text.removeprefix("\ufeff")
+    return text.replace("\r\n", "\n") if "\r\n" in text else text
+
+
+def copies_in(tokens: Sequence[str]) -> bool:
+    """COPY … FROM STDIN: psql sends the lines behind it as data."""
+    if tokens[0] != "copy":
+        return False
+    depth = 0
+    for index, token in enumerate(tokens):
+        if token in "()":
+            depth += 1 if token == "(" else -1
+        elif token == "from" and depth == 0:
+            return tuple(tokens[index + 1 : index + 2]) == ("stdin",)
+    return False
+
+
+def statement_digest(
+    tokens: Sequence[str], ending: Ending, prefix: str, guards: Sequence[Guard], data: str | None
+) -> str:
+    """The digest of one statement: its tokens, and what is done with it where that is not the usual."""
+    words = list(tokens)
+    if ending in (Ending.SEPARATOR, Ending.GSET, Ending.GEXEC):
+        words += ["", ending.value, prefix]
+    for guard in guards:
+        words += ["", "\\if", repr(guard)]
+    if data is not None:
+        words += ["", "data", data]
+    return digest(words)
+
+
+def read(
+    path: str,
+    text: str,
+    *,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    load: Callable[[str], str] | None = None,
+    database: str | None = None,
+    specials: Mapping[str, str] = MappingProxyType({}),
+) -> Script:
+    """Read a psql script as `psql -f` would, without a server. Raises a ScriptFault (S020 to S039).
+
+    `variables` are those of `--set`. `load` gives the text of a file that the script names, by its path; without it such
+    files are refused. `database` is the name of the target: `\\c` to it is nothing. `specials` are variables that psql
+    itself defines (USER, HOST, PORT, SERVER_VERSION_NUM, …): they enter the digest by name, and one that is not given
+    is left to run time.
+    """
+    shared = session(path, variables=variables, load=load, database=database, specials=specials)
+    Reader(shared, path, text).run()
+    return Script(
+        tuple(shared.items), MappingProxyType(shared.sources), digest([str(TOKENS_VERSION), *shared.marks])
+    )
+
+
+def tokens_of(text: str) -> str:
+    """The digest of SQL text: no variables, no meta-commands, a backslash is a character like others."""
+    lexer = Lexer("", normalised(text))
+    words: list[str] = []
+    while True:
+        event = lexer.scan()
+        if event is Event.BACKSLASH:
+            lexer.code -= 1
+            continue
+        draft = lexer.take()
+        words += [*draft.tokens, ";"] if draft else []
+        if event is Event.END:
+            return digest(words)

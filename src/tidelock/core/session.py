@@ -1,0 +1,149 @@
+"""What a psql session holds while a script is read: variables, and standard_conforming_strings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tidelock.core.arguments import boolean
+from tidelock.core.lexer import Known
+from tidelock.core.model import Assign, Item, Place, Variable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tidelock.core.lexer import Found
+
+DEFAULTS = {
+    "AUTOCOMMIT": "on",
+    "ECHO": "none",
+    "ECHO_HIDDEN": "off",
+    "ENCODING": "UTF8",
+    "FETCH_COUNT": "0",
+    "ON_ERROR_ROLLBACK": "off",
+    "ON_ERROR_STOP": "on",
+    "QUIET": "off",
+    "SHOW_CONTEXT": "errors",
+    "SINGLELINE": "off",
+    "SINGLESTEP": "off",
+    "VERBOSITY": "default",
+}
+"""What psql sets at its start and scripts may look at."""
+
+AT_RUN_TIME = frozenset(
+    ["DBNAME", "USER", "HOST", "PORT", "SERVER_VERSION_NAME", "SERVER_VERSION_NUM", "ROW_COUNT", "ERROR", "SQLSTATE", "LAST_ERROR_MESSAGE", "LAST_ERROR_SQLSTATE"]
+)
+"""What psql knows only once it is connected."""
+
+SETTING = "standard_conforming_strings"
+
+
+@dataclass(slots=True)
+class Standard:
+    """standard_conforming_strings, as far as the script itself sets it."""
+
+    on: bool = True
+    before: bool | None = None
+    """Its value when the open transaction began, which ROLLBACK restores."""
+    local: bool = False
+    """SET LOCAL: COMMIT restores it too."""
+    tracked: bool = False
+    """The script names the setting at all."""
+
+    def after(self, tokens: Sequence[str]) -> bool:
+        """Take in a statement; True when it may have changed the setting."""
+        first, words = tokens[0], tuple(tokens)
+        if first in ("begin", "start"):
+            self.before = self.on if self.before is None else self.before
+        elif first in ("rollback", "abort") and "to" not in words:
+            self.restore(always=True)
+        elif first in ("commit", "end"):
+            self.restore(always=False)
+        elif words[:2] in (("reset", SETTING), ("reset", "all"), ("discard", "all")):
+            self.on = True
+        elif first == "set" and SETTING in words:
+            self.set(words)
+        elif first == "select" and "set_config" in words and f"'{SETTING}'" in words:
+            self.assign(words[words.index(f"'{SETTING}'") + 2 :][:1])
+        else:
+            return False
+        return True
+
+    def set(self, words: tuple[str, ...]) -> None:
+        """`SET [SESSION | LOCAL] standard_conforming_strings {=|TO} value`."""
+        at = words.index(SETTING)
+        if at > 2 or (words[1] == "local" and self.before is None):
+            return
+        self.local = words[1] == "local"
+        self.assign(words[at + 2 : at + 3])
+
+    def assign(self, value: tuple[str, ...]) -> None:
+        """Take a value as the server would; one that it would refuse changes nothing."""
+        text = "".join(value).strip("'")
+        self.on = True if text == "default" else self.on if (known := boolean(text)) is None else known
+
+    def restore(self, *, always: bool) -> None:
+        """The transaction ends."""
+        if self.before is not None and (always or self.local):
+            self.on = self.before
+        self.before, self.local = None, False
+
+
+@dataclass(slots=True)
+class Session:
+    """What all files of one script share."""
+
+    root: str
+    """The path of the script; files that it names lie beside it or below."""
+    load: Callable[[str], str] | None
+    database: str | None
+    values: dict[str, Known | None]
+    """What is known of each variable; None: known to be unset."""
+    runtime: set[str] = field(default_factory=lambda: set(AT_RUN_TIME))
+    """Variables whose value run time decides."""
+    prefixes: list[str] = field(default_factory=list)
+    """Every name that begins with one of these may have been set by a query."""
+    items: list[Item] = field(default_factory=list)
+    sources: dict[str, str] = field(default_factory=dict)
+    marks: list[str] = field(default_factory=list)
+    """What the script's digest is made of."""
+    standard: Standard = field(default_factory=Standard)
+    restricted: str = ""
+    """The key of `\\restrict`, while it holds."""
+
+    def lookup(self, name: str) -> Found:
+        """What is known of a variable."""
+        if name in self.values:
+            return self.values[name]
+        if name in self.runtime or any(name.startswith(prefix) for prefix in self.prefixes):
+            return Variable(name)
+        return None
+
+    def know(self, name: str, known: Known | None) -> None:
+        """A variable is set, or unset, for certain."""
+        self.values[name] = known
+        self.runtime.discard(name)
+
+    def leave_open(self, name: str, place: Place) -> None:
+        """From here on only run time knows this variable. What was known so far is handed over."""
+        known = self.values.pop(name, None)
+        if known is not None and name not in DEFAULTS:
+            self.items.append(Assign(name=name, parts=(known.value,), place=place))
+        self.runtime.add(name)
+
+
+def session(
+    root: str,
+    *,
+    variables: Mapping[str, str],
+    load: Callable[[str], str] | None,
+    database: str | None,
+    specials: Mapping[str, str],
+) -> Session:
+    """The state in which psql would begin a script."""
+    values: dict[str, Known | None] = {name: Known(value, by_name=True) for name, value in DEFAULTS.items()}
+    if database is not None:
+        values["DBNAME"] = Known(database, by_name=True)
+    values |= {name: Known(value, by_name=True) for name, value in specials.items()}
+    values |= {name: Known(value) for name, value in variables.items()}
+    return Session(root=root, load=load, database=database, values=values)
