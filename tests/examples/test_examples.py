@@ -1,0 +1,69 @@
+"""The examples run as psql runs them, and running them again changes nothing."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.rig.dump import differences, dump
+from tests.rig.requirement import missing
+
+if TYPE_CHECKING:
+    from tests.rig.dump import Dump
+    from tests.rig.installation import Installation
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def run_with_psql(psql: str, example: str, dsn: str) -> None:
+    """As the seeds do it: one psql for each file, in order."""
+    for path in sorted((EXAMPLES / example / "migrations").glob("*.sql")):
+        result = subprocess.run(
+            [psql, "-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", dsn, "-f", path],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert result.returncode == 0, result.stderr
+
+
+def run_twice(psql: str, example: str, dsn: str) -> Dump:
+    run_with_psql(psql, example, dsn)
+    first = dump(dsn)
+    run_with_psql(psql, example, dsn)
+    assert not [str(each) for each in differences(first, dump(dsn))]
+    return first
+
+
+@pytest.mark.every_server
+def test_the_farm_runs_under_psql_and_running_it_again_changes_nothing(
+    programs: Installation, postgres_dsn: str
+) -> None:
+    found = run_twice(programs.program("psql"), "farm", postgres_dsn)
+    assert found.objects["enum", "public.parcel_status"] == "fallow, planned, sown, harvested"
+    assert "INVALID" not in found.objects["index", "public.ndvi_results_parcel_day"]
+    assert ("policy", "public.parcels.parcels_of_tenant") in found.objects
+    assert found.rows["public.crops"].total() == 6
+    assert found.rows["public.marketplace_modules"].total() == 3
+
+
+def test_the_telemetry_runs_under_psql_and_running_it_again_changes_nothing(timescale_dsn: str) -> None:
+    psql = shutil.which("psql") or missing("psql", "apt-get install postgresql-client")
+    found = run_twice(psql, "telemetry", timescale_dsn)
+    assert {name for section, name in found.objects if section == "hypertable"} == {
+        "public.temperature_readings", "public.energy_consumption",
+    }  # fmt: skip
+    assert ("continuous aggregate", "public.energy_hourly") in found.objects
+    assert {name for section, name in found.objects if section == "job"} == {
+        "policy_refresh_continuous_aggregate on public.energy_hourly",
+        "policy_retention on public.energy_consumption",
+    }
+
+
+@pytest.mark.parametrize("example", ["farm", "telemetry"])
+def test_every_example_has_settings_and_numbered_files(example: str) -> None:
+    assert (EXAMPLES / example / "tidelock.toml").is_file()
+    names = [path.name for path in sorted((EXAMPLES / example / "migrations").glob("*.sql"))]
+    assert names
+    assert all(name[:3].isdigit() and name[3] == "_" for name in names)
