@@ -248,7 +248,6 @@ class Lexer:
 
     def take(self) -> Draft | None:
         """The buffer as a statement, and an empty buffer; None when it holds no token."""
-        end = self.here().line if self.buffer else 0
         pieces = trimmed(self.buffer)
         self.clear()
         if not pieces:
@@ -260,7 +259,7 @@ class Lexer:
         return Draft(
             text="".join([each.text for each in pieces]),
             place=place,
-            end_line=end,
+            end_line=self.here().line,
             start=start if isinstance(start, int) else -1,
             stop=last.origin + len(last.text) if isinstance(last.origin, int) else -1,
             pieces=runtime_pieces(pieces),
