@@ -58,3 +58,30 @@ class PassingFault(TidelockError):
     """Passing soon: lock busy, connection lost, server starting, interrupted. Try again."""
 
     exit_code = 75
+
+
+class ConnectionLost(PassingFault):
+    """The connection broke while it was used: the server restarted or failed over, or the network did.
+
+    What was committed is in the ledger, so a use case may connect again and go on.
+    """
+
+    code = "T003"
+
+    def __init__(self, target: str, why: str) -> None:
+        super().__init__(
+            f"the connection to {target} was lost: {why}",
+            hint="run `tidelock apply` again: what was committed is in the ledger, the rest is taken up where it stopped",
+        )
+
+
+class Interrupted(PassingFault):
+    """SIGTERM or ctrl-C."""
+
+    code = "T030"
+
+    def __init__(self, doing: str = "") -> None:
+        super().__init__(
+            f"interrupted{doing}",
+            hint="what was committed stays and is in the ledger; run the command again to go on",
+        )

@@ -213,6 +213,8 @@ class Echo:
     parts: tuple[str | Variable, ...]
     place: Place
     warning: bool = False
+    newline: bool = True
+    """False for `-n`."""
     guards: tuple[Guard, ...] = ()
 
 
@@ -287,3 +289,154 @@ class Migration:
     def directive(self, name: str) -> Directive | None:
         """The first directive of that name."""
         return next((each for each in self.directives if each.name == name), None)
+
+    @property
+    def transactional(self) -> bool:
+        """False when the file asks for each statement to run on its own."""
+        return self.directive("no-transaction") is None
+
+
+class Mode(StrEnum):
+    """How a step runs."""
+
+    TRANSACTION = "transaction"
+    """Statements of the file in one transaction of ours."""
+    OWN = "own transaction"
+    """A BEGIN … COMMIT of the file."""
+    ALONE = "alone"
+    """One statement that no transaction may hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What is run and recorded together."""
+
+    version: int
+    number: int
+    """From 1 within its file."""
+    mode: Mode
+    items: tuple[Item, ...]
+    reason: str = ""
+    """Why it does not share the transaction of the step before it."""
+    begin: Statement | None = None
+    """The file's own BEGIN, when `mode` is OWN."""
+    rolled_back: bool = False
+    """The file ends this transaction with ROLLBACK."""
+    digest: str = ""
+    """SHA-256 (hex) of the tokens of its statements."""
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """Its statements, without echoes and assignments."""
+        return tuple(item for item in self.items if isinstance(item, Statement))
+
+    @property
+    def external(self) -> bool:
+        """It has effects that no rollback undoes, or is alone and unreadable: journaled durably before it runs."""
+        return any(
+            each.facts.external or (self.mode is Mode.ALONE and each.facts.kind is Kind.UNKNOWN)
+            for each in self.statements
+        )
+
+    @property
+    def journaled_first(self) -> bool:
+        """Its start is journaled before it runs, because no transaction ties its effect to its row."""
+        return self.mode is Mode.ALONE or self.external
+
+    @property
+    def session(self) -> bool:
+        """It may leave something behind in the session."""
+        return any(each.facts.session or each.runtime for each in self.statements)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One row of the ledger."""
+
+    version: int
+    description: str
+    applied_at: datetime | None
+    checksum: str | None = None
+    """None for rows that another hand wrote."""
+    tokens: str | None = None
+    tokens_version: int | None = None
+    commit: str | None = None
+    applied_by: str | None = None
+
+
+class Outcome(StrEnum):
+    """What the journal says of a step."""
+
+    STARTED = "started"
+    DONE = "done"
+    FAILED = "failed"
+    RETRY = "retry"
+    """A person, or the catalog, decided that it is to be run again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """The last word of the journal on one step of a version that is not in the ledger."""
+
+    version: int
+    step: int
+    outcome: Outcome
+    digest: str
+    at: datetime | None = None
+    run_id: str = ""
+    statement: str = ""
+    evidence: Mapping[str, object]
+    """What was known before it started: which objects were there (see `postgres/recovery.py`)."""
+    variables: Mapping[str, str]
+    """psql variables that \\gset had set when the step was done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What one look at the database found; only what the files name is asked for."""
+
+    database: str
+    user: str
+    host: str = ""
+    server_version: int = 0
+    """As `server_version_num`: 150020."""
+    pooled: bool = False
+    """A pooler stands between: the session belongs to others as well."""
+    writable: bool = True
+    ledger: str | None = None
+    """`schema.table`, or None when there is none yet."""
+    applied: Mapping[int, LedgerEntry]
+    unfinished: Mapping[int, tuple[StepRecord, ...]]
+    clean: bool = True
+    """No run holds the lease and the last one released it: what is visible is durable."""
+    overridden: Mapping[str, str]
+    """Timeouts that the role or the database sets and that a migration must not inherit."""
+    extensions: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedMigration:
+    """A pending file with its steps. `done` of them were committed by an earlier run."""
+
+    migration: Migration
+    script: Script
+    steps: tuple[Step, ...]
+    done: int = 0
+    interrupted: StepRecord | None = None
+    """The step after those that are done was started, and nobody recorded how it ended."""
+    variables: Mapping[str, str]
+    """psql variables that the steps that are done had set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The steps for one database now. `id` is a digest: what was reviewed is what runs."""
+
+    id: str
+    pending: tuple[PlannedMigration, ...]
+    applied: int = 0
+    cosmetic: tuple[str, ...] = ()
+    """Applied files in which only comments, white space or line ends changed."""
+    ahead: tuple[int, ...] = ()
+    """Versions that the database has and the files do not, tolerated by --allow-ahead."""
+    missing: tuple[int, ...] = ()

@@ -1,0 +1,5 @@
+"""`python -m tidelock`."""
+
+from tidelock.cli.main import main
+
+main()

@@ -1,0 +1,209 @@
+"""Apply: lock, observe, plan, check, run, report."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tidelock.core.model import Migration
+from tidelock.core.planner import NoMigrations, PlanChanged, Policy, pending_of, plan
+from tidelock.core.report import AppliedMigration, Event, Finding, Happening, Report, Severity
+from tidelock.core.source import bundle_digest
+from tidelock.errors import ConnectionLost, Interrupted, TidelockError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidelock.app.ports import Database, Sink
+    from tidelock.app.reading import Reader
+    from tidelock.core.model import Observed, Plan
+
+RECONNECTIONS = 3
+"""How often in a row a run connects again without having got further. A statement that kills the server each time
+must not be repeated for ever."""
+
+
+@dataclass
+class Run:
+    """One run against one database: what went in, and what adds up."""
+
+    database: Database
+    reader: Reader
+    sink: Sink
+    policy: Policy = field(default_factory=Policy)
+    plan_id: str | None = None
+    directory: str = ""
+    plan: Plan | None = None
+    before: int = 0
+    applied: list[AppliedMigration] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def files(self) -> Sequence[Migration]:
+        """The migrations of the directory."""
+        return self.reader.files
+
+    def decide(self, observed: Observed) -> Plan:
+        """The plan for what was observed. Raises the reason why there is none."""
+        self.reader.database = observed.database
+        pending = pending_of(self.files, observed)
+        extra = {"surroundings": self.database.surroundings()} if pending else {}
+        return plan(
+            self.files,
+            observed,
+            read=self.reader.script,
+            policy=self.policy,
+            changed=self.reader.changed_beside,
+            stored=self.database.stored_text,
+            **extra,
+        )
+
+
+def apply(run: Run) -> Report:
+    """Bring the database to where the files are. Never raises a TidelockError: the report carries it."""
+    started = time.monotonic()
+    failure: TidelockError | None = None
+    try:
+        if not run.files:
+            raise NoMigrations(run.directory)
+        persist(run)
+    except TidelockError as error:
+        failure = error
+    except KeyboardInterrupt:
+        failure = Interrupted(f" while {run.applied[-1].label} was the last one applied" if run.applied else "")
+    return Report(
+        command="apply",
+        target=run.database.target,
+        plan=run.plan,
+        applied_before=run.before,
+        applied=tuple(run.applied),
+        findings=tuple(run.findings),
+        failure=failure,
+        duration_s=time.monotonic() - started,
+    )
+
+
+def persist(run: Run) -> None:
+    """Attempt until it is done; after a lost connection look what became of it, and go on."""
+    losses, got = 0, -1
+    while True:
+        try:
+            attempt(run)
+        except ConnectionLost as lost:
+            losses = 1 if len(run.applied) > got else losses + 1
+            got = len(run.applied)
+            if losses > RECONNECTIONS:
+                raise
+            run.sink.emit(
+                Event(what=Happening.WAITING, text=f"{lost.message}; connecting again to see what became of it")
+            )
+            run.database.reconnect()
+        else:
+            return
+
+
+def attempt(run: Run) -> None:
+    """Observe; when there is something to do, take the lease, look again, plan, check and run."""
+    observed = run.database.observe()
+    if run.plan is None:
+        run.before = len(observed.applied)
+    decided = run.decide(observed)
+    if not decided.pending and observed.clean:
+        announce(run, decided, observed)
+        return
+    run.database.check(decided)
+    scripts = [each.script for each in decided.pending]
+    highest = max((file.version for file in run.files), default=0)
+    detail = {"bundle": bundle_digest(run.files), "plan": decided.id, "files": len(run.files)}
+    with run.database.lease(scripts, highest, detail):
+        observed = run.database.renewed()
+        decided = run.decide(observed)
+        announce(run, decided, observed)
+        run.database.check(decided)
+        for planned in decided.pending:
+            run.applied.append(run.database.apply(planned))
+
+
+def announce(run: Run, decided: Plan, observed: Observed) -> None:
+    """Tell what is about to happen; refuse a plan that is not the one that was reviewed."""
+    first = run.plan is None
+    if first and run.plan_id is not None and run.plan_id != decided.id:
+        raise PlanChanged(run.plan_id, decided)
+    if not first:
+        # After a lost connection: what the last attempt committed without hearing of it counts as applied.
+        note_committed(run, decided)
+        return
+    run.plan, run.before = decided, len(observed.applied)
+    run.findings += remarks(decided, observed)
+    if decided.pending:
+        counts = f"{run.before} applied, {len(decided.pending)} pending"
+        run.sink.emit(Event(what=Happening.TARGET, text=f"{run.database.target}  {counts}   plan {decided.id}"))
+    for finding in run.findings:
+        run.sink.emit(Event(what=Happening.NOTE, text=finding.message, severity=finding.severity))
+
+
+def note_committed(run: Run, decided: Plan) -> None:
+    """Migrations of the first plan that are neither counted nor pending any more were committed unheard."""
+    assert run.plan is not None
+    counted = {each.version for each in run.applied} | {each.migration.version for each in decided.pending}
+    for planned in run.plan.pending:
+        if planned.migration.version not in counted:
+            migration = planned.migration
+            run.applied.append(
+                AppliedMigration(
+                    version=migration.version,
+                    label=migration.label,
+                    path=migration.path,
+                    steps=len(planned.steps),
+                    statements=sum(len(step.statements) for step in planned.steps),
+                    alone=False,
+                    duration_s=0.0,
+                    lock_wait_s=0.0,
+                )
+            )
+            run.sink.emit(
+                Event(
+                    what=Happening.RECOVERED,
+                    label=migration.label,
+                    text=f"{migration.label} had been committed before the connection was lost, says the ledger",
+                )
+            )
+
+
+def remarks(decided: Plan, observed: Observed) -> list[Finding]:
+    """What a person should know that stops nothing."""
+    found = [
+        Finding(
+            code="N001",
+            severity=Severity.NOTE,
+            message=f"{path}: only comments, white space or line ends changed since it was applied",
+        )
+        for path in decided.cosmetic
+    ]
+    if decided.ahead:
+        found.append(
+            Finding(
+                code="N002",
+                severity=Severity.WARNING,
+                message="the database is ahead of the files, as allowed: " + ", ".join(map(str, decided.ahead)),
+            )
+        )
+    if decided.missing:
+        found.append(
+            Finding(
+                code="N003",
+                severity=Severity.WARNING,
+                message="applied, and without a file, as allowed: " + ", ".join(map(str, decided.missing)),
+            )
+        )
+    if decided.pending:
+        found += [
+            Finding(
+                code="N004",
+                severity=Severity.NOTE,
+                message=f"{name} = {value} is a default of the role or database and is lifted for migrations",
+            )
+            for name, value in sorted(observed.overridden.items())
+        ]
+    return found

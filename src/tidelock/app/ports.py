@@ -1,0 +1,67 @@
+"""What the use cases need of the outside."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, Script, Step, StepRecord
+    from tidelock.core.report import AppliedMigration, Event
+    from tidelock.core.steps import Surroundings
+
+
+class Sink(Protocol):
+    """Whoever watches a run."""
+
+    def emit(self, event: Event) -> None:
+        """Show, or log, or drop it. Must not raise."""
+
+
+class Database(Protocol):
+    """One target database, as the use cases see it."""
+
+    @property
+    def target(self) -> str:
+        """`database@host:port`, for people."""
+
+    def observe(self) -> Observed:
+        """One look: ledger, unfinished steps, lease, versions. Connects when there is no connection."""
+
+    def surroundings(self) -> Surroundings:
+        """What cutting files into steps depends on in this database."""
+
+    def stored_text(self, version: int) -> str | None:
+        """The text that was applied as this version, when it was kept."""
+
+    def check(self, plan: Plan) -> None:
+        """Refuse, before anything runs, what this connection cannot carry."""
+
+    def lease(
+        self, plan_scripts: Sequence[Script], highest_version: int, detail: Mapping[str, object]
+    ) -> AbstractContextManager[None]:
+        """Be the one runner; waits, within its patience, for another. Makes or upgrades the ledger first.
+
+        `plan_scripts` may carry a CREATE TABLE for the ledger, whose columns are then honoured. On leaving, all
+        that was done is durable.
+        """
+
+    def renewed(self) -> Observed:
+        """A second look, as the holder of the lease: what was seen before may be old."""
+
+    def apply(self, planned: PlannedMigration) -> AppliedMigration:
+        """Run what is left of a migration and record it. Only inside `lease`."""
+
+    def record_adopted(self, migrations: Sequence[tuple[Migration, Script]]) -> None:
+        """Ledger rows for migrations that the database already has. Only inside `lease`."""
+
+    def decide(self, step: Step, record: StepRecord, *, done: bool) -> None:
+        """Record a person's decision about an interrupted step. Only inside `lease`."""
+
+    def reconnect(self) -> None:
+        """After ConnectionLost: forget the connection; the next `observe` opens another."""
+
+    def history(self, limit: int) -> list[dict[str, Any]]:
+        """The journal's last lines, newest first."""

@@ -1,0 +1,59 @@
+"""A migration's text → its Script with facts; done once per file and run, and only for files that need it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tidelock.core.model import Migration, Script
+
+INCLUDES = re.compile(r"\\(?:i|ir|include|include_relative|copy)\b")
+
+
+@dataclass
+class Reader:
+    """Reads the migrations of one directory for one database."""
+
+    files: Sequence[Migration]
+    load: Callable[[str], str]
+    """The text of a file beside the migrations; raises a SourceFault for one outside."""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """From --set and tidelock.toml."""
+    database: str | None = None
+    """The target's name: what \\c may name."""
+    _scripts: dict[int, Script] = field(default_factory=dict, init=False)
+
+    def script(self, migration: Migration) -> Script:
+        """The file's statements with their facts. Raises a SourceFault with file, line and column."""
+        if migration.version not in self._scripts:
+            from tidelock.core.facts import facts_of
+            from tidelock.core.model import Statement
+            from tidelock.core.script import read
+
+            script = read(
+                migration.path,
+                migration.text,
+                variables=self.variables,
+                load=self.load,
+                database=self.database,
+            )
+            items = tuple(
+                replace(item, facts=facts_of(item.text)) if isinstance(item, Statement) else item
+                for item in script.items
+            )
+            self._scripts[migration.version] = replace(script, items=items)
+        return self._scripts[migration.version]
+
+    def changed_beside(self, migration: Migration) -> bool:
+        """True when something other than the file's own bytes may have changed: a file it includes, a variable."""
+        text = migration.text
+        if "\\" in text and INCLUDES.search(text):
+            return True
+        return any(
+            name in text and re.search(rf":['\"]?{re.escape(name)}\b|:\{{\?{re.escape(name)}\}}", text)
+            for name in self.variables
+        )

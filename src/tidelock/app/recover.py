@@ -1,0 +1,41 @@
+"""Recover: what an interrupted run left that only a person can settle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidelock.core.model import Outcome
+from tidelock.errors import UsageFault
+
+if TYPE_CHECKING:
+    from tidelock.app.apply import Run
+    from tidelock.core.model import PlannedMigration
+
+
+class NothingInterrupted(UsageFault):
+    """--mark-done or --retry, and nothing waits for a decision."""
+
+    code = "U006"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "nothing was interrupted, so there is nothing to decide",
+            hint="`tidelock status` shows the database's state",
+        )
+
+
+def interrupted(run: Run) -> PlannedMigration | None:
+    """The migration with a step that was started and not recorded as ended; the plan reaches no further than it."""
+    observed = run.database.observe()
+    decided = run.decide(observed)
+    return next((each for each in decided.pending if each.interrupted is not None), None)
+
+
+def settle(run: Run, *, done: bool) -> PlannedMigration:
+    """Record a person's decision: it ran, or it is to be run again."""
+    found = interrupted(run)
+    if found is None or found.interrupted is None or found.interrupted.outcome not in (Outcome.STARTED, Outcome.FAILED):
+        raise NothingInterrupted
+    with run.database.lease([], max(file.version for file in run.files), {"recover": "mark-done" if done else "retry"}):
+        run.database.decide(found.steps[found.done], found.interrupted, done=done)
+    return found

@@ -1,0 +1,61 @@
+"""Status: where files and database stand to each other. Tells everything, refuses nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tidelock.core.planner import check_order, compare_applied, compare_versions, pending_of
+from tidelock.errors import TidelockError
+
+if TYPE_CHECKING:
+    from tidelock.app.apply import Run
+    from tidelock.core.model import LedgerEntry, Migration, Observed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where one database stands."""
+
+    target: str
+    observed: Observed
+    files: tuple[Migration, ...]
+    pending: tuple[Migration, ...]
+    orphans: tuple[LedgerEntry, ...]
+    """Applied, and without a file."""
+    cosmetic: tuple[str, ...]
+    trouble: tuple[TidelockError, ...]
+    """Why `apply` would refuse."""
+
+
+def look(run: Run) -> Standing:
+    """Observe, compare, and collect what `apply` would stumble over."""
+    observed = run.database.observe()
+    run.reader.database = observed.database
+    versions = {file.version for file in run.files}
+    trouble: list[TidelockError] = []
+    cosmetic: list[str] = []
+    for file in run.files:
+        try:
+            cosmetic += compare_applied(
+                [file], observed, run.reader.script, run.reader.changed_beside, run.database.stored_text
+            )
+        except TidelockError as error:
+            trouble.append(error)
+    for check in (
+        lambda: compare_versions(run.files, observed, run.policy),
+        lambda: check_order(pending_of(run.files, observed), observed, run.policy),
+    ):
+        try:
+            check()
+        except TidelockError as error:
+            trouble.append(error)
+    return Standing(
+        target=run.database.target,
+        observed=observed,
+        files=tuple(run.files),
+        pending=tuple(pending_of(run.files, observed)),
+        orphans=tuple(observed.applied[version] for version in sorted(observed.applied) if version not in versions),
+        cosmetic=tuple(cosmetic),
+        trouble=tuple(trouble),
+    )

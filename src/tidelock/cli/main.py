@@ -1,0 +1,98 @@
+"""The command line's entrance and its one error boundary: exit codes, secrets, signals."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from tidelock.errors import Interrupted, TidelockError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+GRACE_S = 4.5
+"""After a signal everything is released within this time, or the process ends without."""
+PASSWORD = re.compile(r"^(?P<option>--?[a-z-]+=)?(?P<before>[a-z]+://[^:/@]*):(?P<password>[^@]+)@(?P<after>[^@]*)$")
+KEYWORD = re.compile(r"(?:^|\s)password\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>\S+))")
+
+
+def main() -> None:
+    """Run the command line and exit with the contract's code."""
+    hide_password()
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        from tidelock.cli.commands import app
+
+        app(prog_name="tidelock")
+    except TidelockError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        fail(Interrupted())
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception:
+        bug()
+
+
+def on_signal(number: int, frame: FrameType | None) -> None:
+    """SIGTERM and ctrl-C alike: psycopg cancels the running statement, and `apply` rolls back and releases.
+
+    When the server does not answer to that, the process ends all the same within the grace period.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, lambda *_: os._exit(75))
+    watchdog = threading.Timer(GRACE_S, lambda: os._exit(75))
+    watchdog.daemon = True
+    watchdog.start()
+    raise KeyboardInterrupt
+
+
+def hide_password() -> None:
+    """A password in an argument is visible to everybody through ps: start again with it in the environment."""
+    arguments, password = [], None
+    for argument in sys.argv[1:]:
+        cleaned, found = without_password(argument)
+        arguments.append(cleaned)
+        password = found or password
+    if password is not None and "TIDELOCK_HIDDEN" not in os.environ:
+        environment = {**os.environ, "PGPASSWORD": password, "TIDELOCK_HIDDEN": "1"}
+        os.execve(sys.executable, [sys.executable, "-m", "tidelock", *arguments], environment)  # noqa: S606 - ourselves, no shell
+
+
+def without_password(argument: str) -> tuple[str, str | None]:
+    """A URL or conninfo string without its password, and the password."""
+    from urllib.parse import unquote
+
+    if found := PASSWORD.match(argument):
+        return f"{found['option'] or ''}{found['before']}@{found['after']}", unquote(found["password"])
+    if found := KEYWORD.search(argument):
+        plain = found["plain"] if found["plain"] is not None else re.sub(r"\\(.)", r"\1", found["quoted"])
+        return (argument[: found.start()] + argument[found.end() :]).strip(), plain
+    return argument, None
+
+
+def fail(error: TidelockError) -> None:
+    """Tell a person what happened and what to do, and leave with the error's exit code."""
+    from tidelock.render.text import failure
+
+    print(failure(error), file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def bug() -> None:
+    """A bug of ours: with traceback, and where to send it."""
+    import traceback
+
+    traceback.print_exc()
+    print(
+        "\n✗ This is a bug in Tidelock. Please report it with the lines above (they hold no password, but do read them first).\n"
+        "  exit 70",
+        file=sys.stderr,
+    )
+    sys.exit(70)

@@ -1,0 +1,119 @@
+"""Where results go: text or JSON on stdout, progress on stderr or a terminal, a summary for Kubernetes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidelock.render import json as as_json
+from tidelock.render import text
+
+if TYPE_CHECKING:
+    from tidelock.cli.console import JsonLines, Plain, Quiet
+    from tidelock.cli.terminal import Live
+    from tidelock.core.report import Report
+    from tidelock.errors import TidelockError
+
+TERMINATION_LOG = Path("/dev/termination-log")
+TERMINATION_BYTES = 4096
+"""What Kubernetes keeps of a container's last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How the person, or the machine, wants to see it."""
+
+    json: bool = False
+    json_logs: bool = False
+
+    def sink(self) -> Plain | JsonLines | Live | Quiet:
+        """Whoever watches a run."""
+        from tidelock.cli.console import JsonLines, Plain, Quiet
+
+        if self.json_logs:
+            return JsonLines()
+        if self.json:
+            return Quiet()
+        if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ:
+            return OnDemand()  # type: ignore[return-value]  # the same methods
+        return Plain()
+
+    def show(self, shown: str, data: dict[str, Any]) -> None:
+        """A result, in the form that was asked for."""
+        sys.stdout.write(as_json.dumps(data) if self.json else shown.rstrip("\n") + "\n")
+        sys.stdout.flush()
+
+    def end(self, report: Report) -> None:
+        """The end of a run: results to stdout, a failure to stderr."""
+        if self.json:
+            self.show("", as_json.report(report))
+        elif report.failure is not None:
+            print(colour(text.summary(report), "31"), file=sys.stderr, flush=True)
+        else:
+            self.show(text.summary(report), {})
+        last_words(report)
+
+    def fail(self, error: TidelockError, command: str) -> int:
+        """A failure before there was a run."""
+        from tidelock.core.report import Report
+
+        self.end(Report(command=command, failure=error))
+        return error.exit_code
+
+
+class OnDemand:
+    """A live terminal that is imported when something happens: a run with nothing to do needs none of it."""
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+
+    def emit(self, event: Any) -> None:
+        """Pass it on."""
+        if self._live is None:
+            from tidelock.cli.terminal import Live
+
+            self._live = Live()
+        self._live.emit(event)
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        if self._live is not None:
+            self._live.close()
+
+
+def colour(shown: str, code: str) -> str:
+    """The first line in colour, on a terminal that wants it."""
+    if not sys.stderr.isatty() or "NO_COLOR" in os.environ:
+        return shown
+    first, _, rest = shown.partition("\n")
+    return f"\x1b[{code}m{first}\x1b[0m\n{rest}"
+
+
+def last_words(report: Report) -> None:
+    """In a pod, the summary as JSON for `kubectl describe`, cut by rules to what Kubernetes keeps."""
+    if "KUBERNETES_SERVICE_HOST" not in os.environ and not TERMINATION_LOG.exists():
+        return
+    path = Path(os.environ.get("TIDELOCK_TERMINATION_LOG", str(TERMINATION_LOG)))
+    try:
+        path.write_text(fitting(as_json.report(report)), encoding="utf-8")
+    except OSError:
+        return  # not a pod after all, or without the file: the report is on stdout in any case
+
+
+def fitting(data: dict[str, Any]) -> str:
+    """As much as fits: first the statements' detail goes, then the list of what was applied, then the end of the message."""
+    for shorten in (
+        lambda: None,
+        lambda: data.update(findings=[]),
+        lambda: data.update(applied=len(data["applied"])),
+        lambda: (data["failure"] or {}).update(detail=(data["failure"] or {}).get("detail", "")[:1000]),
+        lambda: (data["failure"] or {}).update(message=(data["failure"] or {}).get("message", "")[:800], detail=""),
+    ):
+        shorten()
+        shown = as_json.line(data)
+        if len(shown.encode()) <= TERMINATION_BYTES:
+            return shown
+    return shown.encode()[:TERMINATION_BYTES].decode(errors="ignore")

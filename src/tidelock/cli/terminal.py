@@ -1,0 +1,82 @@
+"""The live view on a terminal: what runs now, for how long, and how far it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from tidelock.core.report import Happening
+from tidelock.render import text
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+    from tidelock.core.report import Event
+
+STYLES = {
+    Happening.WAITING: "yellow",
+    Happening.RECOVERED: "yellow",
+    Happening.NOTICE: "dim",
+    Happening.ROWS: "dim",
+    Happening.NOTE: "dim",
+}
+
+
+class Live:
+    """One line that moves, and lines above it that stay."""
+
+    def __init__(self) -> None:
+        self.console = Console(stderr=False, highlight=False)
+        self.progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[phase]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            console=self.console,
+            transient=True,
+            refresh_per_second=8,
+        )
+        self.task: TaskID | None = None
+
+    def emit(self, event: Event) -> None:
+        """Show it. rich's own lock makes this safe from the watching thread."""
+        match event.what:
+            case Happening.MIGRATION:
+                self._begin(event)
+            case Happening.PROGRESS if self.task is not None:
+                total = 1.0 if event.fraction is not None else None
+                self.progress.update(self.task, completed=event.fraction or 0, total=total, phase=event.text)
+            case Happening.APPLIED if event.applied is not None:
+                self._end()
+                self.console.print(Text(text.applied_line(event.applied), style="green"), soft_wrap=True)
+            case Happening.TARGET:
+                self.console.print(Text(event.text, style="bold"), soft_wrap=True)
+            case _:
+                self.console.print(Text(text.event_line(event), style=STYLES.get(event.what, "")), soft_wrap=True)
+
+    def _begin(self, event: Event) -> None:
+        self._end()
+        self.progress.start()
+        self.task = self.progress.add_task(event.label, total=None, phase=event.text)
+
+    def _end(self) -> None:
+        if self.task is not None:
+            self.progress.remove_task(self.task)
+            self.task = None
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        self._end()
+        self.progress.stop()

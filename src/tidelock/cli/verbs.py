@@ -1,0 +1,205 @@
+"""What the verbs do, target by target; each returns an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tidelock.app import apply as application
+from tidelock.cli import wiring
+from tidelock.errors import TidelockError, UsageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tidelock.app.apply import Run
+    from tidelock.cli.output import Output
+    from tidelock.cli.wiring import Asked
+    from tidelock.config import Target
+
+
+def each_target(asked: Asked, out: Output, command: str, act: Callable[[Run, Target], int]) -> int:
+    """Do something for every target; a fault of one does not keep the others from their turn.
+
+    Returns the first code that is not 0, a lasting one before a passing one.
+    """
+    try:
+        targets = wiring.targets(asked)
+    except TidelockError as error:
+        return out.fail(error, command)
+    codes = [one_target(target, asked, out, command, act) for target in targets]
+    return next((code for code in codes if code not in (0, 75)), max(codes))
+
+
+def one_target(target: Target, asked: Asked, out: Output, command: str, act: Callable[[Run, Target], int]) -> int:
+    """Do something for one target, and close what it opened."""
+    sink = out.sink()
+    run: Run | None = None
+    try:
+        run = wiring.run_of(target, asked, sink)
+        return act(run, target)
+    except TidelockError as error:
+        sink.close()
+        return out.fail(error, command)
+    finally:
+        sink.close()
+        if run is not None:
+            wiring.close(run)
+
+
+def apply(asked: Asked, out: Output) -> int:
+    """`tidelock apply`."""
+
+    def act(run: Run, target: Target) -> int:
+        report = application.apply(run)
+        wiring.quiet(run)
+        out.end(report)
+        from tidelock.core.report import exit_code
+
+        return exit_code(report)
+
+    return each_target(asked, out, "apply", act)
+
+
+def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
+    """`tidelock plan`."""
+    from tidelock.render import json, text
+
+    def act(run: Run, target: Target) -> int:
+        if not run.files:
+            raise application.NoMigrations(run.directory)
+        observed = run.database.observe()
+        decided = run.decide(observed)
+        out.show(
+            text.plan_text(decided, run.database.target, server(observed)),
+            json.plan(decided, run.database.target),
+        )
+        return 1 if exit_code and decided.pending else 0
+
+    return each_target(asked, out, "plan", act)
+
+
+def server(observed: Any) -> str:
+    """`PostgreSQL 16.4, TimescaleDB 2.24.0`."""
+    words = f"PostgreSQL {observed.server_version // 10000}.{observed.server_version % 10000}"
+    timescale = observed.extensions.get("timescaledb")
+    return f"{words}, TimescaleDB {timescale}" if timescale else words
+
+
+def status(asked: Asked, out: Output, *, history: int | None, exit_code: bool) -> int:
+    """`tidelock status`."""
+
+    def act(run: Run, target: Target) -> int:
+        from tidelock.app.status import look
+
+        found = look(run)
+        journal = run.database.history(history) if history else None
+        from tidelock.render import standing
+
+        out.show(standing.text(found, journal), standing.data(found, journal))
+        return 1 if exit_code and found.pending else 0
+
+    return each_target(asked, out, "status", act)
+
+
+def recover(asked: Asked, out: Output, *, mark_done: bool, retry: bool) -> int:
+    """`tidelock recover`."""
+    from tidelock.app.recover import interrupted, settle
+    from tidelock.render import standing
+
+    if mark_done and retry:
+        return out.fail(Contradiction("--mark-done", "--retry"), "recover")
+
+    def act(run: Run, target: Target) -> int:
+        found = settle(run, done=mark_done) if mark_done or retry else interrupted(run)
+        decision = "recorded as done" if mark_done else "will be run again by `tidelock apply`" if retry else ""
+        out.show(
+            standing.interrupted_text(found, run.database.target, decision),
+            standing.interrupted_data(found, decision),
+        )
+        return 4 if found is not None and not decision else 0
+
+    return each_target(asked, out, "recover", act)
+
+
+class Contradiction(UsageFault):
+    """Two options that exclude each other."""
+
+    code = "U007"
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} and {other} exclude each other", hint="pass one of them")
+
+
+class NeedsYes(UsageFault):
+    """A question, and nobody there to answer it."""
+
+    code = "U008"
+
+    def __init__(self, question: str) -> None:
+        super().__init__(f"{question}, and nobody is at the terminal to say yes", hint="pass --yes")
+
+
+def adopt(asked: Asked, out: Output, *, up_to: int, yes: bool) -> int:
+    """`tidelock adopt --up-to N`."""
+    from tidelock.app.adopt import adopt as adoption
+    from tidelock.app.adopt import candidates
+    from tidelock.render import json
+
+    def act(run: Run, target: Target) -> int:
+        wanted = candidates(run, up_to)
+        shown = "\n".join(f"   {each.label}" for each in wanted)
+        if not yes and not agreed(
+            f"{run.database.target}: record {len(wanted)} as applied without running them?\n{shown}\n"
+        ):
+            return 0
+        report, taken = adoption(run, up_to)
+        if report.failure is None:
+            out.show(
+                f"{run.database.target}  {len(taken)} adopted, up to {up_to}. Nothing was executed.",
+                {**json.report(report), "adopted": [each.version for each in taken]},
+            )
+            return 0
+        raise report.failure
+
+    return each_target(asked, out, "adopt", act)
+
+
+def agreed(question: str) -> bool:
+    """Ask a person. Raises NeedsYes when there is none."""
+    if not sys.stdin.isatty():
+        raise NeedsYes(question.splitlines()[0].rstrip("?"))
+    return input(f"{question}[y/N] ").strip().lower() in ("y", "yes")
+
+
+def new(asked: Asked, description: str, templates: Mapping[str, str], *, timestamp: bool) -> int:
+    """`tidelock new`."""
+    from tidelock.cli.output import Output
+    from tidelock.repo.scaffold import create
+
+    try:
+        target = wiring.targets(asked)[0]
+        path = create(target.directory, description, templates, timestamp=timestamp)
+    except TidelockError as error:
+        return Output().fail(error, "new")
+    print(path)
+    return 0
+
+
+def explain(code: str) -> int:
+    """`tidelock explain CODE`."""
+    from tidelock.cli.explanation import page
+    from tidelock.cli.output import Output
+
+    try:
+        shown = page(code)
+    except TidelockError as error:
+        return Output().fail(error, "explain")
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.markdown import Markdown
+
+        Console().print(Markdown(shown))
+    else:
+        print(shown)
+    return 0

@@ -1,0 +1,152 @@
+"""Composes: options, tidelock.toml and environment → targets → runs on real parts."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidelock.app.apply import Run
+from tidelock.app.patience import Patience
+from tidelock.app.reading import Reader
+from tidelock.config import BadSetting, Target, duration, load
+from tidelock.core.planner import Policy
+from tidelock.core.source import migrations
+from tidelock.repo import directory, git
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidelock.app.ports import Sink
+    from tidelock.postgres.connection import Address
+    from tidelock.postgres.database import PostgresDatabase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line said."""
+
+    database: Sequence[str] = ()
+    directory: Path | None = None
+    host: str | None = None
+    port: int | None = None
+    user: str | None = None
+    direct: str | None = None
+    config: Path | None = None
+    wait: str | None = None
+    role: str | None = None
+    variables: Sequence[str] = ()
+    create_database: bool = False
+    allow_ahead: bool = False
+    allow_missing: bool = False
+    plan_id: str | None = None
+
+
+def targets(asked: Asked) -> tuple[Target, ...]:
+    """The databases that are meant, with the command line's word over the file's."""
+    configured, path = load(asked.config)
+    named = {each.name: each for each in configured if each.name}
+    if asked.database:
+        chosen = [
+            named[text] if text in named else replace(only_one(configured, path), url=text, direct="", name="")
+            for text in asked.database
+        ]
+    else:
+        chosen = list(configured)
+    return tuple(with_options(each, asked) for each in chosen)
+
+
+def only_one(configured: tuple[Target, ...], path: Path | None) -> Target:
+    """The common settings for a database that tidelock.toml does not name."""
+    if len(configured) > 1:
+        names = ", ".join(each.name for each in configured)
+        raise BadSetting(
+            str(path),
+            f"it describes several databases: {names}",
+            "pass one of these names to --database, or a --config of its own",
+        )
+    return configured[0]
+
+
+def with_options(target: Target, asked: Asked) -> Target:
+    """One target with the options of the command line."""
+    changes: dict[str, object] = {}
+    if asked.directory is not None:
+        changes["directory"] = asked.directory
+    if asked.direct is not None:
+        changes["direct"] = asked.direct
+    if asked.role is not None:
+        changes["role"] = asked.role
+    if asked.wait is not None:
+        changes["wait_s"] = duration(asked.wait, "--wait")
+    if asked.variables:
+        changes["variables"] = {**target.variables, **dict(assignment(each) for each in asked.variables)}
+    return replace(target, **changes)  # type: ignore[arg-type]  # the keys are Target's fields, one by one above
+
+
+def assignment(text: str) -> tuple[str, str]:
+    """`name=value` in two."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise BadSetting("--set", f"“{text}” is not NAME=VALUE", "write --set name=value")
+    return name, value
+
+
+def address_of(target: Target, asked: Asked) -> Address:
+    """Where to connect: options over --database over tidelock.toml over DATABASE_URL over PG* variables."""
+    from tidelock.postgres.connection import Address, address
+
+    found = address(target.url or os.environ.get("DATABASE_URL", ""))
+    if target.url and "://" not in target.url and "=" not in target.url and "DATABASE_URL" in os.environ:
+        found = address(os.environ["DATABASE_URL"]).to(target.url)
+    extra = {"host": asked.host, "port": str(asked.port) if asked.port else None, "user": asked.user}
+    return Address({**found.parameters, **{name: value for name, value in extra.items() if value}})
+
+
+def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
+    """The real database of a target; nothing connects yet."""
+    from tidelock.postgres.connection import address
+    from tidelock.postgres.database import Options, PostgresDatabase
+    from tidelock.postgres.executor import Limits
+
+    options = Options(
+        direct=address(target.direct) if target.direct else None,
+        ledger=target.ledger or None,
+        role=target.role or None,
+        create_database=asked.create_database,
+        commit=lambda: git.commit(target.directory),
+        limits=Limits(
+            lock_timeout_s=target.lock_timeout_s,
+            statement_timeout_s=target.statement_timeout_s,
+            build_limit_s=target.build_limit_s,
+        ),
+    )
+    return PostgresDatabase(address_of(target, asked), Patience(target.wait_s), sink, options)
+
+
+def run_of(target: Target, asked: Asked, sink: Sink) -> Run:
+    """A run against one target: its files are read now, its database is looked at later."""
+    files = migrations(directory.files(target.directory))
+    reader = Reader(files, load=lambda path: directory.load_beside(target.directory, path), variables=target.variables)
+    database = database_of(target, asked, sink)
+    return Run(
+        database=database,
+        reader=reader,
+        sink=sink,
+        plan_id=asked.plan_id,
+        directory=str(target.directory),
+        policy=Policy(
+            out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
+        ),
+    )
+
+
+def close(run: Run) -> None:
+    """Close the connections of a run."""
+    run.database.close()
+
+
+def quiet(run: Run) -> None:
+    """Give the terminal back before the last words."""
+    run.sink.close()

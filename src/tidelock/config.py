@@ -1,0 +1,218 @@
+"""tidelock.toml → Settings: units in names, contradictions refused, nothing guessed."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidelock.core.source import seconds
+from tidelock.errors import UsageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FILE = "tidelock.toml"
+DEFAULT_DIRECTORY = "migrations"
+
+
+class BadSetting(UsageFault):
+    """A key or value in tidelock.toml (or an option) that cannot be used."""
+
+    code = "U001"
+
+    def __init__(self, where: str, problem: str, hint: str) -> None:
+        super().__init__(f"{where}: {problem}", hint=hint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One database with its directory of migrations."""
+
+    name: str = ""
+    """As in `[databases.NAME]`; empty for the only one."""
+    directory: Path = Path(DEFAULT_DIRECTORY)
+    url: str = ""
+    """A libpq connection string or URL; empty leaves all to the environment. May hold a password: never print it."""
+    direct: str = ""
+    """The server itself, when `url` leads to a pooler."""
+    role: str = ""
+    """The role that owns what migrations create."""
+    ledger: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    out_of_order: bool = False
+    lock_timeout_s: float = 2.0
+    """Seconds that one attempt queues for a table lock."""
+    statement_timeout_s: float = 0.0
+    """Seconds that one statement may run; 0 is no limit."""
+    build_limit_s: float = 600.0
+    """Seconds that a concurrent index build may wait for other sessions."""
+    wait_s: float = 60.0
+    """Seconds to be patient in all: server, other runner, table locks."""
+
+
+# section → key → (field of Target, how it is read)
+KEYS: dict[str, dict[str, tuple[str, str]]] = {
+    "migrations": {
+        "dir": ("directory", "path"),
+        "out_of_order": ("out_of_order", "flag"),
+        "variables": ("variables", "texts"),
+    },
+    "database": {"url": ("url", "secret"), "direct": ("direct", "secret"), "role": ("role", "text")},
+    "ledger": {"table": ("ledger", "text")},
+    "limits": {
+        "lock_timeout": ("lock_timeout_s", "duration"),
+        "statement_timeout": ("statement_timeout_s", "duration"),
+        "build_limit": ("build_limit_s", "duration"),
+        "wait": ("wait_s", "duration"),
+    },
+}
+DATABASE_KEYS = {key: value for section in KEYS.values() for key, value in section.items()} | {
+    "ledger": ("ledger", "text")
+}
+# Settings of later chapters (backup, critical tables, Kubernetes) may stand in a file that this version reads.
+KNOWN_ELSEWHERE = {"backup", "critical", "kube", "timescale", "lint", "shadow", "operator"}
+
+
+def load(path: Path | None, *, start: Path | None = None) -> tuple[tuple[Target, ...], Path | None]:
+    """The targets of a tidelock.toml (the given one, or the nearest one upwards), and where it lies.
+
+    Without a file there is one target with defaults. Raises BadSetting with the file and the key.
+    """
+    found = path or nearest(start or Path.cwd())
+    if found is None:
+        return (Target(),), None
+    try:
+        data = tomllib.loads(found.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadSetting(str(found), error.strerror or "cannot be read", "check --config") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadSetting(str(found), f"not valid TOML: {error}", "mend it at that place; strings want quotes") from None
+    return targets(data, found), found
+
+
+def nearest(start: Path) -> Path | None:
+    """The tidelock.toml in a directory or the nearest one above it."""
+    return next((each / FILE for each in (start, *start.parents) if (each / FILE).is_file()), None)
+
+
+def targets(data: Mapping[str, Any], path: Path) -> tuple[Target, ...]:
+    """Every target that the file describes: common settings first, `[databases.NAME]` over them."""
+    known = {*KEYS, "databases", *KNOWN_ELSEWHERE}
+    for section in data:
+        if section not in known:
+            raise unknown(path, section, known)
+    common = read_sections(data, path)
+    databases = table_of(data.get("databases", {}), path, "databases")
+    if not databases:
+        return (Target(**common),)
+    if "url" in common:
+        raise BadSetting(
+            f"{path}: [database] url",
+            "it stands beside [databases.…], and each of those has its own",
+            "move it into the [databases.NAME] that it belongs to",
+        )
+    return tuple(
+        Target(
+            **{
+                **common,
+                "directory": path.parent / name,
+                **read_keys(table_of(table, path, f"databases.{name}"), DATABASE_KEYS, path, f"databases.{name}"),
+                "name": name,
+            }
+        )
+        for name, table in databases.items()
+    )
+
+
+def read_sections(data: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The settings that stand in the common sections."""
+    settings: dict[str, Any] = {"directory": path.parent / DEFAULT_DIRECTORY}
+    for section, keys in KEYS.items():
+        if section in data:
+            settings |= read_keys(table_of(data[section], path, section), keys, path, section)
+    return settings
+
+
+def read_keys(
+    table: Mapping[str, Any], keys: Mapping[str, tuple[str, str]], path: Path, section: str
+) -> dict[str, Any]:
+    """One table's keys as fields of Target."""
+    settings: dict[str, Any] = {}
+    for key, value in table.items():
+        if key not in keys:
+            raise unknown(path, f"{section}.{key}", {f"{section}.{each}" for each in keys})
+        name, how = keys[key]
+        settings[name] = read_value(value, how, path, f"{section}.{key}")
+    return settings
+
+
+def read_value(value: Any, how: str, path: Path, key: str) -> Any:
+    """One value, in the form that its key wants."""
+    where = f"{path}: {key}"
+    match how, value:
+        case "flag", bool():
+            return value
+        case "path", str():
+            return path.parent / expanded(value, where)
+        case "text" | "secret", str():
+            return expanded(value, where)
+        case "texts", dict():
+            return {str(name): expanded(str(text), where) for name, text in value.items()}
+        case "duration", str():
+            return duration(value, where)
+        case "duration", int() | float() if not isinstance(value, bool):
+            raise BadSetting(where, f"{value} has no unit", f'write it as a text with its unit: "{value}s"')
+    shown = "its value" if how == "secret" else repr(value)
+    wanted = {
+        "flag": "true or false",
+        "texts": "a table of texts",
+        "duration": 'a duration such as "10s"',
+    }.get(how, "a text in quotes")
+    raise BadSetting(where, f"{shown} is not {wanted}", f"write {wanted}")
+
+
+def duration(text: str, where: str) -> float:
+    """`10s`, `5m` in seconds."""
+    try:
+        return seconds(text)
+    except ValueError:
+        raise BadSetting(
+            where, f"“{text}” is not a duration", "write a number with a unit: 500ms, 10s, 5m, 1h"
+        ) from None
+
+
+def expanded(text: str, where: str) -> str:
+    """`${NAME}` replaced from the environment, so that no secret stands in the file."""
+
+    def value(found: re.Match[str]) -> str:
+        if found[1] not in os.environ:
+            raise BadSetting(
+                where,
+                f"the environment has no {found[1]}",
+                f"set {found[1]} (in Kubernetes: env or envFrom of the container)",
+            )
+        return os.environ[found[1]]
+
+    return re.sub(r"\$\{(\w+)\}", value, text)
+
+
+def table_of(value: Any, path: Path, section: str) -> Mapping[str, Any]:
+    """A TOML table, or a complaint."""
+    if not isinstance(value, dict):
+        raise BadSetting(f"{path}: {section}", "it is not a table", f"write [{section}] and its keys below")
+    return value
+
+
+def unknown(path: Path, key: str, known: set[str]) -> BadSetting:
+    """A complaint about a key, with the nearest one that is known."""
+    near = get_close_matches(key, known, n=1, cutoff=0.5)
+    return BadSetting(
+        str(path),
+        f"unknown key {key}",
+        f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}",
+    )

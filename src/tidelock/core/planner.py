@@ -1,0 +1,334 @@
+"""Migrations + Observed → Plan, or the reason why not. Pure: the same files and ledger always give the same plan."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tidelock.core.model import Migration, Observed, Outcome, Plan, PlannedMigration
+from tidelock.core.steps import Surroundings, steps_of
+from tidelock.errors import DatabaseFault, LedgerFault, SourceFault, UsageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tidelock.core.model import LedgerEntry, Script, Step, StepRecord
+
+
+class NoMigrations(UsageFault):
+    """A directory without a single migration: far more often a wrong path than an empty project."""
+
+    code = "U003"
+
+    def __init__(self, directory: str) -> None:
+        super().__init__(
+            f"{directory} has no migrations (NNN_description.sql)",
+            hint="point --dir or `[migrations] dir` in tidelock.toml at them, or begin with `tidelock new`",
+        )
+
+
+class ChecksumChanged(LedgerFault):
+    """An applied file was edited. Only a human knows which side is right."""
+
+    code = "L002"
+
+    def __init__(self, migration: Migration, entry: LedgerEntry, *, difference: str = "") -> None:
+        when = f"{entry.applied_at:%Y-%m-%d %H:%M %Z}" if entry.applied_at else "at an unknown time"
+        who = f" by {entry.applied_by}" if entry.applied_by else ""
+        commit = f" from commit {entry.commit[:10]}" if entry.commit else ""
+        git = (
+            f"git checkout {entry.commit[:10]} -- {migration.path}"
+            if entry.commit
+            else f"git log -p -- {migration.path}"
+        )
+        super().__init__(
+            f"{migration.path} changed after it was applied ({(entry.tokens or '')[:8]} → {migration_digest(migration)})",
+            hint=f"restore it (`{git}`) and put the change in a new file (`tidelock new`)",
+            detail=f"applied {when}{who}{commit}" + (f"\n{difference}" if difference else ""),
+        )
+
+
+class FileMissing(LedgerFault):
+    """A version was applied, later ones are here, and its own file is gone."""
+
+    code = "L003"
+
+    def __init__(self, entries: Sequence[LedgerEntry]) -> None:
+        names = ", ".join(f"{each.version} {each.description}".strip() for each in entries)
+        super().__init__(
+            f"applied, and without a file: {names}",
+            hint="bring the files back (git log --diff-filter=D -- '*.sql'), or pass --allow-missing when they are gone on purpose",
+        )
+
+
+class DatabaseAhead(LedgerFault):
+    """The database has versions above all of the files: an older image or commit is being deployed."""
+
+    code = "L004"
+
+    def __init__(self, entries: Sequence[LedgerEntry], highest: int) -> None:
+        names = ", ".join(f"{each.version} {each.description}".strip() for each in entries)
+        super().__init__(
+            f"the database is ahead of the files: it has {names}, the files end at {highest}",
+            hint="deploy the newer files, or pass --allow-ahead when the older application runs on the newer schema",
+        )
+
+
+class OutOfOrder(LedgerFault):
+    """A pending version lies below the highest applied one: two branches met."""
+
+    code = "L005"
+
+    def __init__(self, pending: Sequence[Migration], highest: int) -> None:
+        paths = ", ".join(each.path for each in pending)
+        super().__init__(
+            f"{paths}: not applied, and below {highest}, which is",
+            hint="give it a number above; or, when the order makes no difference, allow it in the file with "
+            "`-- tidelock: out-of-order`, or for the directory with out_of_order = true in tidelock.toml",
+        )
+
+
+class UnfinishedChanged(LedgerFault):
+    """A file was edited in a part that an interrupted or failed run had already carried out."""
+
+    code = "L006"
+
+    def __init__(self, planned: Migration, record: StepRecord) -> None:
+        super().__init__(
+            f"{planned.path}: step {record.step} was edited, and a run had already "
+            f"{'carried it out' if record.outcome is Outcome.DONE else 'started it'}",
+            hint="restore that part of the file; put the change at its end or in a new file",
+            detail=f"what ran: {record.statement}" if record.statement else "",
+        )
+
+
+class PlanChanged(LedgerFault):
+    """`apply --plan ID`, and the plan is another one now."""
+
+    code = "L007"
+
+    def __init__(self, wanted: str, found: Plan) -> None:
+        names = ", ".join(each.migration.label for each in found.pending) or "nothing pending"
+        super().__init__(
+            f"plan {wanted} was reviewed, and the plan now is {found.id} ({names})",
+            hint="look at it again (`tidelock plan`) and pass its id",
+        )
+
+
+class RequirementMissing(DatabaseFault):
+    """A file's `requires` is not met by the server."""
+
+    code = "D005"
+
+    def __init__(self, path: str, wanted: str, found: str) -> None:
+        super().__init__(
+            f"{path} requires {wanted}; the database has {found}",
+            hint="upgrade the server or the extension, or create the extension in an earlier migration",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What a person allowed."""
+
+    out_of_order: bool = False
+    allow_ahead: bool = False
+    allow_missing: bool = False
+
+
+def pending_of(files: Sequence[Migration], observed: Observed) -> list[Migration]:
+    """The files that are not in the ledger, in numeric order."""
+    return [file for file in files if file.version not in observed.applied]
+
+
+def plan(
+    files: Sequence[Migration],
+    observed: Observed,
+    *,
+    read: Callable[[Migration], Script],
+    policy: Policy = Policy(),
+    changed: Callable[[Migration], bool] = lambda _: False,
+    stored: Callable[[int], str | None] = lambda _: None,
+    surroundings: Surroundings = Surroundings(),
+) -> Plan:
+    """Decide what to run.
+
+    `read` makes a file's Script and is called only for files that are pending or whose bytes changed; `changed` says
+    whether something beside the bytes may have (an included file, a variable); `stored` gives the text that was
+    applied, for the diff.
+    """
+    cosmetic = compare_applied(files, observed, read, changed, stored)
+    missing, ahead = compare_versions(files, observed, policy)
+    pending = pending_of(files, observed)
+    check_order(pending, observed, policy)
+    check_requirements(pending, observed)
+    planned = []
+    for each in pending:
+        script = read(each)
+        steps = steps_of(each, script, surroundings)
+        surroundings = surroundings.after(script)
+        planned.append(resume(each, script, steps, observed.unfinished.get(each.version, ())))
+    return Plan(
+        id=plan_id(observed, planned),
+        pending=tuple(planned),
+        applied=len(observed.applied),
+        cosmetic=cosmetic,
+        ahead=ahead,
+        missing=missing,
+    )
+
+
+def compare_applied(
+    files: Sequence[Migration],
+    observed: Observed,
+    read: Callable[[Migration], Script],
+    changed: Callable[[Migration], bool],
+    stored: Callable[[int], str | None],
+) -> tuple[str, ...]:
+    """Paths of applied files with cosmetic changes only. Raises ChecksumChanged for the first real change."""
+    cosmetic = []
+    for file in files:
+        entry = observed.applied.get(file.version)
+        if entry is None or entry.checksum is None:
+            continue
+        same_bytes = entry.checksum == file.checksum
+        if same_bytes and not changed(file):
+            continue
+        if entry.tokens is None or tokens_or_none(file, read) != entry.tokens:
+            raise ChecksumChanged(file, entry, difference=difference(file, stored(file.version)))
+        if not same_bytes:
+            cosmetic.append(file.path)
+    return tuple(cosmetic)
+
+
+def tokens_or_none(file: Migration, read: Callable[[Migration], Script]) -> str | None:
+    """The digest of a file's tokens; None when it cannot even be read, which is a change as well."""
+    try:
+        return read(file).tokens
+    except SourceFault:
+        return None
+
+
+def difference(file: Migration, stored: str | None) -> str:
+    """The lines that changed, `-` as applied and `+` as found; empty when the applied text is not known."""
+    if stored is None:
+        return ""
+    lines = difflib.unified_diff(stored.splitlines(), file.text.splitlines(), "applied", file.path, lineterm="", n=1)
+    return "\n".join(list(lines)[:40])
+
+
+def migration_digest(migration: Migration) -> str:
+    """Eight characters that stand for what a file holds now."""
+    return migration.checksum[:8]
+
+
+def compare_versions(
+    files: Sequence[Migration], observed: Observed, policy: Policy
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """(missing, ahead): applied versions without a file. Raises unless the policy tolerates them."""
+    versions = {file.version for file in files}
+    highest = max(versions, default=0)
+    orphans = [observed.applied[version] for version in sorted(observed.applied) if version not in versions]
+    ahead = [each for each in orphans if each.version > highest]
+    missing = [each for each in orphans if each.version < highest]
+    if missing and not policy.allow_missing:
+        raise FileMissing(missing)
+    if ahead and not policy.allow_ahead:
+        raise DatabaseAhead(ahead, highest)
+    return tuple(each.version for each in missing), tuple(each.version for each in ahead)
+
+
+def check_order(pending: Sequence[Migration], observed: Observed, policy: Policy) -> None:
+    """Refuse pending versions below the highest applied one, unless file or directory allows them."""
+    highest = max(observed.applied, default=-1)
+    below = [each for each in pending if each.version < highest and each.directive("out-of-order") is None]
+    if below and not policy.out_of_order:
+        raise OutOfOrder(below, highest)
+
+
+def check_requirements(pending: Sequence[Migration], observed: Observed) -> None:
+    """Refuse files whose `requires` the server does not meet."""
+    for each in pending:
+        for directive in each.directives:
+            if directive.name == "requires":
+                require(each.path, directive.value, observed)
+
+
+def require(path: str, wanted: str, observed: Observed) -> None:
+    """Check one requirement such as `timescaledb >= 2.18` or `postgresql >= 16`."""
+    from tidelock.core.source import REQUIREMENT
+
+    found = REQUIREMENT.fullmatch(wanted)
+    assert found is not None
+    name = found["name"].lower()
+    if name in ("postgresql", "postgres"):
+        has: str | None = f"{observed.server_version // 10000}.{observed.server_version % 10000}"
+    else:
+        has = observed.extensions.get(name)
+    if has is None:
+        raise RequirementMissing(path, wanted, f"no extension {name}")
+    if found["version"] and not meets(has, found["operator"], found["version"]):
+        raise RequirementMissing(path, wanted, f"{name} {has}")
+
+
+def meets(has: str, operator: str, wanted: str) -> bool:
+    """Compare two versions number by number, only as far as the wanted one is written: 16.4 meets = 16."""
+    width = wanted.count(".") + 1
+    left = [int("".join(filter(str.isdigit, part)) or 0) for part in has.split("-")[0].split(".")]
+    left = (left + [0] * width)[:width]
+    right = [int(part) for part in wanted.split(".")]
+    return {
+        ">=": left >= right,
+        "<=": left <= right,
+        "=": left == right,
+        ">": left > right,
+        "<": left < right,
+    }[operator]
+
+
+def resume(
+    migration: Migration, script: Script, steps: tuple[Step, ...], records: Sequence[StepRecord]
+) -> PlannedMigration:
+    """Find where an earlier run stopped. Raises UnfinishedChanged when what it did is not what the file says now."""
+    by_step = {record.step: record for record in records}
+    done = 0
+    while (record := by_step.get(done + 1)) and record.outcome is Outcome.DONE:
+        if done >= len(steps) or steps[done].digest != record.digest:
+            raise UnfinishedChanged(migration, record)
+        done += 1
+    interrupted = by_step.get(done + 1)
+    if interrupted is not None and interrupted.outcome is Outcome.RETRY:
+        interrupted = None
+    if (
+        interrupted is not None
+        and interrupted.outcome is Outcome.STARTED
+        and (done >= len(steps) or steps[done].digest != interrupted.digest)
+    ):
+        raise UnfinishedChanged(migration, interrupted)
+    return PlannedMigration(
+        migration=migration,
+        script=script,
+        steps=steps,
+        done=done,
+        interrupted=interrupted,
+        variables=by_step[done].variables if done else {},
+    )
+
+
+def plan_id(observed: Observed, pending: Sequence[PlannedMigration]) -> str:
+    """Eight hex digits over the target, the ledger and every step: any difference gives another id."""
+    digest = hashlib.sha256(f"{observed.database}\0".encode())
+    for version in sorted(observed.applied):
+        digest.update(f"{version} {observed.applied[version].checksum}\n".encode())
+    for each in pending:
+        digest.update(f"{each.migration.version} {each.migration.checksum} {each.script.tokens} {each.done}\n".encode())
+        for step in each.steps:
+            digest.update(f"{step.mode} {step.digest}\n".encode())
+    return digest.hexdigest()[:8]
+
+
+def versions_of(entries: Mapping[int, LedgerEntry]) -> tuple[int, ...]:
+    """The applied versions, ascending."""
+    return tuple(sorted(entries))

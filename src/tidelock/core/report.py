@@ -1,0 +1,112 @@
+"""What happened, as values: Finding, Event, StepResult, Report. Nothing here prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tidelock.core.model import Place, Plan
+    from tidelock.errors import TidelockError
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One remark: something a person should know that stops nothing."""
+
+    code: str
+    severity: Severity
+    message: str
+    place: Place | None = None
+    hint: str = ""
+
+
+class Happening(StrEnum):
+    """What an event tells."""
+
+    WAITING = "waiting"
+    """Somebody else is in the way: a runner, a lock, a server that starts."""
+    TARGET = "target"
+    """The database was looked at."""
+    MIGRATION = "migration"
+    """A migration begins."""
+    PROGRESS = "progress"
+    """A long statement got further."""
+    NOTICE = "notice"
+    """The server said something: NOTICE, WARNING, …"""
+    ROWS = "rows"
+    """A statement returned rows."""
+    ECHO = "echo"
+    APPLIED = "applied"
+    RECOVERED = "recovered"
+    """What an interrupted run left was found and dealt with."""
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedMigration:
+    """One migration that this run carried out."""
+
+    version: int
+    label: str
+    path: str
+    steps: int
+    statements: int
+    alone: bool
+    """At least one statement ran outside a transaction."""
+    duration_s: float
+    lock_wait_s: float
+    locks: tuple[str, ...] = ()
+    """Tables that it locked against readers or writers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened while a run goes on, for whoever watches."""
+
+    what: Happening
+    text: str
+    version: int | None = None
+    label: str = ""
+    place: Place | None = None
+    fraction: float | None = None
+    """0 to 1, for PROGRESS, when known."""
+    severity: str = ""
+    """For NOTICE: the server's word."""
+    applied: AppliedMigration | None = None
+    """For APPLIED."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """The end of a run, also of one that failed."""
+
+    command: str
+    target: str = ""
+    """`database@host:port`."""
+    plan: Plan | None = None
+    applied_before: int = 0
+    applied: tuple[AppliedMigration, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    failure: TidelockError | None = None
+    duration_s: float = 0.0
+    run_id: str = ""
+
+    @property
+    def pending(self) -> int:
+        """How many migrations are still to be applied."""
+        return len(self.plan.pending) - len(self.applied) if self.plan else 0
+
+
+def exit_code(report: Report) -> int:
+    """The exit code of `design.md` for a report."""
+    return report.failure.exit_code if report.failure else 0

@@ -1,0 +1,298 @@
+"""(path, bytes) pairs → Migrations: names, versions, directives, checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from tidelock.core.model import Directive, Migration, Place
+from tidelock.errors import SourceFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+NAME = re.compile(r"(?P<number>\d+)(?:[_-](?P<description>.*))?\.sql(?:\.gz|\.zst)?", re.IGNORECASE)
+SQL = re.compile(r".*\.sql(?:\.gz|\.zst)?", re.IGNORECASE)
+DOWN = re.compile(r".*\.(?:down|undo|rollback|revert)\.sql(?:\.gz|\.zst)?", re.IGNORECASE)
+MAX_DIGITS = 18
+"""A bigint holds every number of 18 digits."""
+
+
+class NoNumber(SourceFault):
+    """An .sql file whose name does not start with a number."""
+
+    code = "S001"
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        one = paths[0]
+        super().__init__(
+            f"{listed(paths)} {'has' if len(paths) == 1 else 'have'} no number at the start of the name",
+            hint=f"name it NNN_description.sql (`tidelock new` gives the next number), or keep it out of the way as "
+            f"{PurePath(one).name}.example",
+        )
+
+
+class DuplicateVersion(SourceFault):
+    """Two files with one version; 1 and 001 are the same version."""
+
+    code = "S002"
+
+    def __init__(self, version: int, paths: Sequence[str]) -> None:
+        zeros = len({number_of(path) for path in paths}) > 1
+        super().__init__(
+            f"version {version} has {len(paths)} files: {listed(paths)}"
+            + (" (leading zeros make no difference)" if zeros else ""),
+            hint="give each file a number of its own; one that a database has already applied keeps its number",
+        )
+
+
+class VersionTooLong(SourceFault):
+    """A number of more than 18 digits."""
+
+    code = "S003"
+
+    def __init__(self, path: str, number: str) -> None:
+        super().__init__(
+            f"{path}: the number {number} has {len(number)} digits, and the ledger holds {MAX_DIGITS}",
+            hint="use a shorter number or a timestamp such as 20260302081400",
+        )
+
+
+class EmptyFile(SourceFault):
+    """A file without a single character that counts: usually a copy that went wrong."""
+
+    code = "S004"
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        super().__init__(
+            f"{listed(paths)} {'is' if len(paths) == 1 else 'are'} empty",
+            hint="write the migration or delete the file; to keep a number free, say so in a comment inside",
+        )
+
+
+class NotUtf8(SourceFault):
+    """Bytes that are not UTF-8."""
+
+    code = "S005"
+
+    def __init__(self, path: str, data: bytes, error: UnicodeDecodeError) -> None:
+        line = data.count(b"\n", 0, error.start) + 1
+        utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+        guess = "UTF-16" if utf16 else "LATIN1"
+        super().__init__(
+            f"{path}:{line}: byte 0x{data[error.start]:02x} at offset {error.start} is not UTF-8",
+            hint=f"convert it: iconv -f {guess} -t UTF-8 {path} > fixed.sql",
+        )
+
+
+class NulByte(SourceFault):
+    """A NUL byte, which PostgreSQL accepts nowhere in text."""
+
+    code = "S006"
+
+    def __init__(self, path: str, text: str) -> None:
+        at = text.index("\0")
+        super().__init__(
+            f"{path}:{text.count(chr(10), 0, at) + 1}: a NUL byte, which PostgreSQL accepts nowhere",
+            hint=f"remove it: tr -d '\\000' < {path} > fixed.sql",
+        )
+
+
+class DownMigration(SourceFault):
+    """The way back of another tool, which would run as a way forward."""
+
+    code = "S007"
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        super().__init__(
+            f"{listed(paths)}: by the name, this undoes a migration, and Tidelock would apply it",
+            hint="move it out of the directory (Tidelock goes back through backups), or rename it",
+        )
+
+
+class UnknownDirective(SourceFault):
+    """A `-- tidelock:` line that nobody knows."""
+
+    code = "S010"
+
+    def __init__(self, name: str, place: Place) -> None:
+        near = get_close_matches(name, DIRECTIVES, n=1, cutoff=0.5)
+        super().__init__(
+            f"{place}: unknown directive “{name}”",
+            hint=f"did you mean `-- tidelock: {near[0]}`?" if near else f"known: {', '.join(sorted(DIRECTIVES))}",
+        )
+
+
+class BadDirective(SourceFault):
+    """A directive that is known, and whose value cannot be read."""
+
+    code = "S011"
+
+    def __init__(self, directive: str, value: str, wanted: str, place: Place) -> None:
+        super().__init__(
+            f"{place}: `{directive}` wants {wanted}, found “{value}”",
+            hint=f"write `-- tidelock: {directive} {EXAMPLES[directive]}`",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file as found: the path as shown to people, and its content (decompressed)."""
+
+    path: str
+    data: bytes
+
+
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h)", re.IGNORECASE)
+SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+REQUIREMENT = re.compile(
+    r"(?P<name>[a-z_][\w-]*)(?:\s*(?P<operator>>=|<=|=|>|<)\s*(?P<version>\d+(?:\.\d+)*))?", re.IGNORECASE
+)
+
+# name → (how its value reads, what to say when it does not, does it need a reason)
+DIRECTIVES: dict[str, tuple[re.Pattern[str], str, bool]] = {
+    "no-transaction": (re.compile(""), "no value", False),
+    "out-of-order": (re.compile(""), "no value", False),
+    "lock-timeout": (DURATION, "a duration", False),
+    "statement-timeout": (DURATION, "a duration", False),
+    "build-limit": (DURATION, "a duration", False),
+    "requires": (REQUIREMENT, "an extension or postgresql, and a version", False),
+    "allow": (re.compile(r"[A-Z]+\d+"), "a rule's code and, after a colon, a reason", True),
+    "accept-loss": (re.compile(r"[^\s:]+"), "a name and, after a colon, a reason", True),
+    "rebuild": (re.compile(r"[^\s:]+"), "the name of a continuous aggregate", False),
+}
+EXAMPLES = {
+    "no-transaction": "",
+    "out-of-order": "",
+    "lock-timeout": "10s",
+    "statement-timeout": "15min",
+    "build-limit": "2h",
+    "requires": "timescaledb >= 2.18",
+    "allow": "LK001: the table is empty",
+    "accept-loss": "energy_hourly: rebuilt from the archive",
+    "rebuild": "energy_hourly",
+}
+LINE = re.compile(
+    r"^[ \t]*--[ \t]*(?:tidelock:[ \t]*(?P<directive>[^\r\n]*)|(?P<breaking>BREAKING):[ \t]*(?P<why>[^\r\n]*))",
+    re.MULTILINE,
+)
+
+
+def migrations(files: Iterable[SourceFile]) -> tuple[Migration, ...]:
+    """Every migration among the files, in numeric order.
+
+    Files that are not SQL (README.md, *.example, dot files) are passed over. Raises a SourceFault that names each
+    file concerned when a name or a content is wrong.
+    """
+    candidates = [file for file in files if is_migration_name(PurePath(file.path).name)]
+    refuse(NoNumber, [file.path for file in candidates if not NAME.fullmatch(PurePath(file.path).name)])
+    refuse(DownMigration, [file.path for file in candidates if DOWN.fullmatch(PurePath(file.path).name)])
+    read = sorted((migration(file) for file in candidates), key=lambda each: (each.version, each.path))
+    refuse(EmptyFile, [each.path for each in read if not each.text or each.text.isspace()])
+    for version, same in duplicates(read):
+        raise DuplicateVersion(version, same)
+    return tuple(read)
+
+
+def is_migration_name(name: str) -> bool:
+    """True for names that must be migrations: *.sql, *.sql.gz, *.sql.zst that are not hidden."""
+    return bool(SQL.fullmatch(name)) and not name.startswith(".")
+
+
+def number_of(path: str) -> str:
+    """The number as written in the file's name, leading zeros kept."""
+    found = NAME.fullmatch(PurePath(path).name)
+    return found["number"] if found else ""
+
+
+def migration(file: SourceFile) -> Migration:
+    """Read one file whose name is known to be good."""
+    name = NAME.fullmatch(PurePath(file.path).name)
+    assert name is not None
+    if len(name["number"].lstrip("0")) > MAX_DIGITS:
+        raise VersionTooLong(file.path, name["number"])
+    text = decoded(file)
+    return Migration(
+        version=int(name["number"]),
+        description=name["description"] or "",
+        path=file.path,
+        text=text,
+        checksum=hashlib.sha256(file.data).hexdigest(),
+        directives=tuple(directives(file.path, text)),
+    )
+
+
+def decoded(file: SourceFile) -> str:
+    """The content as text, without a byte order mark. Line ends stay as they are, as in psql."""
+    try:
+        text = file.data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise NotUtf8(file.path, file.data, error) from None
+    if "\0" in text:
+        raise NulByte(file.path, text)
+    return text
+
+
+def directives(path: str, text: str) -> Iterator[Directive]:
+    """The `-- tidelock: …` and `-- BREAKING: …` lines of a file."""
+    if "tidelock:" not in text and "BREAKING:" not in text:
+        return
+    for found in LINE.finditer(text):
+        place = Place(path, text.count("\n", 0, found.start()) + 1)
+        if found["breaking"]:
+            yield Directive("BREAKING", "", found["why"].strip(), place)
+        else:
+            yield directive(found["directive"].strip(), place)
+
+
+def directive(line: str, place: Place) -> Directive:
+    """One directive, checked: `lock-timeout 10s`, `allow LK001: reason`."""
+    name, _, rest = line.partition(" ")
+    name = name.rstrip(":")
+    if name not in DIRECTIVES:
+        raise UnknownDirective(name, place)
+    pattern, wanted, reasoned = DIRECTIVES[name]
+    value, _, reason = (part.strip() for part in rest.partition(":")) if reasoned else (rest.strip(), "", "")
+    if not pattern.fullmatch(value) or (reasoned and not reason):
+        raise BadDirective(name, rest.strip(), wanted, place)
+    return Directive(name, value, reason, place)
+
+
+def seconds(duration: str) -> float:
+    """`10s`, `500ms`, `5m`, `1.5h` in seconds. Raises ValueError for anything else."""
+    found = DURATION.fullmatch(duration.strip())
+    if not found:
+        raise ValueError(duration)
+    return float(found[1]) * SECONDS[found[2].lower()]
+
+
+def bundle_digest(all_migrations: Iterable[Migration]) -> str:
+    """One SHA-256 (hex) over the names and contents of a directory's migrations, in order."""
+    digest = hashlib.sha256()
+    for each in all_migrations:
+        digest.update(f"{PurePath(each.path).name}\0{each.checksum}\n".encode())
+    return digest.hexdigest()
+
+
+def duplicates(read: Sequence[Migration]) -> Iterator[tuple[int, list[str]]]:
+    """Versions that more than one file claims, with the paths."""
+    by_version: dict[int, list[str]] = {}
+    for each in read:
+        by_version.setdefault(each.version, []).append(each.path)
+    return ((version, paths) for version, paths in by_version.items() if len(paths) > 1)
+
+
+def refuse(fault: type[NoNumber | DownMigration | EmptyFile], paths: Sequence[str]) -> None:
+    """Raise `fault` when there is a path that it is about."""
+    if paths:
+        raise fault(paths)
+
+
+def listed(paths: Sequence[str]) -> str:
+    """`a, b and 3 more`."""
+    shown = ", ".join(paths[:8])
+    return shown if len(paths) <= 8 else f"{shown} and {len(paths) - 8} more"

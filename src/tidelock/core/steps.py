@@ -1,0 +1,257 @@
+"""One file's statements → the steps that run and are recorded together.
+
+The rules, each measured in `docs/adr/0003-steps.md`: a file is one transaction; a statement that no transaction may
+hold is a step of its own; a BEGIN … COMMIT of the file keeps its meaning; and what works under psql's autocommit and
+not together is cut apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tidelock.core.model import Ending, Kind, Mode, Place, Statement, Step
+from tidelock.errors import SourceFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tidelock.core.model import Item, Migration, Script
+
+
+class NeverCommitted(SourceFault):
+    """A BEGIN without a COMMIT: psql would throw the work away at the end of the file, without a word."""
+
+    code = "S040"
+
+    def __init__(self, begin: Place) -> None:
+        super().__init__(
+            f"{begin}: this BEGIN has no COMMIT, so psql would throw its work away at the end of the file",
+            hint="add COMMIT; or delete BEGIN, as Tidelock runs a file in one transaction anyway",
+        )
+
+
+class AloneInBlock(SourceFault):
+    """A statement that no transaction may hold, between the file's own BEGIN and COMMIT."""
+
+    code = "S041"
+
+    def __init__(self, place: Place, command: str, begin: Place) -> None:
+        super().__init__(
+            f"{place}: {command} cannot run inside the transaction that line {begin.line} begins",
+            hint="move it before BEGIN or after COMMIT, or into a file of its own",
+        )
+
+
+class RuntimeTransaction(SourceFault):
+    """BEGIN, COMMIT or ROLLBACK under an \\if that only the run decides."""
+
+    code = "S042"
+
+    def __init__(self, place: Place, command: str) -> None:
+        super().__init__(
+            f"{place}: {command} stands under an \\if that is decided only while the file runs",
+            hint="take transaction control out of the \\if; Tidelock runs a file in one transaction anyway",
+        )
+
+
+class TwoPhase(SourceFault):
+    """PREPARE TRANSACTION and its like: the outcome is decided outside of the file."""
+
+    code = "S043"
+
+    def __init__(self, place: Place, command: str) -> None:
+        super().__init__(
+            f"{place}: {command} leaves the outcome to somebody else, so it cannot be recorded",
+            hint="use COMMIT",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What a cut depends on beside the file itself."""
+
+    deferred: frozenset[str] = frozenset()
+    """Bare names of tables with a constraint or trigger that is INITIALLY DEFERRED."""
+    committing: frozenset[str] = frozenset()
+    """Bare names of procedures that commit, so that no transaction may hold a CALL of them."""
+
+    def after(self, script: Script) -> Surroundings:
+        """The surroundings that the next file finds."""
+        deferred = {bare(table) for each in script.statements for table in each.facts.deferred}
+        committing = {
+            made.name
+            for each in script.statements
+            for made in each.facts.creates
+            if made.kind == "procedure" and COMMITS.search(each.text)
+        }
+        if not deferred and not committing:
+            return self
+        return Surroundings(deferred=self.deferred | deferred, committing=self.committing | committing)
+
+
+COMMITS = re.compile(r"\b(?:COMMIT|ROLLBACK)\b\s*(?:AND\s+(?:NO\s+)?CHAIN\s*)?;", re.IGNORECASE)
+BUILT_ALONE = re.compile(
+    r"\s*(?:CREATE\s+DATABASE|DROP\s+DATABASE|VACUUM|CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY"
+    r"|REINDEX\s|ALTER\s+SYSTEM|CREATE\s+TABLESPACE|DROP\s+TABLESPACE)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(slots=True)
+class Cutter:
+    """Collects items into steps; the only mutable thing here."""
+
+    migration: Migration
+    surroundings: Surroundings
+    steps: list[Step] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    begin: Statement | None = None
+    reason: str = ""
+
+    def take(self, item: Item) -> None:
+        """Put one item where it belongs."""
+        if not isinstance(item, Statement):
+            self.items.append(item)
+            return
+        match item.facts.kind:
+            case Kind.BEGIN | Kind.COMMIT | Kind.ROLLBACK if item.guards:
+                raise RuntimeTransaction(item.place, item.facts.command)
+            case Kind.TWO_PHASE:
+                raise TwoPhase(item.place, item.facts.command)
+            case Kind.BEGIN:
+                self.open(item)
+            case Kind.COMMIT | Kind.ROLLBACK:
+                self.close(item)
+            case _:
+                self.put(item)
+
+    def open(self, begin: Statement) -> None:
+        """The file begins a transaction of its own. A second BEGIN only warns in psql, and here."""
+        if self.begin is None:
+            self.flush("the file begins a transaction of its own")
+            self.begin = begin
+
+    def close(self, end: Statement) -> None:
+        """COMMIT or ROLLBACK. Without a BEGIN psql only warns, and nothing is sent here."""
+        if self.begin is None:
+            return
+        begin, rolled_back = self.begin, end.facts.kind is Kind.ROLLBACK
+        self.add(Mode.OWN, begin=begin, rolled_back=rolled_back)
+        self.begin = begin if "AND CHAIN" in end.facts.command.upper() else None
+
+    def put(self, statement: Statement) -> None:
+        """A statement that does not control transactions."""
+        why = self.why_alone(statement)
+        if why and self.begin is not None:
+            raise AloneInBlock(statement.place, statement.facts.command or "this statement", self.begin.place)
+        if self.begin is None and (why or not self.migration.transactional):
+            self.flush(self.reason)
+            self.items.append(statement)
+            self.add(Mode.ALONE if why else Mode.TRANSACTION, reason=why or "the file says no-transaction")
+            return
+        if self.begin is None and (cut := self.why_cut(statement)):
+            self.flush(self.reason)
+            self.reason = cut
+        self.items.append(statement)
+
+    def why_alone(self, statement: Statement) -> str:
+        """Why no transaction may hold the statement; empty when one may."""
+        facts = statement.facts
+        if facts.alone:
+            return facts.alone
+        if called := sorted(bare(name) for name in facts.calls if bare(name) in self.surroundings.committing):
+            return f"{called[0]}() commits by itself"
+        if statement.ending is Ending.GEXEC and any(BUILT_ALONE.match(text) for text in facts.literals):
+            return "\\gexec runs what no transaction may hold"
+        if not self.migration.transactional and (
+            facts.kind in (Kind.CODE, Kind.UNKNOWN) or statement.ending is Ending.GEXEC
+        ):
+            return "the file says no-transaction, and what this statement does is not known"
+        return ""
+
+    def why_cut(self, statement: Statement) -> str:
+        """Why the statement cannot share the transaction of those before it, though autocommit allows it."""
+        before = [item for item in self.items if isinstance(item, Statement)]
+        values = {value for each in before for _, value in each.facts.new_enum_values}
+        if values and uses_value(statement, values):
+            return "a new enum value can be used only after its commit"
+        written = {bare(table) for each in before for table in each.facts.writes}
+        deferred = self.surroundings.deferred | {bare(table) for each in before for table in each.facts.deferred}
+        changed = {bare(each.qualified) for each in (*statement.facts.alters, *statement.facts.drops)} | {
+            bare(lock.table)
+            for lock in statement.facts.locks
+            if lock.mode in ("AccessExclusive", "ShareRowExclusive", "Share")
+        }
+        if pending := sorted(written & deferred & changed) if statement.facts.kind is Kind.DDL else []:
+            return f"{pending[0]} has deferred constraints to check first"
+        return ""
+
+    def flush(self, reason: str) -> None:
+        """Close the transaction that is being collected, when it has statements."""
+        if any(isinstance(item, Statement) for item in self.items):
+            self.add(Mode.TRANSACTION, reason=reason)
+        self.reason = ""
+
+    def add(self, mode: Mode, *, reason: str = "", begin: Statement | None = None, rolled_back: bool = False) -> None:
+        """Make a step of what was collected."""
+        self.steps.append(
+            Step(
+                version=self.migration.version,
+                number=len(self.steps) + 1,
+                mode=mode,
+                items=tuple(self.items),
+                reason=reason,
+                begin=begin,
+                rolled_back=rolled_back,
+                digest=digest_of(mode, self.items),
+            )
+        )
+        self.items = []
+
+    def finish(self) -> tuple[Step, ...]:
+        """The steps; at least one, so that a file of comments is recorded too."""
+        if self.begin is not None:
+            raise NeverCommitted(self.begin.place)
+        if not self.steps or any(isinstance(item, Statement) for item in self.items):
+            self.add(Mode.TRANSACTION, reason=self.reason)
+        elif self.items:  # echoes after the last statement
+            last = self.steps.pop()
+            self.steps.append(replace(last, items=(*last.items, *self.items)))
+        return tuple(self.steps)
+
+
+def steps_of(migration: Migration, script: Script, surroundings: Surroundings = Surroundings()) -> tuple[Step, ...]:
+    """Cut one file into steps, in order. Raises a SourceFault when its transactions cannot be honoured."""
+    cutter = Cutter(migration, surroundings)
+    for item in script.items:
+        cutter.take(item)
+    return cutter.finish()
+
+
+def uses_value(statement: Statement, values: Iterable[str]) -> bool:
+    """True when the statement may use one of the new enum values, or cannot be read well enough to exclude it."""
+    facts = statement.facts
+    if facts.new_enum_values:
+        return False
+    return (
+        statement.runtime
+        or facts.kind in (Kind.CODE, Kind.UNKNOWN)
+        or any(f"'{value}'" in statement.text for value in values)
+    )
+
+
+def bare(name: str) -> str:
+    """A name without its schema."""
+    return name.rpartition(".")[2]
+
+
+def digest_of(mode: Mode, items: Iterable[Item]) -> str:
+    """SHA-256 (hex) over how the statements run and their tokens."""
+    digest = hashlib.sha256(f"{mode}\n".encode())
+    for item in items:
+        if isinstance(item, Statement):
+            digest.update(f"{item.ending} {item.tokens}\n".encode())
+    return digest.hexdigest()

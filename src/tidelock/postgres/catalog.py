@@ -1,0 +1,66 @@
+"""One look at the database: what a plan depends on, and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from tidelock.core.model import Observed
+from tidelock.core.steps import Surroundings
+from tidelock.postgres import lease
+from tidelock.postgres import ledger as tables
+from tidelock.postgres.session import TIMEOUTS
+
+if TYPE_CHECKING:
+    import psycopg
+
+    Connection = psycopg.Connection[tuple[object, ...]]
+
+SERVER = """
+SELECT current_database(), current_user::text, current_setting('server_version_num')::int, pg_backend_pid(),
+       pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
+       (SELECT json_object_agg(extname, extversion) FROM pg_extension),
+       (SELECT json_object_agg(name, setting || coalesce(unit, '')) FROM pg_settings WHERE name = ANY (%s) AND setting <> '0')"""
+
+DEFERRED = """
+SELECT c.relname FROM pg_constraint k JOIN pg_class c ON c.oid IN (k.conrelid, k.confrelid) WHERE k.condeferred
+UNION SELECT c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE t.tginitdeferred"""
+
+COMMITTING = r"""
+SELECT proname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+ WHERE p.prokind = 'p' AND l.lanname = 'plpgsql' AND p.prosrc ~* '\m(commit|rollback)\M\s*(and\s+(no\s+)?chain\s*)?;'"""
+
+
+def observe(conn: Connection, configured_ledger: str | None, host: str) -> tuple[Observed, tables.Ledger]:
+    """Ledger, unfinished steps, lease, versions and what would cut a migration off."""
+    row = conn.execute(SERVER, (list(TIMEOUTS),)).fetchone()
+    assert row is not None
+    database, user, version, pid, read_only, extensions, overridden = row
+    ledger = tables.find(conn, configured_ledger)
+    clean, format_ = True, 0
+    if ledger.format:
+        holder = lease.read(conn, ledger)
+        clean, format_ = holder.run_id is None, holder.format
+    if format_ > tables.FORMAT:
+        raise tables.LedgerNewer(ledger.name, format_)
+    return Observed(
+        database=cast("str", database),
+        user=cast("str", user),
+        host=host,
+        server_version=cast("int", version),
+        pooled=conn.pgconn.backend_pid != pid,
+        writable=not read_only,
+        ledger=ledger.name if ledger.exists else None,
+        applied=tables.applied(conn, ledger),
+        unfinished=tables.unfinished(conn, ledger),
+        clean=clean,
+        overridden=cast("dict[str, str]", overridden or {}),
+        extensions=cast("dict[str, str]", extensions or {}),
+    ), ledger
+
+
+def surroundings(conn: Connection) -> Surroundings:
+    """Tables with deferred checks and procedures that commit: they decide where a file is cut."""
+    return Surroundings(
+        deferred=frozenset(cast("str", name) for (name,) in conn.execute(DEFERRED)),
+        committing=frozenset(cast("str", name) for (name,) in conn.execute(COMMITTING)),
+    )

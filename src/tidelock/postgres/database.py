@@ -1,0 +1,309 @@
+"""The port `Database` on a real server: joins connection, ledger, lease, watch and executor."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from tidelock import __version__
+from tidelock.core.model import Kind, Mode
+from tidelock.errors import ConnectionLost, DatabaseFault
+from tidelock.postgres import catalog, failures, lease
+from tidelock.postgres import ledger as tables
+from tidelock.postgres.connection import Address, DatabaseMissing, connect, connect_patiently, create_database
+from tidelock.postgres.executor import Executor, Limits
+from tidelock.postgres.ledger import Author
+from tidelock.postgres.session import Session
+from tidelock.postgres.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import psycopg
+
+    from tidelock.app.patience import Patience
+    from tidelock.app.ports import Sink
+    from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, Script, Step, StepRecord
+    from tidelock.core.report import AppliedMigration
+    from tidelock.core.steps import Surroundings
+    from tidelock.postgres.ledger import Ledger
+
+    Connection = psycopg.Connection[tuple[object, ...]]
+
+
+class ReadOnly(DatabaseFault):
+    """A standby, or a session that may not write."""
+
+    code = "D006"
+
+    def __init__(self, target: str) -> None:
+        super().__init__(
+            f"{target} is read-only: a standby, or default_transaction_read_only is on",
+            hint="connect to the primary: add target_session_attrs=read-write and all hosts to the connection string",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to connect and run, beside the address."""
+
+    direct: Address | None = None
+    """The server itself, when `where` leads to a pooler."""
+    ledger: str | None = None
+    role: str | None = None
+    create_database: bool = False
+    limits: Limits = field(default_factory=Limits)
+    commit: Callable[[], str | None] = lambda: None
+    """The commit that is checked out; asked only when something is to be applied."""
+
+
+class PostgresDatabase:
+    """One target database. Connects at the first `observe`."""
+
+    def __init__(self, where: Address, patience: Patience, sink: Sink, options: Options = Options()) -> None:
+        self.where, self.patience, self.sink, self.options = where, patience, sink, options
+        self.author = Author(run_id=new_run_id(), who=f"{where.user}@{socket.gethostname()}")
+        self._conn: Connection | None = None
+        self._work: Connection | None = None
+        self._before: str | None = None
+        """A run id of ours whose connection broke: known to be dead."""
+        self._executor: Executor | None = None
+        self.observed: Observed
+        self.ledger: Ledger
+
+    @property
+    def target(self) -> str:
+        """`database@host:port`."""
+        return self.where.target
+
+    @property
+    def conn(self) -> Connection:
+        """The connection for looking; made, and if wanted the database too, when there is none."""
+        if self._conn is None or self._conn.closed:
+            try:
+                self._conn = connect_patiently(self.where, self.patience, self.sink, run_id=self.author.run_id)
+            except DatabaseMissing:
+                if not self.options.create_database:
+                    raise
+                create_database(self.options.direct or self.where, self.patience, self.sink, run_id=self.author.run_id)
+                self._conn = connect_patiently(self.where, self.patience, self.sink, run_id=self.author.run_id)
+        return self._conn
+
+    def close(self) -> None:
+        """Close what is open."""
+        for conn in (self._conn, self._work):
+            if conn is not None:
+                conn.close()
+
+    def reconnect(self) -> None:
+        """After ConnectionLost: the next look opens a new connection, and the next lease succeeds the one that broke."""
+        self.close()
+        self._conn = self._work = None
+        self._before, self.author = self.author.run_id, replace(self.author, run_id=new_run_id())
+
+    def observe(self) -> Observed:
+        """One look at the database."""
+        with translated(self.target):
+            self.observed, self.ledger = catalog.observe(self.conn, self.options.ledger, self.where.host)
+        return self.observed
+
+    def surroundings(self) -> Surroundings:
+        """Where files are cut, as far as the database decides it."""
+        with translated(self.target):
+            return catalog.surroundings(self.conn)
+
+    def stored_text(self, version: int) -> str | None:
+        """The text that was applied."""
+        return tables.stored_text(self.conn, self.ledger, version)
+
+    def check(self, plan: Plan) -> None:
+        """Refuse, before anything runs, what this connection cannot carry."""
+        if plan.pending and not self.observed.writable:
+            raise ReadOnly(self.target)
+        if self.observed.pooled and self.options.direct is None:
+            for step in (step for each in plan.pending for step in each.steps[each.done :]):
+                check_pooled(step)
+
+    @contextmanager
+    def lease(
+        self, plan_scripts: Sequence[Script], highest_version: int, detail: Mapping[str, object]
+    ) -> Iterator[None]:
+        """Be the one runner. On leaving normally, everything that was done is durable."""
+        self.author = replace(self.author, commit=self.options.commit())
+        with translated(self.target):
+            self._work = self.conn
+            if self.options.direct is not None and self.observed.pooled:
+                self._work = connect_patiently(self.options.direct, self.patience, self.sink, run_id=self.author.run_id)
+            pooled = self.observed.pooled and self.options.direct is None
+            self.ledger = tables.prepare(
+                self._work,
+                self.ledger,
+                created_by_file=ledger_creation(plan_scripts, self.ledger),
+                highest_version=highest_version,
+                user=self.observed.user,
+            )
+            row = self._work.execute("SELECT pg_backend_pid()").fetchone()
+            lease.acquire(
+                self._work,
+                self.ledger,
+                self.author,
+                pid=None if pooled else cast("int", row[0]) if row else None,
+                before=self._before,
+                detail={
+                    **detail,
+                    "tidelock": __version__,
+                    "who": self.author.who,
+                    "commit": self.author.commit,
+                },
+                patience=self.patience,
+                sink=self.sink,
+            )
+        session = Session(self._work, self.author.run_id, self.target)
+        watch = Watch(
+            lambda: connect(self.options.direct or self.where, run_id=self.author.run_id),
+            self.ledger,
+            self.author.run_id,
+            self.sink,
+        )
+        watch.session = session
+        self._executor = Executor(
+            session,
+            self.ledger,
+            self.author,
+            watch,
+            self.patience,
+            self.sink,
+            limits=self.options.limits,
+            role=self.options.role,
+            pooled=pooled,
+            server_version=self.observed.server_version,
+            rows=len(self.observed.applied),
+        )
+        self._work.add_notice_handler(self._executor.notice)
+        watch.start()
+        try:
+            yield
+        finally:
+            watch.stop()
+            self._let_go(session, watch)
+
+    def _let_go(self, session: Session, watch: Watch) -> None:
+        """Release the lease, also after a failure; not when the connection or the lease itself is gone."""
+        if session.broken or watch.lost:
+            return
+        with translated(self.target):
+            session.rollback()
+            if session.dirty and not self.observed.pooled:
+                session.run(["DISCARD ALL"])
+            lease.release(session.conn, self.ledger, self.author, {"lock_wait_s": round(self.patience.spent_s, 3)})
+        session.conn.remove_notice_handler(cast("Executor", self._executor).notice)
+        self._executor = None
+
+    def renewed(self) -> Observed:
+        """A second look, as the holder of the lease: what was seen before may be old."""
+        observed = self.observe()
+        cast("Executor", self._executor).rows = len(observed.applied)
+        return observed
+
+    def apply(self, planned: PlannedMigration) -> AppliedMigration:
+        """Run what is left of a migration and record it. Only inside `lease`."""
+        assert self._executor is not None, "apply needs the lease"
+        return self._executor.apply(planned)
+
+    def record_adopted(self, migrations: Sequence[tuple[Migration, Script]]) -> None:
+        """Ledger rows for what the database already has. Only inside `lease`."""
+        assert self._executor is not None, "adopting needs the lease"
+        for migration, script in migrations:
+            self._executor.migration = migration
+            self._executor.write(tables.record(self.ledger, migration, script, None, self.author, event="adopted"))
+
+    def decide(self, step: Step, record: StepRecord, *, done: bool) -> None:
+        """Write a person's decision about an interrupted step. Only inside `lease`."""
+        assert self._executor is not None, "deciding needs the lease"
+        self._executor.write(
+            tables.journal(
+                self.ledger,
+                self.author,
+                "done" if done else "retry",
+                version=step.version,
+                step=step,
+                statement=record.statement,
+                detail={"decided_by": self.author.who},
+            ),
+            durable=True,
+        )
+
+    def history(self, limit: int) -> list[dict[str, Any]]:
+        """The journal's last lines, newest first."""
+        if not self.ledger.format:
+            return []
+        with translated(self.target):
+            cursor = self.conn.execute(
+                self.ledger.fill(
+                    "SELECT id, at, run_id, event, version, step, statement, duration_ms, lock_wait_ms, detail FROM {journal} ORDER BY id DESC LIMIT %s"
+                ).encode(),
+                (limit,),
+            )
+            names = [column.name for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def new_run_id() -> str:
+    """Twelve hex digits: a name for one run in journal, lease and pg_stat_activity."""
+    return secrets.token_hex(6)
+
+
+def check_pooled(step: Step) -> None:
+    """Refuse what needs a session of its own."""
+    for each in step.statements:
+        if step.mode is Mode.ALONE:
+            raise failures.NeedsDirect(
+                each.place, f"{each.facts.command or 'this statement'} runs outside of a transaction"
+            )
+        if each.facts.session and (each.facts.kind is Kind.SESSION or each.facts.session_only):
+            raise failures.NeedsDirect(each.place, f"{each.facts.command or 'this statement'} changes the session")
+
+
+def ledger_creation(scripts: Sequence[Script], ledger: Ledger) -> str | None:
+    """The CREATE TABLE of the ledger that a file carries, when there is no ledger yet: its columns are honoured."""
+    if ledger.exists or ledger.schema == tables.OWN_SCHEMA:
+        return None
+    for script in scripts:
+        for each in script.statements:
+            if not each.runtime and any(
+                made.kind == "table" and made.name == ledger.table and made.schema in ("", ledger.schema)
+                for made in each.facts.creates
+            ):
+                return each.text
+    return None
+
+
+@contextmanager
+def translated(target: str) -> Iterator[None]:
+    """psycopg's errors about our own statements, in our words."""
+    import psycopg
+
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        words = (error.diag.message_primary or str(error)).strip().splitlines()
+        raise ConnectionLost(target, words[0] if words else "no answer") from None
+    except psycopg.errors.ReadOnlySqlTransaction:
+        raise ReadOnly(target) from None
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise NoRight(target, error.diag.message_primary or str(error)) from None
+
+
+class NoRight(DatabaseFault):
+    """The role may not read or write Tidelock's own tables."""
+
+    code = "D007"
+
+    def __init__(self, target: str, why: str) -> None:
+        super().__init__(
+            f"{target}: {why}",
+            hint="connect as the role that owns the ledger, or let it GRANT SELECT, INSERT, UPDATE on the three tables",
+        )

@@ -1,0 +1,742 @@
+"""Runs the steps of a migration and records each together with its effect."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tidelock.app.patience import backoff
+from tidelock.core.model import Echo, Ending, Kind, Mode, Outcome, Place, Quit, Statement
+from tidelock.core.report import AppliedMigration, Event, Happening
+from tidelock.core.source import seconds
+from tidelock.errors import LedgerFault
+from tidelock.postgres import failures, lease, recovery
+from tidelock.postgres import ledger as tables
+from tidelock.postgres.failures import caret, place_of, statement_failed
+from tidelock.postgres.session import BatchFailed, prelude
+from tidelock.postgres.variables import Variables
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tidelock.app.patience import Patience
+    from tidelock.app.ports import Sink
+    from tidelock.core.model import Item, Migration, PlannedMigration, Step
+    from tidelock.postgres.ledger import Author, Ledger
+    from tidelock.postgres.session import Rows, Session
+    from tidelock.postgres.watch import Watch
+
+PASSING = ("55P03", "40P01", "40001")
+"""lock_not_available, deadlock_detected, serialization_failure: the transaction is gone and may be tried again."""
+BATCH_STATEMENTS = 30
+BATCH_CHARACTERS = 100_000
+"""Larger steps are sent statement by statement, so that people see how far they are."""
+SHOWN_ROWS = 20
+
+
+class OutcomeUnknown(LedgerFault):
+    """A statement was cut off, the catalog cannot tell how it ended, and repeating it may do harm."""
+
+    code = "L020"
+
+    def __init__(self, migration: Migration, step: Step, place: Place, at: object, why: str, statement: str) -> None:
+        super().__init__(
+            f"{migration.label}: step {step.number} was started{f' on {at:%Y-%m-%d %H:%M:%S %Z}' if at else ''} and nobody recorded its end; {why}",
+            hint="look at the database, then: `tidelock recover --mark-done` when it ran, `tidelock recover --retry` when it did not",
+            detail=f"{place}\n{statement}",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long statements may wait and run."""
+
+    lock_timeout_s: float = 2.0
+    """Seconds that one attempt queues for a lock. Everyone behind it queues too."""
+    statement_timeout_s: float = 0.0
+    """0 is no limit."""
+    build_limit_s: float = 600.0
+    """Seconds that a concurrent index build may wait for others before it is cancelled and cleaned up."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What adds up over the steps of one migration."""
+
+    started: float = field(default_factory=time.monotonic)
+    lock_wait_s: float = 0.0
+    statements: int = 0
+    output: list[dict[str, object]] = field(default_factory=list)
+
+
+class Executor:
+    """Runs migrations in one session, as the holder of the lease."""
+
+    def __init__(
+        self,
+        session: Session,
+        ledger: Ledger,
+        author: Author,
+        watch: Watch,
+        patience: Patience,
+        sink: Sink,
+        *,
+        limits: Limits,
+        role: str | None,
+        pooled: bool,
+        server_version: int,
+        rows: int,
+    ) -> None:
+        self.session, self.ledger, self.author, self.watch = session, ledger, author, watch
+        self.patience, self.sink, self.limits, self.role = patience, sink, limits, role
+        self.pooled, self.server_version = pooled, server_version
+        self.rows = rows
+        """Rows in the ledger: a file that adds or removes another version's is found by the count."""
+        self.fence = lease.fence(ledger, author.run_id)
+        self.migration: Migration
+        self.text: Mapping[str, str] = {}
+        self.sent: tuple[Statement | None, ...] = ()
+        self.tally = Tally()
+        self.variables = Variables(session.conn, {})
+        self.settings: tuple[float, float] | None = None
+
+    # --- a migration ---------------------------------------------------------------------------------------------
+
+    def apply(self, planned: PlannedMigration) -> AppliedMigration:
+        """Run what is left of a migration. Its ledger row is written with its last step."""
+        self.migration, self.text, self.tally = planned.migration, planned.script.sources, Tally()
+        self.variables = Variables(self.session.conn, dict(planned.variables))
+        self.sink.emit(
+            Event(
+                what=Happening.MIGRATION,
+                version=self.migration.version,
+                label=self.migration.label,
+                text=kind_of(planned),
+            )
+        )
+        self.fresh_session()
+        if planned.done:
+            self.replay(planned.steps[: planned.done])
+        for step in planned.steps[planned.done :]:
+            record = planned.interrupted if step.number == planned.done + 1 else None
+            if record is None or not self.settled(step, record, planned):
+                self.run(step, planned)
+        self.rows += 1
+        self.flush_output()
+        return self.summary(planned)
+
+    def run(self, step: Step, planned: PlannedMigration) -> None:
+        """One step, in the way that it asks for."""
+        self.tally.statements += len(step.statements)
+        self.session.dirty = self.session.dirty or step.session
+        if step.mode is Mode.ALONE:
+            self.run_alone(step, planned)
+        else:
+            self.run_transaction(step, planned)
+
+    def summary(self, planned: PlannedMigration) -> AppliedMigration:
+        """What is told of a migration at its end."""
+        steps = planned.steps
+        locks = dict.fromkeys(
+            lock.table
+            for step in steps
+            for each in step.statements
+            for lock in each.facts.locks
+            if lock.mode in ("AccessExclusive", "Exclusive", "ShareRowExclusive", "Share")
+        )
+        created = {made.qualified for step in steps for each in step.statements for made in each.facts.creates}
+        applied = AppliedMigration(
+            version=self.migration.version,
+            label=self.migration.label,
+            path=self.migration.path,
+            steps=len(steps),
+            statements=sum(len(step.statements) for step in steps),
+            alone=any(step.mode is Mode.ALONE for step in steps),
+            duration_s=time.monotonic() - self.tally.started,
+            lock_wait_s=self.tally.lock_wait_s,
+            locks=tuple(table for table in locks if table not in created),
+        )
+        self.sink.emit(
+            Event(
+                what=Happening.APPLIED,
+                version=applied.version,
+                label=applied.label,
+                text="applied",
+                applied=applied,
+            )
+        )
+        return applied
+
+    # --- the session ---------------------------------------------------------------------------------------------
+
+    def fresh_session(self) -> None:
+        """Nothing of the file before crosses over; timeouts are ours or the file's."""
+        wanted = (
+            self.duration("lock-timeout", self.limits.lock_timeout_s),
+            self.duration("statement-timeout", self.limits.statement_timeout_s),
+        )
+        if self.pooled:
+            self.settings = wanted
+            return
+        if self.session.dirty:
+            self.session.run(["DISCARD ALL"])
+            self.session.dirty, self.settings = False, None
+        if self.settings != wanted:
+            self.session.run(
+                prelude(
+                    server_version=self.server_version,
+                    local=False,
+                    lock_timeout_ms=int(wanted[0] * 1000),
+                    statement_timeout_ms=int(wanted[1] * 1000),
+                )
+            )
+            self.settings = wanted
+
+    def duration(self, directive: str, default_s: float) -> float:
+        """A file's own limit in seconds, or the default."""
+        found = self.migration.directive(directive)
+        return seconds(found.value) if found else default_s
+
+    def replay(self, done: Sequence[Step]) -> None:
+        """Settings and temporary objects that the steps of an earlier run left for those that follow."""
+        for step in done:
+            again = [
+                each.text
+                for each in step.statements
+                if each.facts.session_only and not each.runtime and each.copy_data is None
+            ]
+            if again:
+                self.session.dirty = True
+                for text in again:
+                    self.session.run([text])
+
+    # --- a transaction -------------------------------------------------------------------------------------------
+
+    def run_transaction(self, step: Step, planned: PlannedMigration) -> None:
+        """A step in one transaction with its record: both happen, or neither does."""
+        if step.journaled_first:
+            self.write(
+                tables.journal(
+                    self.ledger,
+                    self.author,
+                    "started",
+                    version=step.version,
+                    step=step,
+                    statement=step.statements[0].text,
+                ),
+                durable=True,
+            )
+        attempt = 0
+        while True:
+            self.watch.attend(self.migration.label)
+            began = time.monotonic()
+            try:
+                self.attempt(step, planned)
+            except BatchFailed as failed:
+                self.session_after()
+                self.tried(step, failed, attempt, time.monotonic() - began)
+            else:
+                self.tally.lock_wait_s += self.watch.blocked_s
+                return
+            attempt += 1
+
+    def attempt(self, step: Step, planned: PlannedMigration) -> None:
+        """Try a step's transaction once. Raises BatchFailed; `self.sent` tells which statement each index is."""
+        opening, closing = self.opening(step), self.closing(step, planned)
+        statements = [item for item in step.items if not self.is_ledger_creation(item)]
+        if fits_one_batch(statements):
+            texts = [item.text for item in statements if isinstance(item, Statement)]
+            self.sent = (
+                *(None for _ in opening),
+                *(item for item in statements if isinstance(item, Statement)),
+                *(None for _ in closing),
+            )
+            results = self.session.run([*opening, *texts, *closing])
+            self.show(results[len(opening) : len(opening) + len(texts)])
+        else:
+            self.sent = (None,) * len(opening)
+            self.session.run(opening)
+            for item in statements:
+                if isinstance(item, Quit) and self.variables.allow(item.guards):
+                    break
+                self.perform(item)
+            self.sent = (None,) * len(closing)
+            self.session.run(closing)
+        if step.rolled_back:
+            self.write(self.record(step, planned))
+
+    def opening(self, step: Step) -> list[str]:
+        """What comes before a step's statements in its transaction."""
+        statements = [step.begin.text if step.begin else "BEGIN"]
+        if self.pooled:
+            lock_s, statement_s = self.settings or (self.limits.lock_timeout_s, 0.0)
+            statements += prelude(
+                server_version=self.server_version,
+                local=True,
+                lock_timeout_ms=int(lock_s * 1000),
+                statement_timeout_ms=int(statement_s * 1000),
+            )
+        if self.role:
+            statements.append(f"SET LOCAL ROLE {recovery.path_of(self.role, '')}")
+        return statements if sets_transaction(step) else [*statements, self.fence]
+
+    def closing(self, step: Step, planned: PlannedMigration) -> list[str]:
+        """What comes after them: the record, and the fence when it could not stand at the beginning."""
+        if step.rolled_back:
+            return ["ROLLBACK"]
+        statements = ["SET LOCAL ROLE NONE"] if self.role or step.session else []
+        if self.pooled and step.session:
+            statements += ["RESET ALL", "SELECT pg_catalog.pg_advisory_unlock_all()"]
+        if sets_transaction(step):
+            statements.append(self.fence)
+        if writes_ledger(step, self.ledger.table):
+            statements.append(tables.only_own_row(self.ledger, step.version, self.rows))
+        return [*statements, self.record(step, planned), "COMMIT"]
+
+    def record(self, step: Step, planned: PlannedMigration) -> str:
+        """SQL for a step's record: the ledger row when it is the last one, a line in the journal otherwise."""
+        waited = int((self.tally.lock_wait_s + self.watch.blocked_s) * 1000)
+        if step.number == len(planned.steps):
+            earlier = int((time.monotonic() - self.tally.started) * 1000) if len(planned.steps) > 1 else 0
+            return tables.record(
+                self.ledger,
+                self.migration,
+                planned.script,
+                step,
+                self.author,
+                earlier_ms=earlier,
+                lock_wait_ms=waited,
+            )
+        detail = {"variables": self.variables.values} if self.variables.values else None
+        return tables.journal(
+            self.ledger,
+            self.author,
+            "done",
+            version=step.version,
+            step=step,
+            lock_wait_ms=waited,
+            detail=detail,
+        )
+
+    def is_ledger_creation(self, item: Item) -> bool:
+        """CREATE TABLE schema_migrations in a file: it was made before, with the file's own columns."""
+        return (
+            isinstance(item, Statement)
+            and not item.facts.guarded
+            and any(
+                each.kind == "table" and each.name == self.ledger.table and each.schema in ("", self.ledger.schema)
+                for each in item.facts.creates
+            )
+        )
+
+    def tried(self, step: Step, failed: BatchFailed, attempt: int, took_s: float) -> None:
+        """After a failed attempt: return when it is to be tried again, raise otherwise."""
+        statement = self.sent[failed.index] if failed.index < len(self.sent) else None
+        place = (
+            statement.place
+            if statement
+            else (step.begin or step.statements[0]).place
+            if step.statements
+            else Place(self.migration.path, 1)
+        )
+        state = failed.error.diag.sqlstate
+        if self.watch.lost or lease.LOST in str(failed.error):
+            raise lease.LeaseLost from None
+        if tables.FOREIGN_ROWS in str(failed.error):
+            raise failures.ForeignLedgerRow(self.migration, place, "a version other than its own") from None
+        if state in PASSING:
+            self.tally.lock_wait_s += took_s
+            self.patience.spend(took_s)
+            if self.patience.pause(backoff(attempt)):
+                return
+            self.note_failure(step, failed, statement)
+            if state == "55P03":
+                table = statement.facts.locks[0].table if statement and statement.facts.locks else ""
+                raise failures.LockNotHad(
+                    self.migration, place, self.tally.lock_wait_s, self.watch.blockers, table
+                ) from None
+            raise failures.Conflict(self.migration, place, failed.error.diag.message_primary or "") from None
+        self.note_failure(step, failed, statement)
+        raise self.fault(step, failed, statement, place) from None
+
+    def fault(self, step: Step, failed: BatchFailed, statement: Statement | None, place: Place) -> Exception:
+        """What a person is told of a failed statement."""
+        remains = (
+            "nothing of it remains"
+            if step.number == 1 and step.mode is not Mode.ALONE
+            else (
+                f"its steps 1 to {step.number - 1} stay, nothing of step {step.number} remains"
+                if step.mode is not Mode.ALONE
+                else f"step {step.number} ran outside of a transaction"
+            )
+        )
+        if statement is None:
+            before = next((each for each in reversed(self.sent[: failed.index]) if each), None)
+            at = before.place if before else place
+            return statement_failed(
+                self.migration, failed.error, self.text, at, f"{remains} (at COMMIT)" if before else remains
+            )
+        offset = len(self.session.tag) + sum(len(text) + 2 for text in failed.texts[: failed.index])
+        return statement_failed(
+            self.migration, failed.error, self.text, place_of(failed.error, statement, offset), remains
+        )
+
+    def session_after(self) -> None:
+        """Bring the session back after an error."""
+        self.session.rollback()
+
+    def note_failure(self, step: Step, failed: BatchFailed, statement: Statement | None) -> None:
+        """A line in the journal about a failure; the connection is whole, the transaction rolled back."""
+        diag = failed.error.diag
+        detail = {
+            "sqlstate": diag.sqlstate,
+            "message": diag.message_primary,
+            "detail": diag.message_detail,
+            "hint": diag.message_hint,
+            "place": str(statement.place) if statement else None,
+            "output": self.tally.output or None,
+        }
+        event = "failed" if step.mode is Mode.ALONE or step.journaled_first else "refused"
+        self.write(
+            tables.journal(
+                self.ledger,
+                self.author,
+                event,
+                version=step.version,
+                step=step,
+                statement=statement.text if statement else None,
+                lock_wait_ms=int(self.tally.lock_wait_s * 1000),
+                detail={name: value for name, value in detail.items() if value},
+            )
+        )
+
+    # --- a statement of its own ----------------------------------------------------------------------------------
+
+    def run_alone(self, step: Step, planned: PlannedMigration) -> None:
+        """A statement that no transaction may hold: journaled before, recorded after."""
+        [statement] = step.statements
+        if not self.variables.allow(statement.guards):
+            self.write(self.record(step, planned))
+            return
+        for repair in recovery.before_start(self.session.conn, statement):
+            self.sink.emit(
+                Event(
+                    what=Happening.RECOVERED,
+                    label=self.migration.label,
+                    place=statement.place,
+                    text="an invalid index of that name is there, which IF NOT EXISTS would hide; dropping it and building it again",
+                )
+            )
+            self.session.run([repair])
+        known = recovery.evidence(self.session.conn, statement)
+        self.write(
+            tables.journal(
+                self.ledger,
+                self.author,
+                "started",
+                version=step.version,
+                step=step,
+                statement=statement.text,
+                detail={"evidence": known},
+            ),
+            durable=step.external,
+        )
+        self.check_alive()
+        self.send_alone(step, statement, known)
+        self.write(self.record(step, planned))
+
+    def send_alone(self, step: Step, statement: Statement, known: Mapping[str, Any]) -> None:
+        """Send it, with the limits that suit it; clean up when it fails."""
+        snapshots = recovery.waits_for_snapshots(statement.facts)
+        self.watch.attend(
+            self.migration.label,
+            self.duration("build-limit", self.limits.build_limit_s) if snapshots else None,
+        )
+        settings = ["SET lock_timeout = 0"] if snapshots else []
+        if self.role:
+            settings.append(f"SET ROLE {recovery.path_of(self.role, '')}")
+        for setting in settings:
+            self.session.run([setting])
+        attempt = 0
+        while True:
+            began = time.monotonic()
+            self.sent = (statement,)
+            try:
+                self.perform(statement)
+                break
+            except BatchFailed as failed:
+                self.session_after()
+                self.clean_up(statement, known)
+                self.tried_alone(step, statement, failed, attempt, time.monotonic() - began)
+                attempt += 1
+        self.tally.lock_wait_s += self.watch.blocked_s
+        if self.role:
+            self.session.run(["RESET ROLE"])
+        if snapshots:
+            self.settings = None
+            self.fresh_session()
+
+    def tried_alone(self, step: Step, statement: Statement, failed: BatchFailed, attempt: int, took_s: float) -> None:
+        """After a failed attempt outside of a transaction: return when nothing was changed and it may be tried again."""
+        if self.watch.lost:
+            raise lease.LeaseLost from None
+        if self.watch.cancelled or failed.error.diag.sqlstate == "55P03":
+            self.tally.lock_wait_s += took_s
+            self.patience.spend(took_s if not self.watch.cancelled else self.patience.left_s)
+            if statement.facts.kind not in (Kind.CODE, Kind.UNKNOWN) and self.patience.pause(backoff(attempt)):
+                return
+            self.note_failure(step, failed, statement)
+            table = statement.facts.creates[0].parent if statement.facts.creates else ""
+            raise failures.LockNotHad(
+                self.migration, statement.place, self.tally.lock_wait_s, self.watch.blockers, table
+            ) from None
+        self.note_failure(step, failed, statement)
+        raise self.fault(step, failed, statement, statement.place) from None
+
+    def clean_up(self, statement: Statement, known: Mapping[str, Any]) -> None:
+        """Drop what a failed index build left behind, at once."""
+        for repair in recovery.leftover_indexes(self.session.conn, known):
+            self.sink.emit(
+                Event(
+                    what=Happening.RECOVERED,
+                    label=self.migration.label,
+                    place=statement.place,
+                    text=f"cleaning up: {repair}",
+                )
+            )
+            self.session.run([repair])
+
+    def settled(self, step: Step, record: Any, planned: PlannedMigration) -> bool:
+        """Deal with a step that an earlier run started. True when it needs no run."""
+        if step.mode is not Mode.ALONE:
+            if record.outcome is Outcome.STARTED:
+                raise OutcomeUnknown(
+                    self.migration,
+                    step,
+                    step.statements[0].place,
+                    record.at,
+                    "it has effects that no rollback undoes",
+                    step.statements[0].text,
+                )
+            return False
+        [statement] = step.statements
+        finding = recovery.judge(self.session.conn, statement, record.evidence, failed=record.outcome is Outcome.FAILED)
+        if finding.verdict is recovery.Verdict.ASK:
+            raise OutcomeUnknown(
+                self.migration,
+                step,
+                statement.place,
+                record.at,
+                finding.why,
+                caret(self.text, statement.place),
+            )
+        self.sink.emit(
+            Event(
+                what=Happening.RECOVERED,
+                label=self.migration.label,
+                place=statement.place,
+                text=f"{self.migration.label} was cut off{f' on {record.at:%Y-%m-%d %H:%M %Z}' if record.at else ''}. {finding.why}",
+            )
+        )
+        for repair in finding.repairs:
+            self.session.run([repair])
+        self.write(
+            tables.journal(
+                self.ledger,
+                self.author,
+                "recovered",
+                version=step.version,
+                step=step,
+                detail={"why": finding.why},
+            )
+        )
+        if finding.verdict is recovery.Verdict.DONE:
+            self.write(self.record(step, planned))
+            return True
+        return False
+
+    # --- single statements ---------------------------------------------------------------------------------------
+
+    def perform(self, item: Item) -> None:
+        """Run one item of a script by itself: COPY data, variables and echoes included."""
+        if not self.variables.allow(item.guards):
+            return
+        if isinstance(item, Statement):
+            self.sent = (item,)
+            text = self.variables.fill(item.pieces) if item.pieces else item.text
+            rows = [self.session.copy(text, item.copy_data)] if item.copy_data is not None else self.session.run([text])
+            self.after(item, rows)
+        elif isinstance(item, Echo):
+            self.say(
+                Happening.ECHO,
+                self.variables.fill(item.parts),
+                item.place,
+                severity="WARNING" if item.warning else "",
+            )
+        elif not isinstance(item, Quit):
+            if item.parts is None:
+                self.variables.values.pop(item.name, None)
+            else:
+                self.variables.values[item.name] = self.variables.fill(item.parts)
+
+    def after(self, statement: Statement, results: Sequence[Rows]) -> None:
+        """What is done with a statement's result: \\gset, \\gexec, or it is shown."""
+        if statement.ending is Ending.GSET:
+            self.keep(statement, results[-1])
+        elif statement.ending is Ending.GEXEC:
+            for row in results[-1].rows:
+                for cell in row:
+                    if cell is not None:
+                        self.session.run([cell])
+        else:
+            self.show(results, statement)
+
+    def keep(self, statement: Statement, result: Rows) -> None:
+        """\\gset: exactly one row becomes variables."""
+        if len(result.rows) != 1:
+            raise failures.StatementFailed(
+                self.migration,
+                statement.place,
+                "\\gset wants one row",
+                sqlstate="",
+                detail=f"{caret(self.text, statement.place)}\nthe query returned {len(result.rows)} rows",
+                hint="make the query return exactly one row (LIMIT 1, an aggregate)",
+            )
+        for name, value in zip(result.columns, result.rows[0], strict=True):
+            if value is None:
+                self.variables.values.pop(statement.gset_prefix + name, None)
+            else:
+                self.variables.values[statement.gset_prefix + name] = value
+
+    def show(self, results: Sequence[Rows], statement: Statement | None = None) -> None:
+        """Result rows go to whoever watches, and into the journal."""
+        for index, result in enumerate(results):
+            if result.rows:
+                source = statement or self.sent[len(self.sent) - len(results) + index - self.closing_size(len(results))]
+                table = "\n".join(
+                    " | ".join("" if cell is None else cell for cell in row)
+                    for row in (result.columns, *result.rows[:SHOWN_ROWS])
+                )
+                more = f"\n… {len(result.rows) - SHOWN_ROWS} more rows" if len(result.rows) > SHOWN_ROWS else ""
+                self.say(Happening.ROWS, table[:4000] + more, source.place if source else None)
+
+    def closing_size(self, results: int) -> int:
+        """How many of `sent` follow the statements whose results are shown."""
+        statements = [index for index, each in enumerate(self.sent) if each is not None]
+        return len(self.sent) - 1 - statements[-1] if statements and results else 0
+
+    def notice(self, diag: Any) -> None:
+        """The server said something while a statement ran."""
+        severity = diag.severity_nonlocalized or diag.severity or "NOTICE"
+        index = self.session.index
+        statement = self.sent[index] if index < len(self.sent) else None
+        if statement is None:
+            return  # about our own statements
+        text = diag.message_primary or ""
+        if diag.message_detail:
+            text += f" ({diag.message_detail})"
+        self.say(Happening.NOTICE, text, statement.place, severity=severity)
+
+    def say(self, what: Happening, text: str, place: Place | None, *, severity: str = "") -> None:
+        """Tell whoever watches, and keep it for the journal."""
+        self.sink.emit(
+            Event(
+                what=what,
+                text=text,
+                version=self.migration.version,
+                label=self.migration.label,
+                place=place,
+                severity=severity,
+            )
+        )
+        if len(self.tally.output) < 200:
+            self.tally.output.append({"kind": severity or what.value, "place": str(place or ""), "text": text[:2000]})
+
+    # --- the journal ---------------------------------------------------------------------------------------------
+
+    def write(self, record: str, *, durable: bool = False) -> None:
+        """Commit one record by itself, as the holder of the lease. `durable` waits for the disk."""
+        statements = [
+            "BEGIN",
+            "SET LOCAL ROLE NONE",
+            f"SET LOCAL synchronous_commit = {'on' if durable else 'off'}",
+            "SET LOCAL lock_timeout = 0",
+            self.fence,
+            record,
+            "COMMIT",
+        ]
+        self.sent = (None,) * len(statements)
+        try:
+            self.session.run(statements)
+        except BatchFailed as failed:
+            self.session_after()
+            if lease.LOST in str(failed.error):
+                raise lease.LeaseLost from None
+            raise statement_failed(
+                self.migration,
+                failed.error,
+                {},
+                Place(self.migration.path, 1),
+                "its record could not be written",
+            ) from None
+
+    def flush_output(self) -> None:
+        """Notices and rows of a migration, as a line of the journal."""
+        if self.tally.output:
+            self.write(
+                tables.journal(
+                    self.ledger,
+                    self.author,
+                    "output",
+                    version=self.migration.version,
+                    detail={"output": self.tally.output},
+                )
+            )
+
+    def check_alive(self) -> None:
+        """Start nothing outside of a transaction when another run may have taken over."""
+        if self.watch.lost or time.monotonic() - self.watch.alive_at > lease.LIFETIME_S - lease.MARGIN_S:
+            raise lease.LeaseLost
+
+
+def fits_one_batch(items: Sequence[Item]) -> bool:
+    """True when a step can be sent as one simple query: plain statements, not too many."""
+    return (
+        len(items) <= BATCH_STATEMENTS
+        and all(
+            isinstance(item, Statement)
+            and not item.runtime
+            and item.copy_data is None
+            and item.ending is not Ending.GSET
+            and item.facts.sets != "standard_conforming_strings"
+            for item in items
+        )
+        and sum(len(item.text) for item in items if isinstance(item, Statement)) <= BATCH_CHARACTERS
+    )
+
+
+def sets_transaction(step: Step) -> bool:
+    """SET TRANSACTION must come before any query of its transaction, and so before the fence."""
+    return any(each.facts.sets == "transaction" for each in step.statements) or (
+        step.begin is not None and len(step.begin.text.split()) > 1
+    )
+
+
+def writes_ledger(step: Step, table: str) -> bool:
+    """True when a step may touch ledger rows: it names the table, or nobody knows what it does."""
+    return any(
+        each.runtime or each.facts.kind in (Kind.UNKNOWN, Kind.CODE) or table in each.text for each in step.statements
+    )
+
+
+def kind_of(planned: PlannedMigration) -> str:
+    """`1 transaction · 2 statements`: how a migration will run."""
+    statements = sum(len(step.statements) for step in planned.steps)
+    alone = sum(step.mode is Mode.ALONE for step in planned.steps)
+    words = []
+    if transactions := len(planned.steps) - alone:
+        words.append(f"{transactions} transaction" + ("s" if transactions > 1 else ""))
+    if alone:
+        words.append("alone" if alone == 1 else f"{alone} alone")
+    return " · ".join([*words, f"{statements} statement" + ("" if statements == 1 else "s")])

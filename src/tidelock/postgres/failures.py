@@ -1,0 +1,159 @@
+"""What the server refused, in the words of the file: line, text with a caret, SQLSTATE, DETAIL, HINT, CONTEXT."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidelock.errors import DatabaseFault, LedgerFault, PassingFault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import psycopg
+
+    from tidelock.core.model import Migration, Place, Statement
+    from tidelock.postgres.watch import Blocker
+
+
+class StatementFailed(DatabaseFault):
+    """The server refused a statement of a migration."""
+
+    code = "D010"
+
+    def __init__(
+        self, migration: Migration, place: Place, remains: str, *, sqlstate: str, detail: str, hint: str = ""
+    ) -> None:
+        super().__init__(
+            f"{migration.label} failed; {remains}",
+            hint=hint or "mend the file and run `tidelock apply` again",
+            detail=detail,
+        )
+        self.place = place
+        self.sqlstate = sqlstate
+
+
+class PermissionMissing(StatementFailed):
+    """The role may not do what a migration asks."""
+
+    code = "D011"
+
+
+class LockNotHad(PassingFault):
+    """A table lock was not to be had within the patience of this run."""
+
+    code = "T020"
+
+    def __init__(
+        self, migration: Migration, place: Place, waited_s: float, blockers: Sequence[Blocker], table: str
+    ) -> None:
+        held = "\n".join(f"held by {blocker}" for blocker in blockers) or "the holder was gone before it could be named"
+        super().__init__(
+            f"{migration.label}: waited {waited_s:.0f} s for a lock" + (f" on {table}" if table else ""),
+            hint="nothing of this step was changed; it is tried again when the Job is, or now and longer: `tidelock apply --wait 10m`",
+            detail=f"{place}\n{held}",
+        )
+
+
+class Conflict(PassingFault):
+    """A deadlock or a serialization failure that came back each time."""
+
+    code = "T021"
+
+    def __init__(self, migration: Migration, place: Place, what: str) -> None:
+        super().__init__(
+            f"{migration.label}: {what}, again and again",
+            hint="nothing of this step was changed; try again when the application is quieter",
+            detail=str(place),
+        )
+
+
+class ForeignLedgerRow(LedgerFault):
+    """A file writes or deletes the ledger row of another version."""
+
+    code = "L013"
+
+    def __init__(self, migration: Migration, place: Place, versions: str) -> None:
+        super().__init__(
+            f"{place}: {migration.label} records {versions} in the ledger, and it is version {migration.version}",
+            hint=f"write its own version, {migration.version}, or delete the statement: Tidelock records every file by itself",
+        )
+
+
+class NeedsDirect(DatabaseFault):
+    """A file needs a session of its own, and a pooler stands between."""
+
+    code = "D012"
+
+    def __init__(self, place: Place, why: str) -> None:
+        super().__init__(
+            f"{place}: {why}, and the connection goes through a pooler",
+            hint='name the server itself beside the pooler: `[database] direct = "postgresql://…"` in tidelock.toml, or --direct',
+        )
+
+
+def caret(sources: Mapping[str, str], place: Place, *, width: int = 1) -> str:
+    """The line of the file with the one before it, and a caret beneath the column."""
+    lines = sources.get(place.path, "").splitlines()
+    if not 0 < place.line <= len(lines):
+        return str(place)
+    number = len(str(place.line))
+    shown = [f"{place}"]
+    for line in range(max(1, place.line - 1), place.line + 1):
+        shown.append(f"{line:>{number}} │ {lines[line - 1].expandtabs(1)[:200]}")
+    shown.append(f"{'':>{number}} │ {' ' * (place.column - 1)}{'^' * max(1, width)}")
+    return "\n".join(shown)
+
+
+def describe(error: psycopg.Error, sources: Mapping[str, str], place: Place) -> str:
+    """Everything that the server said, under the text that it is about."""
+    diag = error.diag
+    lines = [
+        caret(sources, place),
+        f"{diag.sqlstate or '?????'}  {diag.message_primary or str(error).strip()}",
+    ]
+    for name, text in (
+        ("detail", diag.message_detail),
+        ("hint", diag.message_hint),
+        ("context", diag.context),
+        ("within", diag.internal_query),
+    ):
+        if text:
+            lines.append(f"{name:<7}{' '.join(text.split()) if name == 'within' else text}")
+    return "\n".join(lines)
+
+
+def place_of(error: psycopg.Error, statement: Statement, offset: int) -> Place:
+    """Where in the files an error points; `offset` is where the statement's text begins in the query."""
+    position = error.diag.statement_position
+    if position is None:
+        return statement.place
+    within = int(position) - 1 - offset
+    return statement.place_at(within) if 0 <= within <= len(statement.text) else statement.place
+
+
+HINTS = {
+    "2D000": "it commits by itself, and so needs to run outside of a transaction: `-- tidelock: no-transaction` at the top of the file",
+    "25001": "it cannot run inside a transaction: `-- tidelock: no-transaction` at the top of the file runs each statement on its own",
+    "55P04": "a new enum value can be used only after its commit: put the use into the next file, or `-- tidelock: no-transaction`",
+    "55006": "deferred checks are pending on the table: put the change into the next file, or `-- tidelock: no-transaction`",
+    "42501": "grant the right, or run as the owner: `--role OWNER` (or `[database] role`)",
+    "25006": "the server or the transaction is read-only: connect to the primary (target_session_attrs=read-write in the connection string)",
+    "53100": "free space on the server's disk, then run `tidelock apply` again",
+    "53200": "the server is out of memory or of lock slots: see DETAIL; for many partitions raise max_locks_per_transaction",
+}
+
+
+def statement_failed(
+    migration: Migration, error: psycopg.Error, sources: Mapping[str, str], place: Place, remains: str
+) -> StatementFailed:
+    """The fault for an error of the server."""
+    state = error.diag.sqlstate or ""
+    kind = PermissionMissing if state == "42501" else StatementFailed
+    return kind(
+        migration,
+        place,
+        remains,
+        sqlstate=state,
+        detail=describe(error, sources, place),
+        hint=HINTS.get(state, ""),
+    )

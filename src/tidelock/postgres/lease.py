@@ -1,0 +1,267 @@
+"""One runner at a time, through poolers too: a row that says who, and every transaction of a run holds it.
+
+How it excludes (ADR 0002): each transaction of a run reads the holder's row FOR SHARE and fails when the row names
+another run; taking over updates that row, so it cannot happen while such a transaction is open. Statements outside
+transactions need a session of their own, whose pid stands in the row: a successor waits for it or ends it first.
+No advisory lock: a pooler in transaction mode leaks them, and waiting for one blocks CREATE INDEX CONCURRENTLY.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+import psycopg
+
+from tidelock.app.patience import backoff
+from tidelock.core.report import Event, Happening
+from tidelock.errors import PassingFault
+from tidelock.postgres.ledger import journal, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from tidelock.app.patience import Patience
+    from tidelock.app.ports import Sink
+    from tidelock.postgres.ledger import Author, Ledger
+
+LIFETIME_S = 10.0
+"""A run without a sign of life for so long is taken for dead."""
+PULSE_S = 2.5
+"""How often a run gives one."""
+MARGIN_S = 4.0
+"""A run that could not give one for LIFETIME_S - MARGIN_S starts nothing new."""
+
+
+class AnotherRunner(PassingFault):
+    """Somebody else is applying migrations to this database."""
+
+    code = "T010"
+
+    def __init__(self, who: str, since: datetime | None, waited_s: float) -> None:
+        at = f" since {since:%H:%M:%S %Z}" if since else ""
+        super().__init__(
+            f"another run is at work: {who}{at}; waited {waited_s:.0f} s",
+            hint="nothing was changed; try again when it is done, or wait longer with `--wait 10m`",
+        )
+
+
+class DeadRunnersStatement(PassingFault):
+    """The runner before died, and the server is still executing a statement of it."""
+
+    code = "T011"
+
+    def __init__(self, pid: int, query: str, age_s: float, waited_s: float) -> None:
+        super().__init__(
+            f"a run that died left a statement running (pid {pid}, for {age_s:.0f} s): {query}; waited {waited_s:.0f} s for its end",
+            hint=f"wait longer with `--wait`, or end it: SELECT pg_terminate_backend({pid})",
+        )
+
+
+class LeaseLost(PassingFault):
+    """This run gave no sign of life for too long, and another took over."""
+
+    code = "T012"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this run was taken for dead and another took over: it gave no sign of life for "
+            f"{LIFETIME_S:.0f} s (a paused process, or a network that hung)",
+            hint="nothing of the step at hand was kept; run `tidelock status`, then apply again",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The lease as it is."""
+
+    run_id: str | None
+    since: datetime | None
+    pid: int | None
+    backend_start: datetime | None
+    who: str
+    silent_s: float
+    """Seconds since the last sign of life."""
+    format: int
+
+
+READ = """
+SELECT h.run_id, h.at, h.pid, h.backend_start, h.who, extract(epoch FROM clock_timestamp() - p.at)::float8, h.format
+  FROM {lease} h, {lease} p WHERE h.part = 'holder' AND p.part = 'pulse'"""
+
+TAKE = """
+WITH free AS (SELECT part FROM {lease} WHERE part = 'holder' AND run_id IS NOT DISTINCT FROM %(before)s FOR UPDATE SKIP LOCKED),
+     taken AS (UPDATE {lease} l SET run_id = %(run_id)s, at = clock_timestamp(), pid = %(pid)s, who = %(who)s,
+                      backend_start = (SELECT backend_start FROM pg_stat_activity a WHERE a.pid = %(pid)s)
+                 FROM free WHERE l.part = free.part RETURNING l.part)
+UPDATE {lease} l SET run_id = %(run_id)s, at = clock_timestamp() FROM taken WHERE l.part = 'pulse'"""
+
+PULSE = "UPDATE {lease} SET at = pg_catalog.clock_timestamp() WHERE part = 'pulse' AND run_id = %s"
+
+# Part of every transaction of a run. The cast of words to a number is what makes it fail; LOST recognises it.
+FENCE = """
+SELECT CASE WHEN pg_catalog.count(*) = 1 THEN 1 ELSE ('tidelock: lease lost ' || pg_catalog.count(*))::int END
+  FROM (SELECT 1 FROM {lease} WHERE part = 'holder' AND run_id = %s FOR SHARE) held"""
+LOST = "tidelock: lease lost"
+
+RELEASE = "UPDATE {lease} SET run_id = NULL, at = NULL, pid = NULL, backend_start = NULL, who = NULL WHERE part = 'holder' AND run_id = %s"
+
+# Sessions of a dead run: by its mark in the query text (through a pooler too), or by pid and start of the process.
+LEFT = """
+SELECT pid, state, coalesce(extract(epoch FROM clock_timestamp() - coalesce(query_start, backend_start)), 0)::float8, left(query, 300)
+  FROM pg_stat_activity
+ WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+   AND ((query LIKE %(mark)s AND state <> 'idle') OR (pid = %(pid)s AND coalesce(backend_start, %(backend_start)s) = %(backend_start)s))"""
+
+
+def read(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger) -> Holder:
+    """Who holds the lease."""
+    row = conn.execute(ledger.fill(READ).encode()).fetchone()
+    if row is None:
+        from tidelock.postgres.ledger import LedgerUnfit
+
+        raise LedgerUnfit(f"{ledger.name}_lease", "its two rows are gone")
+    run_id, since, pid, backend_start, who, silent, format_ = row
+    return Holder(
+        cast("str | None", run_id),
+        cast("None", since),
+        cast("int | None", pid),
+        cast("None", backend_start),
+        cast("str", who or "somebody"),
+        cast("float", silent or 0.0),
+        cast("int", format_),
+    )
+
+
+def acquire(
+    conn: psycopg.Connection[tuple[object, ...]],
+    ledger: Ledger,
+    author: Author,
+    *,
+    pid: int | None,
+    before: str | None,
+    detail: Mapping[str, object],
+    patience: Patience,
+    sink: Sink,
+) -> None:
+    """Wait for the lease and take it; the journal gets its first line in the same transaction.
+
+    `before` is a run that is known to be dead: this process, before its connection broke. Polls, so that nobody's CREATE INDEX CONCURRENTLY has to wait for a transaction of ours.
+    Raises AnotherRunner or DeadRunnersStatement when patience runs out.
+    """
+    started, told, attempt = time.monotonic(), "", 0
+    while True:
+        holder = read(conn, ledger)
+        dead = holder.run_id is not None and (holder.silent_s > LIFETIME_S or holder.run_id == before)
+        if holder.run_id is None or (dead and clear_away(conn, holder, patience, sink, started)):
+            if take(conn, ledger, author, before=holder.run_id, pid=pid, detail=detail):
+                if dead:
+                    sink.emit(
+                        Event(
+                            what=Happening.RECOVERED,
+                            text=f"took over from {holder.who}, silent for {holder.silent_s:.0f} s",
+                        )
+                    )
+                return
+        elif told != holder.run_id:
+            told = holder.run_id
+            sink.emit(
+                Event(
+                    what=Happening.WAITING,
+                    text=f"another run is at work: {holder.who}; waiting up to {patience.left_s:.0f} s",
+                )
+            )
+        if not patience.pause(backoff(attempt, first_s=0.05, most_s=1.0)):
+            raise AnotherRunner(holder.who, holder.since, time.monotonic() - started)
+        attempt += 1
+
+
+def take(
+    conn: psycopg.Connection[tuple[object, ...]],
+    ledger: Ledger,
+    author: Author,
+    *,
+    before: str | None,
+    pid: int | None,
+    detail: Mapping[str, object],
+) -> bool:
+    """Try to become the holder after `before`. False when somebody was faster, or still has a transaction open."""
+    with conn.transaction():
+        conn.execute("SET LOCAL synchronous_commit = off")
+        cursor = conn.execute(
+            ledger.fill(TAKE).encode(),
+            {"before": before, "run_id": author.run_id, "pid": pid, "who": author.who},
+        )
+        if cursor.rowcount != 1:
+            return False
+        conn.execute(journal(ledger, author, "run", detail=detail).encode())
+    return True
+
+
+def clear_away(
+    conn: psycopg.Connection[tuple[object, ...]],
+    holder: Holder,
+    patience: Patience,
+    sink: Sink,
+    started: float,
+) -> bool:
+    """See to it that nothing of a dead run is at work. True when nothing is left.
+
+    A statement that still runs is waited for, since it may be hours of index building; a session that only idles,
+    in a transaction or not, is ended, so that a runner that was merely paused cannot go on.
+    """
+    left = cast(
+        "list[tuple[int, str | None, float, str]]",
+        conn.execute(
+            LEFT,
+            {
+                "mark": f"/* tidelock run {holder.run_id} */%",
+                "pid": holder.pid,
+                "backend_start": holder.backend_start,
+            },
+        ).fetchall(),
+    )
+    for pid, state, age_s, query in left:
+        if state in ("active", None):  # None: another role's, which hides what it does
+            sink.emit(
+                Event(
+                    what=Happening.WAITING,
+                    text=f"the run before ({holder.who}) died; its statement still runs, waiting for it: pid {pid}, "
+                    f"{age_s:.0f} s, {' '.join(query.split())}",
+                )
+            )
+            if patience.left_s <= 0:
+                raise DeadRunnersStatement(pid, " ".join(query.split()), age_s, time.monotonic() - started)
+            return False
+        conn.execute("SELECT pg_terminate_backend(%s)", (pid,))
+    return not left
+
+
+def pulse(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, run_id: str) -> bool:
+    """Give a sign of life. False when the lease is another's by now."""
+    with conn.transaction():
+        conn.execute("SET LOCAL synchronous_commit = off")
+        conn.execute("SET LOCAL lock_timeout = '2s'")
+        return conn.execute(ledger.fill(PULSE).encode(), (run_id,)).rowcount == 1
+
+
+def fence(ledger: Ledger, run_id: str) -> str:
+    """SQL that holds the lease until its transaction ends, and fails it when the lease is another's."""
+    return ledger.fill(FENCE) % literal(run_id)
+
+
+def release(
+    conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, author: Author, detail: Mapping[str, object]
+) -> None:
+    """Give the lease back with a commit that waits for the disk: with it, all that the run did is durable."""
+    with conn.transaction():
+        conn.execute(
+            "SET LOCAL synchronous_commit TO DEFAULT"
+        )  # a role may ask for more than `on`, such as remote_apply
+        conn.execute(
+            "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
+        )
+        conn.execute(ledger.fill(RELEASE).encode(), (author.run_id,))
+        conn.execute(journal(ledger, author, "finished", detail=detail).encode())

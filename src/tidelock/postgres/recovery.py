@@ -1,0 +1,238 @@
+"""What became of a statement that no transaction held, when nobody recorded its end: the catalog is asked.
+
+Before such a statement runs, `evidence` notes which of the objects that it names are there. Afterwards the same
+look tells whether it ran: an index that was absent and is valid was built; one that is invalid is dropped and built
+again. Where the catalog cannot tell and the statement is not safe to repeat, a person decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, LiteralString, cast
+
+from psycopg import sql
+
+from tidelock.core.model import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+
+    from tidelock.core.model import Facts, Object, Statement
+
+    Connection = psycopg.Connection[tuple[object, ...]]
+    Evidence = Mapping[str, Any]
+
+
+class Verdict(StrEnum):
+    """What is to be done with a statement whose end nobody recorded."""
+
+    DONE = "done"
+    RETRY = "retry"
+    ASK = "ask"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A verdict, why, and what has to be mended first."""
+
+    verdict: Verdict
+    why: str
+    repairs: tuple[str, ...] = ()
+    """SQL to run first, one statement each, outside of a transaction."""
+
+
+PRESENT, ABSENT, INVALID = "present", "absent", "invalid"
+
+# kind → a query for its state; %(name)s is the bare name, %(path)s the quoted and qualified one, %(parent)s its table.
+STATES: dict[str, LiteralString] = {
+    "index": """SELECT CASE WHEN i.indisvalid AND i.indisready THEN 'present' ELSE 'invalid' END
+                  FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
+                 WHERE CASE WHEN to_regclass(%(parent)s) IS NULL THEN c.oid = to_regclass(%(path)s)
+                            ELSE c.relname = %(name)s AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%(parent)s)) END""",
+    "table": "SELECT 'present' WHERE to_regclass(%(path)s) IS NOT NULL",
+    "database": "SELECT CASE WHEN datconnlimit = -2 THEN 'invalid' ELSE 'present' END FROM pg_database WHERE datname = %(name)s",
+    "tablespace": "SELECT 'present' FROM pg_tablespace WHERE spcname = %(name)s",
+    "subscription": "SELECT 'present' FROM pg_subscription WHERE subname = %(name)s",
+    "publication": "SELECT 'present' FROM pg_publication WHERE pubname = %(name)s",
+    "extension": "SELECT 'present' FROM pg_extension WHERE extname = %(name)s",
+    "schema": "SELECT 'present' FROM pg_namespace WHERE nspname = %(name)s",
+    "role": "SELECT 'present' FROM pg_roles WHERE rolname = %(name)s",
+    "type": "SELECT 'present' WHERE to_regtype(%(path)s) IS NOT NULL",
+    "hypertable": """SELECT 'present' FROM timescaledb_information.hypertables
+                      WHERE to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%(path)s)""",
+    "policy job": """SELECT 'present' FROM timescaledb_information.jobs
+                      WHERE proc_name = %(name)s AND to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%(parent)s)""",
+}
+for relation in ("view", "materialized view", "sequence", "aggregate"):
+    STATES[relation] = STATES["table"]
+
+INDEXES = "SELECT coalesce(array_agg(indexrelid::bigint ORDER BY indexrelid), '{}') FROM pg_index WHERE indrelid = to_regclass(%s)"
+LEFTOVERS = """
+SELECT c.oid::bigint, format('%I.%I', n.nspname, c.relname)
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND c.relkind = 'i'"""
+INVALID_NEW = """
+SELECT format('%%I.%%I', n.nspname, c.relname), i.indisvalid AND i.indisready
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE i.indrelid = to_regclass(%(table)s) AND NOT i.indexrelid::bigint = ANY (%(before)s)"""
+
+
+def path_of(name: str, schema: str) -> str:
+    """A quoted name, qualified when the statement qualifies it, as to_regclass reads it."""
+    return sql.Identifier(*([schema] if schema else []), name).as_string() if name else ""
+
+
+def quoted(name: str) -> str:
+    """`schema.name` as written in Facts, quoted."""
+    schema, _, bare = name.rpartition(".")
+    return path_of(bare, schema)
+
+
+def state(conn: Connection, item: Object) -> str | None:
+    """present, absent or invalid; None when the catalog is not asked for this kind."""
+    query = STATES.get(item.kind)
+    if query is None or not item.name:
+        return None
+    row = conn.execute(
+        query, {"name": item.name, "path": path_of(item.name, item.schema), "parent": quoted(item.parent)}
+    ).fetchone()
+    return cast("str", row[0]) if row else ABSENT
+
+
+def evidence(conn: Connection, statement: Statement) -> dict[str, object]:
+    """What is there before the statement runs; kept in the journal."""
+    facts = statement.facts
+    found: dict[str, object] = {
+        "objects": [
+            {
+                "kind": each.kind,
+                "name": each.name,
+                "schema": each.schema,
+                "parent": each.parent,
+                "wanted": PRESENT if each in facts.creates else ABSENT,
+                "state": state(conn, each),
+            }
+            for each in (*facts.creates, *facts.drops)
+        ]
+    }
+    if builds_index(facts):
+        table = facts.creates[0].parent
+        row = conn.execute(INDEXES, (quoted(table),)).fetchone()
+        found |= {"table": table, "indexes": row[0] if row else []}
+    if is_reindex(facts):
+        found["leftovers"] = [oid for oid, _ in conn.execute(LEFTOVERS)]
+    return found
+
+
+def builds_index(facts: Facts) -> bool:
+    """CREATE INDEX, of whatever kind."""
+    return any(each.kind == "index" for each in facts.creates)
+
+
+def is_reindex(facts: Facts) -> bool:
+    """REINDEX … CONCURRENTLY."""
+    return facts.command.upper().startswith("REINDEX")
+
+
+def waits_for_snapshots(facts: Facts) -> bool:
+    """A concurrent build, drop or detach: lock_timeout would fail it on any old snapshot and leave damage."""
+    return "CONCURRENTLY" in facts.command.upper() or is_reindex(facts)
+
+
+def before_start(conn: Connection, statement: Statement) -> tuple[str, ...]:
+    """Repairs without which the statement would hide damage: IF NOT EXISTS skips an invalid index as if it were one."""
+    if not statement.facts.guarded:
+        return ()
+    return tuple(
+        drop_index(each, statement.facts)
+        for each in statement.facts.creates
+        if each.kind == "index" and state(conn, each) == INVALID
+    )
+
+
+def drop_index(index: Object, facts: Facts) -> str:
+    """DROP INDEX for an invalid index, in the schema of its table."""
+    schema = index.schema or index.parent.rpartition(".")[0]
+    word = "DROP INDEX CONCURRENTLY IF EXISTS" if waits_for_snapshots(facts) else "DROP INDEX IF EXISTS"
+    return f"{word} {path_of(index.name, schema)}"
+
+
+def judge(conn: Connection, statement: Statement, before: Evidence, *, failed: bool) -> Finding:
+    """Decide about a statement that was started. `failed`: the server refused it, and that was recorded."""
+    facts = statement.facts
+    if repairs := leftover_indexes(conn, before):
+        return Finding(Verdict.RETRY, "the index is there and invalid; dropping it and building it again", repairs)
+    if is_reindex(facts):
+        return Finding(Verdict.RETRY, "rebuilding an index again is harmless", leftover_copies(conn, before))
+    if failed and facts.kind not in (Kind.CODE, Kind.UNKNOWN) and not statement.runtime:
+        return Finding(Verdict.RETRY, "the server refused it and kept nothing of it")
+    if builds_index(facts) and not facts.creates[0].name:
+        return unnamed_index(conn, before)
+    if found := judge_objects(conn, statement, before):
+        return found
+    if facts.rerunnable and not statement.runtime:
+        return Finding(Verdict.RETRY, "running it twice is harmless")
+    return Finding(Verdict.ASK, "the catalog cannot tell whether it ran, and running it twice may not be harmless")
+
+
+def judge_objects(conn: Connection, statement: Statement, before: Evidence) -> Finding | None:
+    """Compare what the statement wanted with what is there; None when that tells nothing."""
+    objects = [*statement.facts.creates, *statement.facts.drops]
+    noted = cast("list[dict[str, Any]]", before.get("objects", []))
+    if not objects or len(noted) != len(objects) or any(each["state"] is None for each in noted):
+        return None
+    now = [state(conn, each) for each in objects]
+    names = ", ".join(each.qualified for each in objects)
+    if all(found == note["wanted"] for found, note in zip(now, noted, strict=True)):
+        if any(note["state"] != note["wanted"] for note in noted):
+            return Finding(Verdict.DONE, f"{names}: it is as the statement wanted", fill_aggregates(statement))
+        return Finding(Verdict.RETRY, f"{names}: it was like that before the statement ran")
+    if all(found in (note["state"], INVALID) for found, note in zip(now, noted, strict=True)):
+        return Finding(Verdict.RETRY, f"{names}: nothing has changed since before it ran")
+    return None
+
+
+def fill_aggregates(statement: Statement) -> tuple[str, ...]:
+    """A continuous aggregate WITH DATA is created and filled in two transactions: the second may be missing.
+
+    All of it comes from raw data that is there, since the aggregate is as old as the statement.
+    """
+    return tuple(
+        f"CALL refresh_continuous_aggregate({sql.Literal(path_of(each.name, each.schema)).as_string()}, NULL, NULL)"
+        for each in statement.facts.creates
+        if each.kind == "aggregate"
+    )
+
+
+def unnamed_index(conn: Connection, before: Evidence) -> Finding:
+    """An index that the server named: whatever is new on its table."""
+    new = new_indexes(conn, before)
+    if new:
+        return Finding(Verdict.DONE, f"{', '.join(name for name, _ in new)}: it is there and valid")
+    return Finding(Verdict.RETRY, "no index was added to the table")
+
+
+def new_indexes(conn: Connection, before: Evidence) -> list[tuple[str, bool]]:
+    """(quoted name, valid) of the indexes that the table has now and had not before."""
+    if "indexes" not in before:
+        return []
+    return cast(
+        "list[tuple[str, bool]]",
+        conn.execute(
+            INVALID_NEW, {"table": quoted(str(before["table"])), "before": list(before["indexes"])}
+        ).fetchall(),
+    )
+
+
+def leftover_indexes(conn: Connection, before: Evidence) -> tuple[str, ...]:
+    """DROP INDEX for what an index build that was cut off left on its table."""
+    return tuple(f"DROP INDEX IF EXISTS {name}" for name, valid in new_indexes(conn, before) if not valid)
+
+
+def leftover_copies(conn: Connection, before: Evidence) -> tuple[str, ...]:
+    """DROP INDEX for the copies that an interrupted REINDEX CONCURRENTLY left."""
+    known = set(before.get("leftovers", []))
+    return tuple(f"DROP INDEX IF EXISTS {name}" for oid, name in conn.execute(LEFTOVERS) if oid not in known)

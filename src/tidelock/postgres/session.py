@@ -1,0 +1,187 @@
+"""One connection to the server, and what a migration may rely on in it."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psycopg
+from psycopg import errors, generators, pq
+
+from tidelock.errors import ConnectionLost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from psycopg.abc import PQGen
+    from psycopg.pq.abc import PGresult
+
+    Connection = psycopg.Connection[tuple[object, ...]]
+
+GOOD = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)
+
+# What a role or a database may set that would cut a migration off, or hide what it does.
+TIMEOUTS = (
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_timeout",
+    "idle_session_timeout",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What one statement returned: its command tag, and rows as text when it has any."""
+
+    tag: str
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str | None, ...], ...] = ()
+
+
+class BatchFailed(Exception):
+    """One of several statements sent together failed."""
+
+    def __init__(self, index: int, error: psycopg.Error, texts: Sequence[str]) -> None:
+        super().__init__(str(error))
+        self.index = index
+        """Which of them, from 0."""
+        self.error = error
+        self.texts = texts
+
+
+class Session:
+    """A connection that sends simple queries, as psql does, and says which statement of several failed."""
+
+    def __init__(self, conn: Connection, run_id: str, target: str) -> None:
+        self.conn = conn
+        self.target = target
+        self.tag = f"/* tidelock run {run_id} */ "
+        """Goes before every statement, so that pg_stat_activity tells whose it is, through a pooler too."""
+        self.sent_at = 0.0
+        """Monotonic time at which the statement that runs now was sent; 0 when none runs."""
+        self.index = 0
+        """Which of the statements sent together runs now, from 0: a notice belongs to it."""
+        self.dirty = False
+        """Something of a migration may be left in the session."""
+
+    def run(self, statements: Sequence[str]) -> list[Rows]:
+        """Send statements as one simple query.
+
+        Raises BatchFailed with the number of the one that failed, ConnectionLost when nobody answers any more.
+        The newline before the semicolon closes a `--` comment at a statement's end.
+        """
+        query = self.tag + "\n;".join(statements)
+        with self._sending():
+            results = self.conn.wait(self._exchange(query))
+        if results and results[-1].status not in GOOD:
+            error = errors.error_from_result(results[-1], "utf-8")
+            self._lost_if_fatal(error)
+            raise BatchFailed(len(results) - 1, error, statements)
+        return [rows_of(result) for result in results]
+
+    @contextmanager
+    def _sending(self) -> Iterator[None]:
+        self.sent_at, self.index = time.monotonic(), 0
+        try:
+            yield
+        except psycopg.OperationalError as error:
+            self._lost_if_fatal(error)
+            raise
+        finally:
+            self.sent_at = 0.0
+
+    def _lost_if_fatal(self, error: psycopg.Error) -> None:
+        """FATAL and PANIC end the connection; so does an error of the network."""
+        severity = error.diag.severity_nonlocalized
+        if severity in ("FATAL", "PANIC") or (severity is None and self.broken):
+            self.conn.close()
+            words = (error.diag.message_primary or str(error)).strip().splitlines()
+            raise ConnectionLost(self.target, words[0] if words else "no answer") from None
+
+    def _exchange(self, query: str) -> PQGen[list[PGresult]]:
+        pgconn = self.conn.pgconn
+        pgconn.send_query(query.encode())
+        yield from generators.send(pgconn)
+        results: list[PGresult] = []
+        while (result := (yield from generators.fetch(pgconn))) is not None:
+            results.append(result)
+            self.index = len(results)
+            if result.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH):
+                yield from self._refuse_copy(result.status)
+        return results
+
+    def _refuse_copy(self, status: int) -> PQGen[None]:
+        """A COPY that the script's reader did not see: end it, so that the connection stays usable."""
+        if status == pq.ExecStatus.COPY_IN:
+            yield from generators.copy_end(self.conn.pgconn, b"Tidelock has no data for this COPY")
+        else:
+            self.conn.pgconn.finish()
+
+    def copy(self, statement: str, data: str) -> Rows:
+        """COPY … FROM STDIN with its data. Raises as `run` does."""
+        with self._sending(), self.conn.cursor() as cursor:
+            try:
+                with cursor.copy((self.tag + statement).encode()) as copy:
+                    for start in range(0, len(data), 1 << 16):
+                        copy.write(data[start : start + (1 << 16)])
+            except psycopg.Error as error:
+                self._lost_if_fatal(error)
+                raise BatchFailed(0, error, (statement,)) from error
+            return Rows(cursor.statusmessage or "COPY")
+
+    @property
+    def in_transaction(self) -> bool:
+        """A transaction is open (or failed and waits for its ROLLBACK)."""
+        return self.conn.pgconn.transaction_status in (
+            pq.TransactionStatus.INTRANS,
+            pq.TransactionStatus.INERROR,
+        )
+
+    @property
+    def broken(self) -> bool:
+        """The connection is gone."""
+        return bool(self.conn.closed) or self.conn.pgconn.status != pq.ConnStatus.OK
+
+    def rollback(self) -> None:
+        """End an open transaction, if the connection is still there."""
+        if not self.broken and self.in_transaction:
+            self.run(["ROLLBACK"])
+
+
+def rows_of(result: PGresult) -> Rows:
+    """A libpq result as text."""
+    tag = (result.command_status or b"").decode()
+    if result.status != pq.ExecStatus.TUPLES_OK:
+        return Rows(tag)
+    columns = tuple((result.fname(i) or b"").decode() for i in range(result.nfields))
+    rows = tuple(
+        tuple(
+            None if (value := result.get_value(row, column)) is None else value.decode(errors="replace")
+            for column in range(result.nfields)
+        )
+        for row in range(result.ntuples)
+    )
+    return Rows(tag, columns, rows)
+
+
+def prelude(*, server_version: int, local: bool, lock_timeout_ms: int, statement_timeout_ms: int = 0) -> list[str]:
+    """SET statements that give a migration its surroundings, whatever role and database have as defaults.
+
+    With `local` they last for one transaction, as a pooler needs; otherwise for the session. synchronous_commit is
+    off because the order in the WAL keeps ledger and effect together; the run ends with one commit that waits for
+    the disk (`lease.release`).
+    """
+    word = "SET LOCAL" if local else "SET"
+    statements = [
+        f"{word} lock_timeout = {lock_timeout_ms}",
+        f"{word} statement_timeout = {statement_timeout_ms}",
+        f"{word} idle_in_transaction_session_timeout = 0",
+        f"{word} synchronous_commit = off",
+    ]
+    if server_version >= 170000:
+        statements.append(f"{word} transaction_timeout = 0")
+    if server_version >= 140000 and not local:
+        statements.append(f"{word} idle_session_timeout = 0")
+    return statements

@@ -1,0 +1,165 @@
+"""Status, history and interrupted steps as text and data. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tidelock.render import json
+from tidelock.render.text import failure, span, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidelock.app.status import Standing
+    from tidelock.core.model import PlannedMigration
+
+
+def text(found: Standing, journal: Sequence[dict[str, Any]] | None) -> str:
+    """A line for the target, a table of versions, and what `apply` would stumble over."""
+    observed = found.observed
+    words = f"{found.target}  {len(observed.applied)} applied, {len(found.pending)} pending"
+    if found.orphans:
+        words += f", {len(found.orphans)} without a file"
+    if not observed.clean:
+        words += ", a run is at work or died"
+    lines = [words, ""] if found.files or observed.applied else [words]
+    lines += [table(rows(found))] if rows(found) else []
+    if journal is not None:
+        lines += ["", history(journal)]
+    for error in found.trouble:
+        lines += ["", failure(error)]
+    return "\n".join(lines)
+
+
+def rows(found: Standing) -> list[tuple[str, str, str, str]]:
+    """Version, name, state, when and by whom."""
+    edited = {error.message.split(" ")[0] for error in found.trouble if error.code == "L002"}
+    shown: list[tuple[int, tuple[str, str, str, str]]] = []
+    for file in found.files:
+        entry = found.observed.applied.get(file.version)
+        number, _, name = file.label.partition(" ")
+        if entry is None:
+            state = "interrupted" if file.version in found.observed.unfinished else "pending"
+            shown.append((file.version, (number, name, state, "")))
+        else:
+            state = "EDITED" if file.path in edited else "applied*" if file.path in found.cosmetic else "applied"
+            when = f"{entry.applied_at:%Y-%m-%d %H:%M}" if entry.applied_at else ""
+            shown.append((file.version, (number, name, state, f"{when} {entry.applied_by or ''}".strip())))
+    shown += [
+        (
+            each.version,
+            (
+                str(each.version),
+                each.description,
+                "NO FILE",
+                f"{each.applied_at:%Y-%m-%d %H:%M}" if each.applied_at else "",
+            ),
+        )
+        for each in found.orphans
+    ]
+    return [row for _, row in sorted(shown)]
+
+
+def data(found: Standing, journal: Sequence[dict[str, Any]] | None) -> dict[str, Any]:
+    """The same as data."""
+    observed = found.observed
+    shown: dict[str, Any] = {
+        "schema": json.SCHEMA,
+        "command": "status",
+        "target": found.target,
+        "server_version": observed.server_version,
+        "applied": [
+            {
+                "version": each.version,
+                "description": each.description,
+                "applied_at": each.applied_at,
+                "applied_by": each.applied_by,
+                "commit": each.commit,
+                "sha256": each.checksum,
+            }
+            for _, each in sorted(observed.applied.items())
+        ],
+        "pending": [{"version": each.version, "name": each.label, "path": each.path} for each in found.pending],
+        "without_file": [each.version for each in found.orphans],
+        "cosmetic": list(found.cosmetic),
+        "unfinished": sorted(observed.unfinished),
+        "clean": observed.clean,
+        "trouble": [json.failure(error) for error in found.trouble],
+    }
+    if journal is not None:
+        shown["history"] = list(journal)
+    return shown
+
+
+def history(journal: Sequence[dict[str, Any]]) -> str:
+    """The journal's lines, newest first."""
+    if not journal:
+        return "The journal is empty."
+    shown = [("at", "run", "event", "version", "step", "took", "waited", "what")]
+    for entry in journal:
+        detail = entry["detail"] or {}
+        what = detail.get("message") or detail.get("why") or entry["statement"] or detail.get("who") or ""
+        if entry["event"] == "run" and detail.get("commit"):
+            what = f"{what} from commit {detail['commit'][:10]}"
+        shown.append(
+            (
+                f"{entry['at']:%Y-%m-%d %H:%M:%S}",
+                entry["run_id"],
+                entry["event"],
+                str(entry["version"] or ""),
+                str(entry["step"] or ""),
+                span(entry["duration_ms"] / 1000) if entry["duration_ms"] is not None else "",
+                span(entry["lock_wait_ms"] / 1000) if entry["lock_wait_ms"] else "",
+                " ".join(str(what).split())[:80],
+            )
+        )
+    return table(shown)
+
+
+def interrupted_text(found: PlannedMigration | None, target: str, decision: str) -> str:
+    """The statement that was cut off, what is known, and what can be decided."""
+    if found is None or found.interrupted is None:
+        return f"{target}  nothing was interrupted."
+    record, step = found.interrupted, found.steps[found.done]
+    lines = [
+        f"{target}  {found.migration.label}, step {record.step} of {len(found.steps)}: {record.outcome.value} at {record.at:%Y-%m-%d %H:%M:%S %Z} by run {record.run_id}",
+        f"  {step.statements[0].place}" if step.statements else "",
+        *(f"    {line}" for line in record.statement.splitlines()),
+    ]
+    known = record.evidence.get("objects")
+    if isinstance(known, list) and known:
+        lines.append(
+            "  before it ran: "
+            + ", ".join(
+                f"{each['kind']} {each['name'] or '(unnamed)'} {each['state'] or 'not asked'}" for each in known
+            )
+        )
+    lines.append(
+        f"  {decision[0].upper()}{decision[1:]}."
+        if decision
+        else "  `tidelock apply` asks the catalog and goes on by itself where it can tell. Where it cannot: look, then\n"
+        "  `tidelock recover --mark-done` when it ran, `tidelock recover --retry` when it did not."
+    )
+    return "\n".join(line for line in lines if line)
+
+
+def interrupted_data(found: PlannedMigration | None, decision: str) -> dict[str, Any]:
+    """The same as data."""
+    shown: dict[str, Any] = {
+        "schema": json.SCHEMA,
+        "command": "recover",
+        "interrupted": None,
+        "decision": decision or None,
+    }
+    if found is not None and found.interrupted is not None:
+        record = found.interrupted
+        shown["interrupted"] = {
+            "version": record.version,
+            "step": record.step,
+            "outcome": record.outcome.value,
+            "at": record.at,
+            "run_id": record.run_id,
+            "statement": record.statement,
+            "evidence": dict(record.evidence),
+        }
+    return shown

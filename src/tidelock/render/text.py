@@ -1,0 +1,143 @@
+"""Values to plain text: the same facts in a pipe as on a terminal. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidelock.core.model import Mode
+from tidelock.core.report import Happening
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tidelock.core.model import Plan, PlannedMigration, Statement, Step
+    from tidelock.core.report import AppliedMigration, Event, Report
+    from tidelock.errors import TidelockError
+
+
+def span(seconds: float) -> str:
+    """`38 ms`, `4.2 s`, `3 min 12 s`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def applied_line(applied: AppliedMigration) -> str:
+    """One migration that is done."""
+    count = f"{applied.statements} statement" + ("" if applied.statements == 1 else "s")
+    how = [
+        f"{applied.steps} steps" if applied.steps > 1 else "alone" if applied.alone else "1 transaction",
+        count,
+    ]
+    if applied.locks:
+        how.append("locks " + ", ".join(applied.locks[:3]) + (" …" if len(applied.locks) > 3 else ""))
+    return f" ✓ {applied.label:<32} {' · '.join(how):<48} {span(applied.duration_s):>8}"
+
+
+def event_line(event: Event) -> str:
+    """One event, as a line (or more) for stderr."""
+    place = f"{event.place}: " if event.place else ""
+    match event.what:
+        case Happening.NOTICE:
+            return f"   {place}{event.severity}: {event.text}"
+        case Happening.ROWS:
+            return "\n".join(f"   {line}" for line in (f"{place}rows", *event.text.splitlines()))
+        case Happening.RECOVERED:
+            return f" ? {place}{event.text}"
+        case Happening.WAITING:
+            return f" … {event.text}"
+        case Happening.NOTE:
+            return f"   {event.severity or 'note'}: {event.text}"
+        case Happening.MIGRATION:
+            return f" → {event.label:<32} {event.text}"
+        case Happening.PROGRESS:
+            return f"   {event.label} {event.text}" + (f" {event.fraction:.0%}" if event.fraction is not None else "")
+    return f"   {place}{event.text}"
+
+
+def summary(report: Report) -> str:
+    """The last line of a run."""
+    if report.failure is not None:
+        return failure(report.failure, applied=report.applied)
+    if not report.applied:
+        return (
+            f"{report.target}  {report.applied_before} applied, 0 pending. Nothing to do.   {span(report.duration_s)}"
+        )
+    longest = max(each.lock_wait_s for each in report.applied)
+    return f"Applied {len(report.applied)} in {span(report.duration_s)}. Longest wait for a lock: {span(longest)}."
+
+
+def failure(error: TidelockError, *, applied: Sequence[AppliedMigration] = ()) -> str:
+    """What happened, where, with which values, and what to do now."""
+    stays = f" ({', '.join(each.label for each in applied[-3:])} applied before, and stays)" if applied else ""
+    lines = [f"✗ {error.code} {error.message}{stays}"]
+    if error.detail:
+        lines += ["", *(f"  {line}" for line in error.detail.splitlines()), ""]
+    if error.hint:
+        lines.append(f"  {error.hint[0].upper()}{error.hint[1:]}.")
+    lines.append(f"  exit {error.exit_code} · tidelock explain {error.code}")
+    return "\n".join(lines)
+
+
+def plan_text(plan: Plan, target: str, about: str) -> str:
+    """What would run: steps, statements, locks, and why a step stands alone."""
+    head = f"plan {plan.id}  for {target} ({about}, {plan.applied} applied)"
+    if not plan.pending:
+        return f"{target}  {plan.applied} applied, 0 pending. Nothing to do."
+    return "\n\n".join([head, *(planned_text(each) for each in plan.pending)])
+
+
+def planned_text(planned: PlannedMigration) -> str:
+    """One pending migration."""
+    lines: list[str] = []
+    for step in planned.steps:
+        title = planned.migration.label if step.number == 1 else f"  step {step.number}"
+        lines.append(f"{title:<36}  {how(step)}" + ("   done by an earlier run" if step.number <= planned.done else ""))
+        lines += [
+            f"  {each.place.line:>4}  {first_words(each):<64} {consequences(each)}".rstrip() for each in step.statements
+        ]
+    if planned.interrupted:
+        lines.append(
+            f"  ?     step {planned.interrupted.step} was started by run {planned.interrupted.run_id} and its end is not known; the catalog will be asked"
+        )
+    return "\n".join(lines)
+
+
+def how(step: Step) -> str:
+    """In what a step runs, and why."""
+    match step.mode:
+        case Mode.ALONE:
+            return f"alone: {step.reason}"
+        case Mode.OWN:
+            return "in the file's own transaction" + (
+                ", which it rolls back" if step.rolled_back else ", recorded before its COMMIT"
+            )
+    return "in one transaction with its record" + (f" ({step.reason})" if step.reason else "")
+
+
+def first_words(statement: Statement) -> str:
+    """The beginning of a statement on one line."""
+    words = " ".join(statement.text.split())
+    return words if len(words) <= 64 else f"{words[:62]} …"
+
+
+def consequences(statement: Statement) -> str:
+    """Locks and what is not known."""
+    if statement.runtime:
+        return "decided while it runs"
+    strong = [lock for lock in statement.facts.locks if lock.mode not in ("AccessShare", "RowExclusive", "RowShare")]
+    shown = [f"{lock.mode} on {lock.table}" + (", rewrites it" if lock.rewrite else "") for lock in strong[:3]]
+    if statement.facts.kind == "unknown":
+        shown.append("UNKNOWN: nobody can say what it locks")
+    return "; ".join(shown)
+
+
+def table(rows: Iterable[Sequence[str]]) -> str:
+    """Columns as wide as they need to be."""
+    rows = [tuple(row) for row in rows]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))] if rows else []
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
