@@ -96,10 +96,14 @@ class Facts:
     locks: tuple[Lock, ...] = ()
     alone: str = ""
     """Why no transaction block may hold it; empty when one may. A sentence without a full stop."""
+    first_in_session: bool = False
+    """It must be the first command of a session: ALTER EXTENSION timescaledb UPDATE. `alone` is filled as well."""
     rerunnable: bool = False
     """Running it a second time changes nothing and raises nothing, whatever happened to the first."""
     guarded: bool = False
     """It carries IF [NOT] EXISTS or OR REPLACE."""
+    cascade: bool = False
+    """It carries CASCADE: it may drop or empty objects that it does not name."""
     session: bool = True
     """It may leave something behind in the session: settings, role, temporary objects, prepared statements,
     advisory locks. True whenever that cannot be excluded."""
@@ -120,6 +124,8 @@ class Facts:
     """Tables that get a constraint or trigger that is INITIALLY DEFERRED."""
     sets: str = ""
     """The name of the setting that SET changes: search_path, role, transaction (SET TRANSACTION), …"""
+    body: Facts | None = None
+    """CREATE FUNCTION or PROCEDURE: what a call of it would do. Creating it does nothing of that."""
 
 
 UNKNOWN = Facts()

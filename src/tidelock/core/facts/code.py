@@ -1,0 +1,167 @@
+"""DO, CALL and the bodies of functions: what their static SQL does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tidelock.core import parser
+from tidelock.core.facts import search, timescale
+from tidelock.core.facts.draft import Draft
+from tidelock.core.facts.tree import constant, every, named, strings
+from tidelock.core.model import Facts, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tidelock.core.parser import Node
+
+
+def call(draft: Draft, node: Node) -> None:
+    """CALL: a procedure may commit; whether a user's does is for the planner to find out, by `calls`."""
+    function = node.get("funccall", {})
+    names = strings(function.get("funcname", ()))
+    draft.kind = Kind.CODE
+    search.look(draft, {"FuncCall": function}, reads=True, literals=True)
+    known = bool(names) and names[-1] in timescale.FUNCTIONS
+    draft.command = names[-1] if known else f"CALL {'.'.join(names)}"
+    draft.rerunnable = known and not draft.unrepeatable
+
+
+def do(draft: Draft, node: Node, read: Callable[[str], Facts]) -> None:
+    """DO: all that its static SQL may do, control flow ignored. Rerunnable only when it does nothing but read."""
+    given = {each["DefElem"]["defname"]: each["DefElem"].get("arg", {}) for each in node.get("args", ())}
+    language = given.get("language", {}).get("String", {}).get("sval", "plpgsql")
+    text = given.get("as", {}).get("String", {}).get("sval", "")
+    draft.kind, draft.command = Kind.CODE, "DO"
+    body = read_body(text, language, f"DO LANGUAGE plpgsql {quote(text)}", read)
+    draft.merge(body)
+    draft.rerunnable = body.rerunnable
+
+
+def create_function(draft: Draft, node: Node, read: Callable[[str], Facts]) -> None:
+    """CREATE FUNCTION or PROCEDURE does nothing of what its body does; that is kept in `body`."""
+    kind = "procedure" if node.get("is_procedure") else "function"
+    draft.command = f"CREATE {kind.upper()}"
+    draft.creates.append(named(kind, strings(node.get("funcname", ()))))
+    draft.guarded = draft.rerunnable = bool(node.get("replace"))
+    given = {each["DefElem"]["defname"]: each["DefElem"].get("arg", {}) for each in node.get("options", ())}
+    if "sql_body" in node:
+        draft.body = _atomic(node["sql_body"])
+        return
+    language = given.get("language", {}).get("String", {}).get("sval", "sql").lower()
+    texts = strings(given.get("as", {}).get("List", {}).get("items", ()))
+    if len(texts) == 1:
+        draft.body = read_body(texts[0], language, _whole(node, texts[0]), read)
+
+
+def _whole(node: Node, text: str) -> str:
+    """A CREATE FUNCTION that the plpgsql parser takes, with the parameters' names and the kind of the return value."""
+    parameters = ", ".join(_parameter(each["FunctionParameter"]) for each in node.get("parameters", ()))
+    if node.get("is_procedure"):
+        return f"CREATE PROCEDURE f({parameters}) LANGUAGE plpgsql AS {quote(text)}"
+    returns = node.get("returnType", {})
+    name = (strings(returns.get("names", ())) or ["void"])[-1]
+    result = name if name in ("trigger", "event_trigger", "void") else "text"
+    result = f"SETOF {result}" if returns.get("setof") else result
+    clause = "" if _has_result_parameters(node) and not returns.get("setof") else f" RETURNS {result}"
+    return f"CREATE FUNCTION f({parameters}){clause} LANGUAGE plpgsql AS {quote(text)}"
+
+
+_MODES = {"FUNC_PARAM_OUT": "OUT ", "FUNC_PARAM_INOUT": "INOUT ", "FUNC_PARAM_TABLE": "OUT "}
+
+
+def _has_result_parameters(node: Node) -> bool:
+    return any(each["FunctionParameter"].get("mode") in _MODES for each in node.get("parameters", ()))
+
+
+def _parameter(node: Node) -> str:
+    name = '"' + node.get("name", "").replace('"', '""') + '" ' if node.get("name") else ""
+    return f"{_MODES.get(node.get('mode', ''), '')}{name}text"
+
+
+def quote(text: str) -> str:
+    """Dollar quotes around a text that may hold dollar quotes."""
+    tag = "$tidelock$"
+    while tag in text:
+        tag = tag[:-1] + "_$"
+    return f"{tag}{text}{tag}"
+
+
+def read_body(text: str, language: str, whole: str, read: Callable[[str], Facts]) -> Facts:
+    """What a body in plpgsql or sql does; other languages may do anything."""
+    if language == "plpgsql":
+        return _plpgsql(whole, read)
+    if language == "sql":
+        return read(text)
+    return Facts(kind=Kind.UNKNOWN, command=f"LANGUAGE {language}")
+
+
+def _atomic(tree: Any) -> Facts:
+    """A BEGIN ATOMIC body, which the parser reads as part of the statement."""
+    draft = Draft(kind=Kind.CODE)
+    search.look(draft, tree, reads=True, literals=True)
+    draft.rerunnable = not (draft.writes or draft.unrepeatable)
+    return draft.finish()
+
+
+_COMMITS = {"PLpgSQL_stmt_commit": "COMMIT", "PLpgSQL_stmt_rollback": "ROLLBACK"}
+_DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors", "dynquery"})
+_QUERY = 0
+"""PLpgSQL_expr.parseMode of a whole statement; every other mode is an expression or an assignment."""
+
+
+def _plpgsql(whole: str, read: Callable[[str], Facts]) -> Facts:
+    draft = Draft(kind=Kind.CODE, rerunnable=True)
+    try:
+        functions = parser.parse_plpgsql(whole)
+    except parser.Unreadable:
+        return Facts(kind=Kind.UNKNOWN, command="plpgsql")
+    dynamic: set[int] = set()
+    for key, value in every(functions):
+        if key in _COMMITS:
+            draft.alone = draft.alone or f"its body has {_COMMITS[key]}, which no transaction block may hold"
+            draft.rerunnable = False
+        elif key in ("PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"):
+            dynamic.add(id(value.get("query", {}).get("PLpgSQL_expr")))
+        elif key == "dynquery":
+            dynamic.add(id(value.get("PLpgSQL_expr")))
+        elif key == "PLpgSQL_expr":
+            _expression(draft, value, read, dynamic=id(value) in dynamic)
+    return draft.finish()
+
+
+def _expression(draft: Draft, node: Node, read: Callable[[str], Facts], *, dynamic: bool) -> None:
+    """One SQL statement or expression of a plpgsql body."""
+    text = node.get("query", "")
+    found = read(text) if node.get("parseMode", _QUERY) == _QUERY else read(f"SELECT {_right_side(text, node)}")
+    if dynamic and (built := _constant_text(text)) is not None:
+        draft.literals |= found.literals
+        found = read(built)
+    elif dynamic:
+        draft.session, draft.rerunnable = True, False
+    draft.merge(found)
+    draft.rerunnable &= found.rerunnable and not (found.creates or found.drops or found.alters)
+
+
+def _right_side(text: str, node: Node) -> str:
+    """An assignment's value: parse modes 3 to 5 are `x := value`, with as many names before it."""
+    if node.get("parseMode", 0) < _ASSIGNMENT:
+        return text
+    for sign in (":=", "="):
+        if sign in text:
+            return text.partition(sign)[2]
+    return text
+
+
+_ASSIGNMENT = 3
+
+
+def _constant_text(text: str) -> str | None:
+    """The statement in `EXECUTE '…'`, when it is one constant and nothing is put into it."""
+    try:
+        tree = parser.parse(f"SELECT {text}")
+    except parser.Unreadable:
+        return None
+    targets = tree[0].get("SelectStmt", {}).get("targetList", []) if len(tree) == 1 else []
+    value = constant(targets[0]["ResTarget"].get("val")) if len(targets) == 1 else None
+    return value if isinstance(value, str) else None

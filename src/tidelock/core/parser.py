@@ -1,0 +1,107 @@
+"""The only door to libpg_query: SQL text in, PostgreSQL's own parse tree out.
+
+The tree is the JSON form of the parse tree, as plain dictionaries and lists: `{"SelectStmt": {"targetList": […]}}`.
+Fields that are empty, zero or false are absent; enumerations are their names as text. JSON is read here rather than
+the protobuf form because it needs neither protobuf's import (60 ms) nor its slow attribute access, and because
+protobuf refuses trees nested deeper than 100 levels.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+Node = dict[str, Any]
+"""A parse-tree node: field name → value."""
+
+
+class Unreadable(ValueError):
+    """The parser cannot read a text. `offset` counts characters from 0; -1 when the place is not known."""
+
+    def __init__(self, message: str, *, offset: int = -1) -> None:
+        super().__init__(message)
+        self.message = message
+        self.offset = offset
+
+
+def parse(text: str) -> list[Node]:
+    """The statements of a text, each wrapped in its node type. Empty when there are only comments.
+
+    Raises Unreadable for anything the grammar of PostgreSQL 18 refuses, also when a server would accept it.
+    """
+    statements: list[Node] = [each["stmt"] for each in _call("pg_query_parse", text)["stmts"]]
+    return statements
+
+
+def parse_plpgsql(text: str) -> list[Node]:
+    """The bodies of a CREATE FUNCTION or DO statement in plpgsql, each as a PLpgSQL_function node.
+
+    Raises Unreadable when the body is not plpgsql.
+    """
+    return [each["PLpgSQL_function"] for each in _call("pg_query_parse_plpgsql", text) if "PLpgSQL_function" in each]
+
+
+def _call(function: str, text: str) -> Any:
+    library = _library()
+    try:
+        raw = text.encode()
+    except UnicodeEncodeError as error:
+        raise Unreadable("the text is not valid Unicode", offset=error.start) from error
+    if b"\0" in raw:
+        raise Unreadable("the text holds a NUL byte", offset=text.index("\0"))
+    result = getattr(library, function)(raw)
+    try:
+        if result.error:
+            raise _unreadable(raw, result.error.contents)
+        answer: bytes = result.parse_tree if function == "pg_query_parse" else result.plpgsql_funcs
+    finally:
+        free = (
+            library.pg_query_free_parse_result
+            if function == "pg_query_parse"
+            else (library.pg_query_free_plpgsql_parse_result)
+        )
+        free(result)
+    return _read(answer)
+
+
+def _unreadable(raw: bytes, error: Any) -> Unreadable:
+    offset = len(raw[: error.cursorpos - 1].decode(errors="replace")) if error.cursorpos > 0 else -1
+    return Unreadable((error.message or b"").decode(errors="replace"), offset=offset)
+
+
+# libpg_query (17 and 18) writes one brace too many for the hidden variables of trigger functions (TG_OP and the like).
+_STRAY_BRACE = re.compile(rb"(?<=[\[,])\{\}\}(?=[,\]])")
+
+
+def _read(answer: bytes) -> Any:
+    try:
+        try:
+            return json.loads(answer)
+        except json.JSONDecodeError:
+            return json.loads(_STRAY_BRACE.sub(b"{}", answer))
+    except (ValueError, RecursionError) as error:
+        raise Unreadable("the text is nested too deeply, or its tree is not readable") from error
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    """libpg_query as `postgast` ships it.
+
+    `import postgast` loads protobuf, typed node classes and a formatter (60 to 120 ms). Its module `native` stands
+    on its own and needs 20 ms, so it is loaded from its file; where a later version moves it, the package is imported.
+    """
+    package = importlib.util.find_spec("postgast")
+    folder = Path(next(iter((package and package.submodule_search_locations) or ["."])))
+    spec = importlib.util.spec_from_file_location("tidelock_pg_query", folder / "native.py")
+    if spec is None or spec.loader is None or not (folder / "native.py").is_file():
+        from postgast import native
+    else:
+        native = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(native)
+    library: ctypes.CDLL = native.lib
+    return library
