@@ -242,29 +242,33 @@ class Executor:
             attempt += 1
 
     def attempt(self, step: Step, planned: PlannedMigration) -> None:
-        """Try a step's transaction once. Raises BatchFailed; `self.sent` tells which statement each index is."""
+        """Try a step's transaction once. Raises BatchFailed."""
         opening, closing = self.opening(step), self.closing(step, planned)
-        statements = [item for item in step.items if not self.is_ledger_creation(item)]
-        if fits_one_batch(statements):
-            texts = [item.text for item in statements if isinstance(item, Statement)]
-            self.sent = (
-                *(None for _ in opening),
-                *(item for item in statements if isinstance(item, Statement)),
-                *(None for _ in closing),
-            )
-            results = self.session.run([*opening, *texts, *closing])
-            self.show(results[len(opening) : len(opening) + len(texts)])
+        items = [item for item in step.items if not self.is_ledger_creation(item)]
+        if fits_one_batch(items):
+            statements = [item for item in items if isinstance(item, Statement)]
+            sent = [*ours(opening), *marked(statements), *ours(closing)]
+            for (_, statement), result in zip(sent, self.send(sent), strict=True):
+                if statement is not None:
+                    self.show([result], statement)
         else:
-            self.sent = (None,) * len(opening)
-            self.session.run(opening)
-            for item in statements:
+            self.send(ours(opening))
+            for item in items:
                 if isinstance(item, Quit) and self.variables.allow(item.guards):
                     break
                 self.perform(item)
-            self.sent = (None,) * len(closing)
-            self.session.run(closing)
+            self.send(ours(closing))
         if step.rolled_back:
             self.write(self.record(step, planned))
+
+    def send(self, pairs: Sequence[tuple[str, Statement | None]]) -> list[Rows]:
+        """Send SQL as one simple query; each text with the file's statement that it is, or None when it is ours."""
+        self.sent = tuple(statement for _, statement in pairs)
+        try:
+            return self.session.run([text for text, _ in pairs])
+        except BatchFailed as failed:
+            failed.sent = self.sent
+            raise
 
     def opening(self, step: Step) -> list[str]:
         """What comes before a step's statements in its transaction."""
@@ -277,9 +281,9 @@ class Executor:
                 lock_timeout_ms=int(lock_s * 1000),
                 statement_timeout_ms=int(statement_s * 1000),
             )
-        if self.role:
-            statements.append(f"SET LOCAL ROLE {recovery.path_of(self.role, '')}")
-        return statements if sets_transaction(step) else [*statements, self.fence]
+        if not sets_transaction(step):
+            statements.append(self.fence)
+        return [*statements, f"SET LOCAL ROLE {recovery.path_of(self.role, '')}"] if self.role else statements
 
     def closing(self, step: Step, planned: PlannedMigration) -> list[str]:
         """What comes after them: the record, and the fence when it could not stand at the beginning."""
@@ -332,7 +336,7 @@ class Executor:
 
     def tried(self, step: Step, failed: BatchFailed, attempt: int, took_s: float) -> None:
         """After a failed attempt: return when it is to be tried again, raise otherwise."""
-        statement = self.sent[failed.index] if failed.index < len(self.sent) else None
+        statement = failed.sent[failed.index] if failed.index < len(failed.sent) else None
         place = (
             statement.place
             if statement
@@ -372,7 +376,7 @@ class Executor:
             )
         )
         if statement is None:
-            before = next((each for each in reversed(self.sent[: failed.index]) if each), None)
+            before = next((each for each in reversed(failed.sent[: failed.index]) if each), None)
             at = before.place if before else place
             return statement_failed(
                 self.migration, failed.error, self.text, at, f"{remains} (at COMMIT)" if before else remains
@@ -386,7 +390,13 @@ class Executor:
         """Bring the session back after an error."""
         self.session.rollback()
 
-    def note_failure(self, step: Step, failed: BatchFailed, statement: Statement | None) -> None:
+    def note_failure(
+        self,
+        step: Step,
+        failed: BatchFailed,
+        statement: Statement | None,
+        evidence: Mapping[str, Any] | None = None,
+    ) -> None:
         """A line in the journal about a failure; the connection is whole, the transaction rolled back."""
         diag = failed.error.diag
         detail = {
@@ -396,6 +406,7 @@ class Executor:
             "hint": diag.message_hint,
             "place": str(statement.place) if statement else None,
             "output": self.tally.output or None,
+            "evidence": evidence,
         }
         event = "failed" if step.mode is Mode.ALONE or step.journaled_first else "refused"
         self.write(
@@ -461,23 +472,30 @@ class Executor:
         attempt = 0
         while True:
             began = time.monotonic()
-            self.sent = (statement,)
             try:
                 self.perform(statement)
                 break
             except BatchFailed as failed:
                 self.session_after()
                 self.clean_up(statement, known)
-                self.tried_alone(step, statement, failed, attempt, time.monotonic() - began)
+                self.tried_alone(step, statement, failed, attempt, time.monotonic() - began, known)
                 attempt += 1
         self.tally.lock_wait_s += self.watch.blocked_s
-        if self.role:
-            self.session.run(["RESET ROLE"])
-        if snapshots:
-            self.settings = None
-            self.fresh_session()
+        lock_s, _ = self.settings or (self.limits.lock_timeout_s, 0.0)
+        for setting in (["RESET ROLE"] if self.role else []) + (
+            [f"SET lock_timeout = {int(lock_s * 1000)}"] if snapshots else []
+        ):
+            self.session.run([setting])
 
-    def tried_alone(self, step: Step, statement: Statement, failed: BatchFailed, attempt: int, took_s: float) -> None:
+    def tried_alone(
+        self,
+        step: Step,
+        statement: Statement,
+        failed: BatchFailed,
+        attempt: int,
+        took_s: float,
+        known: Mapping[str, Any],
+    ) -> None:
         """After a failed attempt outside of a transaction: return when nothing was changed and it may be tried again."""
         if self.watch.lost:
             raise lease.LeaseLost from None
@@ -486,31 +504,35 @@ class Executor:
             self.patience.spend(took_s if not self.watch.cancelled else self.patience.left_s)
             if statement.facts.kind not in (Kind.CODE, Kind.UNKNOWN) and self.patience.pause(backoff(attempt)):
                 return
-            self.note_failure(step, failed, statement)
+            self.note_failure(step, failed, statement, known)
             table = statement.facts.creates[0].parent if statement.facts.creates else ""
             raise failures.LockNotHad(
                 self.migration, statement.place, self.tally.lock_wait_s, self.watch.blockers, table
             ) from None
-        self.note_failure(step, failed, statement)
+        self.note_failure(step, failed, statement, known)
         raise self.fault(step, failed, statement, statement.place) from None
 
     def clean_up(self, statement: Statement, known: Mapping[str, Any]) -> None:
-        """Drop what a failed index build left behind, at once."""
+        """Drop what a failed index build left behind, when that needs no queueing; the next run does it otherwise."""
+        cancelled, blockers = self.watch.cancelled, self.watch.blockers
         for repair in recovery.leftover_indexes(self.session.conn, known):
+            self.watch.attend(self.migration.label)
+            try:
+                self.session.run(["BEGIN", "SET LOCAL lock_timeout = '500ms'", repair, "COMMIT"])
+                done = f"cleaned up: {repair}"
+            except BatchFailed as failed:
+                self.session_after()
+                done = f"left for the next run: {repair} ({failed.error.diag.message_primary})"
             self.sink.emit(
-                Event(
-                    what=Happening.RECOVERED,
-                    label=self.migration.label,
-                    place=statement.place,
-                    text=f"cleaning up: {repair}",
-                )
+                Event(what=Happening.RECOVERED, label=self.migration.label, place=statement.place, text=done)
             )
-            self.session.run([repair])
+        self.watch.cancelled, self.watch.blockers = cancelled, blockers
 
     def settled(self, step: Step, record: Any, planned: PlannedMigration) -> bool:
         """Deal with a step that an earlier run started. True when it needs no run."""
         if step.mode is not Mode.ALONE:
-            if record.outcome is Outcome.STARTED:
+            outside = [each for each in step.statements if each.facts.external and not each.facts.rerunnable]
+            if outside:
                 raise OutcomeUnknown(
                     self.migration,
                     step,
@@ -563,10 +585,8 @@ class Executor:
         if not self.variables.allow(item.guards):
             return
         if isinstance(item, Statement):
-            self.sent = (item,)
             text = self.variables.fill(item.pieces) if item.pieces else item.text
-            rows = [self.session.copy(text, item.copy_data)] if item.copy_data is not None else self.session.run([text])
-            self.after(item, rows)
+            self.after(item, [self.copy(item, text)] if item.copy_data is not None else self.send([(text, item)]))
         elif isinstance(item, Echo):
             self.say(
                 Happening.ECHO,
@@ -580,6 +600,15 @@ class Executor:
             else:
                 self.variables.values[item.name] = self.variables.fill(item.parts)
 
+    def copy(self, statement: Statement, text: str) -> Rows:
+        """COPY … FROM STDIN with the data that follows it in the file."""
+        self.sent = (statement,)
+        try:
+            return self.session.copy(text, statement.copy_data or "")
+        except BatchFailed as failed:
+            failed.sent = self.sent
+            raise
+
     def after(self, statement: Statement, results: Sequence[Rows]) -> None:
         """What is done with a statement's result: \\gset, \\gexec, or it is shown."""
         if statement.ending is Ending.GSET:
@@ -588,7 +617,7 @@ class Executor:
             for row in results[-1].rows:
                 for cell in row:
                     if cell is not None:
-                        self.session.run([cell])
+                        self.send([(cell, statement)])
         else:
             self.show(results, statement)
 
@@ -609,30 +638,24 @@ class Executor:
             else:
                 self.variables.values[statement.gset_prefix + name] = value
 
-    def show(self, results: Sequence[Rows], statement: Statement | None = None) -> None:
+    def show(self, results: Sequence[Rows], statement: Statement) -> None:
         """Result rows go to whoever watches, and into the journal."""
-        for index, result in enumerate(results):
+        for result in results:
             if result.rows:
-                source = statement or self.sent[len(self.sent) - len(results) + index - self.closing_size(len(results))]
-                table = "\n".join(
-                    " | ".join("" if cell is None else cell for cell in row)
-                    for row in (result.columns, *result.rows[:SHOWN_ROWS])
-                )
-                more = f"\n… {len(result.rows) - SHOWN_ROWS} more rows" if len(result.rows) > SHOWN_ROWS else ""
-                self.say(Happening.ROWS, table[:4000] + more, source.place if source else None)
-
-    def closing_size(self, results: int) -> int:
-        """How many of `sent` follow the statements whose results are shown."""
-        statements = [index for index, each in enumerate(self.sent) if each is not None]
-        return len(self.sent) - 1 - statements[-1] if statements and results else 0
+                shown = (result.columns, *result.rows[:SHOWN_ROWS])
+                table = "\n".join(" | ".join("" if cell is None else cell for cell in row) for row in shown)
+                hidden = len(result.rows) - SHOWN_ROWS
+                more = f"\n… {hidden} more rows" if hidden > 0 else ""
+                self.say(Happening.ROWS, table[:4000] + more, statement.place)
 
     def notice(self, diag: Any) -> None:
         """The server said something while a statement ran."""
         severity = diag.severity_nonlocalized or diag.severity or "NOTICE"
-        index = self.session.index
-        statement = self.sent[index] if index < len(self.sent) else None
+        # libpq reads a notice before it hands out the result in front of it, so one that seems to belong to a
+        # statement of ours belongs to the next of the file; `marked` puts one of ours between any two of these.
+        statement = next((each for each in self.sent[self.session.index :] if each is not None), None)
         if statement is None:
-            return  # about our own statements
+            return
         text = diag.message_primary or ""
         if diag.message_detail:
             text += f" ({diag.message_detail})"
@@ -666,20 +689,15 @@ class Executor:
             record,
             "COMMIT",
         ]
-        self.sent = (None,) * len(statements)
         try:
-            self.session.run(statements)
+            self.send(ours(statements))
         except BatchFailed as failed:
             self.session_after()
             if lease.LOST in str(failed.error):
                 raise lease.LeaseLost from None
-            raise statement_failed(
-                self.migration,
-                failed.error,
-                {},
-                Place(self.migration.path, 1),
-                "its record could not be written",
-            ) from None
+            place = Place(self.migration.path, 1)
+            why = "its record could not be written"
+            raise statement_failed(self.migration, failed.error, {}, place, why) from None
 
     def flush_output(self) -> None:
         """Notices and rows of a migration, as a line of the journal."""
@@ -698,6 +716,19 @@ class Executor:
         """Start nothing outside of a transaction when another run may have taken over."""
         if self.watch.lost or time.monotonic() - self.watch.alive_at > lease.LIFETIME_S - lease.MARGIN_S:
             raise lease.LeaseLost
+
+
+def ours(statements: Sequence[str]) -> list[tuple[str, Statement | None]]:
+    """SQL of our own, for `Executor.send`."""
+    return [(text, None) for text in statements]
+
+
+def marked(statements: Sequence[Statement]) -> list[tuple[str, Statement | None]]:
+    """The file's statements with an empty SELECT between any two, so that each notice can be told apart."""
+    pairs: list[tuple[str, Statement | None]] = []
+    for statement in statements:
+        pairs += [("SELECT", None), (statement.text, statement)] if pairs else [(statement.text, statement)]
+    return pairs
 
 
 def fits_one_batch(items: Sequence[Item]) -> bool:

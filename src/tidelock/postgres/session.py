@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGresult
 
+    from tidelock.core.model import Statement
+
     Connection = psycopg.Connection[tuple[object, ...]]
 
 GOOD = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)
@@ -49,6 +51,8 @@ class BatchFailed(Exception):
         """Which of them, from 0."""
         self.error = error
         self.texts = texts
+        self.sent: tuple[Statement | None, ...] = ()
+        """For each text the statement of the file that it is, or None; filled in by the executor."""
 
 
 class Session:
