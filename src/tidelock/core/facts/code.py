@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core import parser
 from tidelock.core.facts import search, timescale
-from tidelock.core.facts.draft import Draft
+from tidelock.core.facts.draft import STRENGTH, Draft
 from tidelock.core.facts.tree import constant, every, named, strings
 from tidelock.core.model import Facts, Kind
 
@@ -47,11 +47,21 @@ def create_function(draft: Draft, node: Node, read: Callable[[str], Facts]) -> N
     given = {each["DefElem"]["defname"]: each["DefElem"].get("arg", {}) for each in node.get("options", ())}
     if "sql_body" in node:
         draft.body = _atomic(node["sql_body"])
+        _analysed(draft, draft.body)
         return
     language = given.get("language", {}).get("String", {}).get("sval", "sql").lower()
     texts = strings(given.get("as", {}).get("List", {}).get("items", ()))
     if len(texts) == 1:
         draft.body = read_body(texts[0], language, _whole(node, texts[0]), read)
+        if language == "sql":
+            _analysed(draft, draft.body)
+
+
+def _analysed(draft: Draft, body: Facts) -> None:
+    """A body in SQL is analysed when it is created: the locks of that stay until COMMIT, as those of a view do."""
+    for each in body.locks:
+        if STRENGTH[each.mode] <= STRENGTH["RowExclusive"]:
+            draft.lock(each.table, each.mode)
 
 
 def _whole(node: Node, text: str) -> str:

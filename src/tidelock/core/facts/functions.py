@@ -10,8 +10,8 @@ from __future__ import annotations
 READS = frozenset(
     """
     abs acos acosd acosh age any_value array_agg array_append array_cat array_dims array_fill array_length array_lower
-    array_ndims array_position array_positions array_prepend array_remove array_replace array_reverse array_sample
-    array_shuffle array_sort array_to_json array_to_string array_to_tsvector array_upper ascii asin asind asinh atan
+    array_ndims array_position array_positions array_prepend array_remove array_replace array_reverse array_sort
+    array_to_json array_to_string array_to_tsvector array_upper ascii asin asind asinh atan
     atan2 atan2d atand atanh avg bit_and bit_count bit_length bit_or bit_xor bool_and bool_or bpchar btrim cardinality
     casefold cbrt ceil ceiling char_length character_length chr col_description concat concat_ws convert convert_from
     convert_to corr cos cosd cosh cot cotd count covar_pop covar_samp crc32 crc32c cume_dist current_database
@@ -66,7 +66,8 @@ READS = frozenset(
 
 VARIES = frozenset(
     """
-    clock_timestamp gen_random_uuid pg_blocking_pids pg_current_wal_insert_lsn pg_current_wal_lsn pg_database_size
+    array_sample array_shuffle clock_timestamp gen_random_uuid pg_blocking_pids pg_current_wal_insert_lsn
+    pg_current_wal_lsn pg_database_size
     pg_indexes_size pg_is_in_recovery pg_relation_size pg_sleep pg_sleep_for pg_sleep_until pg_table_size
     pg_tablespace_size pg_total_relation_size random random_normal timeofday uuidv4 uuidv7
     """.split()  # noqa: SIM905

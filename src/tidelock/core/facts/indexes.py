@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core import parser
 from tidelock.core.facts import timescale
 from tidelock.core.facts.search import look
-from tidelock.core.facts.tree import named, on, options, relation, strings, unwrap, within
+from tidelock.core.facts.tree import constant, named, on, options, relation, strings, unwrap, within
 from tidelock.core.model import Kind
 
 if TYPE_CHECKING:
@@ -139,7 +140,6 @@ def _key(element: Node) -> list[Any]:
 
 
 _NOISE = frozenset({"location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"})
-_OPERATORS = {"AEXPR_LIKE", "AEXPR_ILIKE", "AEXPR_NOT_DISTINCT"}
 
 
 def canonical(node: Any) -> Any:
@@ -155,9 +155,24 @@ def canonical(node: Any) -> Any:
         kind, body = unwrap(node)
         if kind in ("TypeCast", "RelabelType"):
             return canonical(body.get("arg"))
+        if kind == "A_Const" or constant(node) is not None:
+            return ["constant", _plain(constant(node))]
         if kind == "A_Expr":
             return _operation(body)
     return {key: canonical(value) for key, value in node.items() if key not in _NOISE}
+
+
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d)(:\d\d)?)?(?:[+-]\d\d(?::?\d\d)?|Z)?")
+
+
+def _plain(value: str | int | bool | None) -> str | bool | None:
+    """A constant as text: the server prints -1 as '-1', and a date compared with a timestamptz with time and zone."""
+    if value is None or isinstance(value, bool):
+        return value
+    if match := _MOMENT.fullmatch(str(value)):
+        day, minute, second = match.groups()
+        return f"{day} {minute or '00:00'}{second or ':00'}"
+    return str(value)
 
 
 def _operation(body: Node) -> Any:

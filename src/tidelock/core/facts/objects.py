@@ -88,16 +88,18 @@ def _annotate(draft: Draft, node: Node, command: str) -> None:
     if kind in _RELATIONS:
         draft.lock(found.qualified, "ShareUpdateExclusive")
     elif found.parent:
-        draft.lock(found.parent, "ShareUpdateExclusive" if kind in ("column", "constraint") else "AccessShare")
+        draft.lock(found.parent, "ShareUpdateExclusive" if kind == "column" else "AccessShare")
 
 
 def grant(draft: Draft, node: Node) -> None:
-    """GRANT and REVOKE: again is the same."""
+    """GRANT and REVOKE: again is the same. The lock is PostgreSQL 18's; 15 takes none."""
     draft.command = "GRANT" if node.get("is_grant") else "REVOKE"
     draft.rerunnable = True
     kind = KINDS.get(node.get("objtype", ""), "other")
     if node.get("targtype") == "ACL_TARGET_OBJECT":
         draft.alters.extend(named(kind, name_parts(each)) for each in node.get("objects", ()))
+        for each in draft.alters if kind in _RELATIONS else ():
+            draft.lock(each.qualified, "AccessShare")
 
 
 def grant_role(draft: Draft, node: Node) -> None:

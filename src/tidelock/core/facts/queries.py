@@ -155,6 +155,7 @@ def create_view(draft: Draft, node: Node) -> None:
     draft.guarded = draft.rerunnable = bool(node.get("replace"))
     if draft.guarded:
         draft.alters.append(related("view", node["view"]))
+        draft.lock(relation(node["view"]), "AccessExclusive")
 
 
 def refresh(draft: Draft, node: Node) -> None:

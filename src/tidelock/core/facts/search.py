@@ -33,7 +33,7 @@ def look(draft: Draft, root: Any, *, reads: bool = False, runs: bool = True, lit
     while stack:
         node, scope = stack.pop()
         if type(node) is list:
-            stack.extend((each, scope) for each in node if type(each) is dict)
+            stack.extend((each, scope) for each in node if type(each) in (dict, list))
             continue
         if "withClause" in node:
             scope = _enter(node["withClause"], scope, stack)

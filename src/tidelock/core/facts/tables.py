@@ -383,7 +383,7 @@ _CHANGES: dict[str, Change] = {
     "AT_DropIdentity": Change("DROP IDENTITY", EXCLUSIVE, repeatable=True, apply=_guard),
     "AT_AddConstraint": Change("ADD CONSTRAINT", "AccessShare", apply=_add_constraint),
     "AT_DropConstraint": Change("DROP CONSTRAINT", EXCLUSIVE, repeatable=True, apply=_drop_constraint),
-    "AT_AlterConstraint": Change("ALTER CONSTRAINT", WRITES_WAIT, repeatable=True, apply=_alter_constraint),
+    "AT_AlterConstraint": Change("ALTER CONSTRAINT", EXCLUSIVE, repeatable=True, apply=_alter_constraint),
     "AT_ValidateConstraint": Change("VALIDATE CONSTRAINT", MAINTENANCE, repeatable=True, apply=_validate),
     "AT_ClusterOn": Change("CLUSTER ON", MAINTENANCE, repeatable=True),
     "AT_DropCluster": Change("SET WITHOUT CLUSTER", MAINTENANCE, repeatable=True),
