@@ -3,6 +3,9 @@
 How it excludes (ADR 0002): each transaction of a run reads the holder's row FOR SHARE and fails when the row names
 another run; taking over updates that row, so it cannot happen while such a transaction is open. Statements outside
 transactions need a session of their own, whose pid stands in the row: a successor waits for it or ends it first.
+When that session is no more, the run that had it can do nothing further: its transactions fail at the row, and for
+a statement outside of one it has no session, as a lost connection always means a new run id. So a successor takes
+over at once, and only a holder behind a pooler, or one that is paused, has to have been silent for LIFETIME_S.
 No advisory lock: a pooler in transaction mode leaks them, and waiting for one blocks CREATE INDEX CONCURRENTLY.
 """
 
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from tidelock.postgres.ledger import Author, Ledger
 
 LIFETIME_S = 10.0
-"""A run without a sign of life for so long is taken for dead."""
+"""A run without a sign of life for so long is taken for dead, also when its session is still there."""
 PULSE_S = 2.5
 """How often a run gives one."""
 MARGIN_S = 4.0
@@ -85,14 +88,24 @@ class Holder:
     silent_s: float
     """Seconds since the last sign of life."""
     format: int
+    gone: bool
+    """Its session is no more. False when it has none of its own, behind a pooler."""
 
 
 READ = """
-SELECT h.run_id, h.at, h.pid, h.backend_start, h.who, extract(epoch FROM clock_timestamp() - p.at)::float8, h.format
+SELECT h.run_id, h.at, h.pid, h.backend_start, h.who, extract(epoch FROM clock_timestamp() - p.at)::float8, h.format,
+       CASE WHEN h.pid IS NULL THEN false
+            ELSE NOT EXISTS (SELECT FROM pg_stat_activity a
+                              WHERE a.pid = h.pid AND coalesce(a.backend_start = h.backend_start, true)) END
   FROM {lease} h, {lease} p WHERE h.part = 'holder' AND p.part = 'pulse'"""
 
+# That the session is no more is asked again here: a balancer may have led READ to a standby, which knows no sessions
+# of this server, but never leads an UPDATE there.
 TAKE = """
-WITH free AS (SELECT part FROM {lease} WHERE part = 'holder' AND run_id IS NOT DISTINCT FROM %(before)s FOR UPDATE SKIP LOCKED),
+WITH free AS (SELECT part FROM {lease} h WHERE part = 'holder' AND run_id IS NOT DISTINCT FROM %(before)s
+                 AND NOT EXISTS (SELECT FROM pg_stat_activity a
+                                  WHERE a.pid = h.pid AND coalesce(a.backend_start = h.backend_start, true))
+                 FOR UPDATE SKIP LOCKED),
      taken AS (UPDATE {lease} l SET run_id = %(run_id)s, at = clock_timestamp(), pid = %(pid)s, who = %(who)s,
                       backend_start = (SELECT backend_start FROM pg_stat_activity a WHERE a.pid = %(pid)s)
                  FROM free WHERE l.part = free.part RETURNING l.part)
@@ -123,7 +136,7 @@ def read(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger) -> Holder
         from tidelock.postgres.ledger import LedgerUnfit
 
         raise LedgerUnfit(f"{ledger.name}_lease", "its two rows are gone")
-    run_id, since, pid, backend_start, who, silent, format_ = row
+    run_id, since, pid, backend_start, who, silent, format_, gone = row
     return Holder(
         cast("str | None", run_id),
         cast("None", since),
@@ -132,6 +145,7 @@ def read(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger) -> Holder
         cast("str", who or "somebody"),
         cast("float", silent or 0.0),
         cast("int", format_),
+        cast("bool", gone),
     )
 
 
@@ -154,14 +168,15 @@ def acquire(
     started, told, attempt = time.monotonic(), "", 0
     while True:
         holder = read(conn, ledger)
-        dead = holder.run_id is not None and (holder.silent_s > LIFETIME_S or holder.run_id == before)
+        dead = holder.run_id is not None and (holder.gone or holder.silent_s > LIFETIME_S or holder.run_id == before)
         if holder.run_id is None or (dead and clear_away(conn, holder, patience, sink, started)):
             if take(conn, ledger, author, before=holder.run_id, pid=pid, detail=detail):
                 if dead:
                     sink.emit(
                         Event(
                             what=Happening.RECOVERED,
-                            text=f"took over from {holder.who}, silent for {holder.silent_s:.0f} s",
+                            text=f"took over from {holder.who}, "
+                            + ("whose session is gone" if holder.gone else f"silent for {holder.silent_s:.0f} s"),
                         )
                     )
                 return

@@ -1,0 +1,104 @@
+"""One run at a time, and who succeeds one that died: on a real server."""
+
+from __future__ import annotations
+
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from tests.rig.project import Project
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+SLOW = "CREATE TABLE a (id int); SELECT pg_sleep(3); INSERT INTO a VALUES (1);"
+
+
+@pytest.fixture
+def working(project: Project) -> Iterator[subprocess.Popen[str]]:
+    """A run in the middle of a transaction that takes 3 s."""
+    project.write("001_a.sql", SLOW)
+    process = project.start("apply")
+    wait_for(project, "state = 'active' AND query LIKE '/* tidelock run %pg_sleep%'")
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def wait_for(project: Project, condition: str, wait_s: float = 20.0) -> int:
+    """The pid of a session of which this holds."""
+    ends = time.monotonic() + wait_s
+    while not (
+        found := project.query(f"SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND {condition}")
+    ):
+        assert time.monotonic() < ends, condition
+        time.sleep(0.05)
+    return int(found[0][0])
+
+
+def took_over(project: Project) -> float:
+    """Seconds that `apply` took, which must have ended well and with each effect once."""
+    began = time.monotonic()
+    done = project.tidelock("apply", "--wait", "60s")
+    took_s = time.monotonic() - began
+    assert done.returncode == 0, done.stderr
+    assert project.one("SELECT count(*) FROM a") == 1
+    return took_s
+
+
+def test_a_run_whose_session_ended_is_succeeded_at_once(project: Project, working: subprocess.Popen[str]) -> None:
+    working.send_signal(signal.SIGSTOP)  # it cannot notice, let alone connect again
+    pid = wait_for(project, "query LIKE '/* tidelock run %pg_sleep%'")
+    project.query("SELECT pg_terminate_backend(%s, 5000)", pid)
+    assert took_over(project) < 8  # 3 of them are the migration's own
+    working.send_signal(signal.SIGCONT)
+    assert working.wait(30) == 0
+    assert project.one("SELECT count(*) FROM a") == 1
+
+
+def test_a_killed_run_is_succeeded_when_its_statement_has_ended(
+    project: Project, working: subprocess.Popen[str]
+) -> None:
+    working.kill()
+    assert took_over(project) < 9
+
+
+def test_a_live_session_keeps_the_lease_while_its_run_gives_signs_of_life(
+    project: Project, working: subprocess.Popen[str]
+) -> None:
+    assert project.tidelock("apply", "--wait", "1s").returncode == 75
+    assert working.wait(30) == 0
+    assert project.one("SELECT count(*) FROM a") == 1
+
+
+def test_a_paused_run_is_succeeded_after_its_lease_and_cannot_go_on(project: Project) -> None:
+    project.write("001_a.sql", "CREATE TABLE a (id int);\nCOPY a FROM stdin;\n1\n\\.\nSELECT pg_sleep(1);\n")
+    process = project.start("apply", "--wait", "1s")
+    wait_for(project, "query LIKE '/* tidelock run %pg_sleep%'")
+    process.send_signal(signal.SIGSTOP)
+    wait_for(project, "state = 'idle in transaction' AND query LIKE '/* tidelock run %'")
+    began = time.monotonic()
+    took_over(project)
+    assert 5 < time.monotonic() - began < 20
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=30)
+    assert project.one("SELECT count(*) FROM a") == 1
+
+
+def test_a_session_of_another_start_with_the_same_pid_is_not_the_holders(project: Project) -> None:
+    project.write("001_a.sql", "CREATE TABLE a (id int); INSERT INTO a VALUES (1);")
+    project.apply()
+    project.write("002_b.sql", "CREATE TABLE b (id int);")
+    with psycopg.connect(project.dsn, autocommit=True) as other:
+        holds = (
+            "UPDATE schema_migrations_lease SET run_id = 'dead', pid = %s, backend_start = %s, at = clock_timestamp()"
+        )
+        start = other.execute("SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()").fetchone()
+        assert start is not None
+        other.execute(holds, (other.info.backend_pid, start[0]))
+        assert project.tidelock("apply", "--wait", "1s").returncode == 75
+        other.execute(holds, (other.info.backend_pid, "2001-01-01"))
+        assert took_over(project) < 5
