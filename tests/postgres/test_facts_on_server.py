@@ -6,6 +6,7 @@ too. A case is one statement in a transaction that is rolled back, on one databa
 
 from __future__ import annotations
 
+import contextlib
 import os
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -78,13 +79,21 @@ def dsn(
     else:
         where = os.environ.get(WHERE, "embedded")
         admin = shared_servers(find_programs("embedded" if where == "both" else where)).database("postgres")
+    with database(admin, SCHEMA) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def database(admin: str, schema: str) -> Iterator[str]:
+    """A database on that server, with a schema; gone at the end."""
     name = f"facts_{uuid.uuid4().hex[:8]}"
     with psycopg.connect(admin, autocommit=True) as conn:
         conn.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
         try:
             made = make_conninfo(admin, dbname=name)
             with psycopg.connect(made, autocommit=True) as own:
-                own.execute(SCHEMA)
+                for statement in schema.split(";\n"):
+                    own.execute(statement)
             yield made
         finally:
             conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -766,3 +775,191 @@ def test_an_unnamed_index_is_recognised_by_the_definition_that_the_server_prints
     assert found is not None
     same = [each for each in INDEXES if (asked := index_definition(each)) and asked.same_as(found)]
     assert same == [statement]
+
+
+# TimescaleDB
+
+HYPERTABLES = """
+SELECT set_config('client_min_messages', 'error', false);
+CREATE EXTENSION timescaledb;
+CREATE TABLE metrics (ts timestamptz NOT NULL, device int, v float8);
+SELECT create_hypertable('metrics', 'ts');
+CREATE TABLE ready (ts timestamptz NOT NULL, device int);
+CREATE SCHEMA s;
+CREATE TABLE s.ready (ts timestamptz NOT NULL, device int);
+INSERT INTO metrics SELECT t, 1, 1 FROM generate_series('2024-01-01'::timestamptz, '2024-02-01', '1 day') t;
+CREATE MATERIALIZED VIEW agg WITH (timescaledb.continuous) AS
+    SELECT time_bucket('1 day', ts) AS day, count(*) AS n FROM metrics GROUP BY 1 WITH NO DATA;
+CREATE TABLE packed (ts timestamptz NOT NULL, device int);
+SELECT create_hypertable('packed', 'ts');
+INSERT INTO packed SELECT t, 1 FROM generate_series('2024-01-01'::timestamptz, '2024-02-01', '1 day') t;
+ALTER TABLE packed SET (timescaledb.compress, timescaledb.compress_segmentby = 'device');
+SELECT add_retention_policy('packed', INTERVAL '100 years');
+SELECT add_compression_policy('packed', INTERVAL '90 years');
+SELECT add_continuous_aggregate_policy('agg', NULL, INTERVAL '1 day', INTERVAL '1 day');
+CREATE PROCEDURE own_job(job_id int, config jsonb) LANGUAGE plpgsql AS 'BEGIN END';
+"""
+DAILY = "AS SELECT time_bucket('1 day', ts) AS day, count(*) AS n FROM metrics GROUP BY 1"
+
+
+@pytest.fixture(scope="module")
+def hypertables() -> Iterator[str]:
+    """A database with TimescaleDB and HYPERTABLES."""
+    with database(_timescale_server(), HYPERTABLES) as dsn:
+        yield dsn
+
+
+TIMESCALE_STATEMENTS: list[tuple[str, bool]] = [
+    # statement ({a}, {b}: chunks of metrics, {packed}: of packed, {job}: the refresh job), facts call it rerunnable
+    (f"CREATE MATERIALIZED VIEW new WITH (timescaledb.continuous) {DAILY}", False),
+    (f"CREATE MATERIALIZED VIEW IF NOT EXISTS new WITH (timescaledb.continuous) {DAILY} WITH DATA", False),
+    (f"CREATE MATERIALIZED VIEW new WITH (timescaledb.continuous) {DAILY} WITH NO DATA", False),
+    (f"CREATE MATERIALIZED VIEW IF NOT EXISTS new WITH (timescaledb.continuous) {DAILY} WITH NO DATA", True),
+    ("CREATE MATERIALIZED VIEW new AS SELECT * FROM metrics", False),
+    ("CALL refresh_continuous_aggregate('agg', NULL, NULL)", True),
+    ("CALL run_job({job})", False),
+    ("SELECT move_chunk('{a}', 'pg_default', 'pg_default', 'metrics_ts_idx')", False),
+    ("SELECT reorder_chunk('{a}', 'metrics_ts_idx')", True),
+    ("SELECT compress_chunk('{packed}')", True),
+    ("SELECT decompress_chunk('{packed}')", True),
+    ("CALL convert_to_columnstore('{packed}')", True),
+    ("CALL convert_to_rowstore('{packed}')", True),
+    ("CREATE INDEX ON metrics (device) WITH (timescaledb.transaction_per_chunk)", False),
+    ("CREATE INDEX IF NOT EXISTS new ON metrics (device) WITH (timescaledb.transaction_per_chunk)", False),
+    ("CREATE INDEX IF NOT EXISTS new ON metrics (device)", True),
+    ("SELECT create_hypertable('ready', 'ts')", False),
+    ("SELECT * FROM create_hypertable('s.ready', by_range('ts'), if_not_exists => true)", True),
+    ("SELECT public.create_hypertable('ready'::regclass, 'ts', if_not_exists => true)", True),
+    ("SELECT add_dimension('metrics', 'device', 4, if_not_exists => true)", True),
+    ("SELECT add_retention_policy('metrics', INTERVAL '1 year')", False),
+    ("SELECT add_retention_policy('metrics', INTERVAL '1 year', if_not_exists => true)", True),
+    ("SELECT add_compression_policy('packed', INTERVAL '90 years', if_not_exists => true)", True),
+    ("CALL add_columnstore_policy('packed', INTERVAL '90 years', if_not_exists => true)", True),
+    (
+        "SELECT add_continuous_aggregate_policy('agg', NULL, '1 day'::interval, '1 day', if_not_exists => true)",
+        True,
+    ),
+    ("SELECT add_reorder_policy('metrics', 'metrics_ts_idx')", False),
+    ("SELECT add_job('own_job', INTERVAL '1 day')", False),
+    ("SELECT remove_retention_policy('packed')", False),
+    ("SELECT remove_retention_policy('metrics', if_exists => true)", True),
+    ("SELECT remove_compression_policy('packed', if_exists => true)", True),
+    ("CALL remove_columnstore_policy('packed', if_exists => true)", True),
+    ("SELECT remove_continuous_aggregate_policy('agg', if_exists => true)", True),
+    ("SELECT alter_job({job}, scheduled => false)", False),
+    ("SELECT delete_job({job})", False),
+    ("SELECT drop_chunks('metrics', INTERVAL '1 year')", False),
+    ("SELECT set_chunk_time_interval('metrics', INTERVAL '1 day')", True),
+    ("SELECT show_chunks('metrics')", True),
+    ("SELECT time_bucket('1 day', ts) AS day, first(v, ts), last(v, ts) FROM metrics GROUP BY 1", True),
+    ("SELECT attach_tablespace('pg_default', 'metrics', if_not_attached => true)", True),
+    ("CALL merge_chunks('{a}', '{b}')", False),
+    ("CALL merge_chunks('{a}', '{b}', concurrently => true)", False),
+    ("CALL merge_chunks_concurrently(ARRAY['{a}', '{b}']::regclass[])", False),
+    ("CALL split_chunk('{a}')", False),
+    ("CALL detach_chunk('{a}')", False),
+    ("ALTER MATERIALIZED VIEW agg SET (timescaledb.materialized_only = true)", False),
+    ("DROP MATERIALIZED VIEW agg", False),
+    ("DROP MATERIALIZED VIEW IF EXISTS agg", True),
+    ("ALTER TABLE metrics SET (timescaledb.compress)", False),
+    ("ALTER TABLE metrics ADD COLUMN IF NOT EXISTS x int", True),
+    ("CREATE TABLE new (ts timestamptz NOT NULL) WITH (tsdb.hypertable, tsdb.partition_column = 'ts')", False),
+    ("TRUNCATE metrics", False),
+    ("VACUUM metrics", True),
+    ("ANALYZE metrics", True),
+    ("REINDEX TABLE metrics", True),
+    ("CREATE EXTENSION IF NOT EXISTS timescaledb", True),
+    ("DO $$ BEGIN CALL refresh_continuous_aggregate('agg', NULL, NULL); END $$", False),
+    ("DO $$ BEGIN PERFORM add_retention_policy('metrics', INTERVAL '1 year'); END $$", False),
+]
+PLACES = """
+SELECT min(c::text) FILTER (WHERE h = 'metrics'), max(c::text) FILTER (WHERE h = 'metrics' AND r <= 2),
+       min(c::text) FILTER (WHERE h = 'packed'),
+       (SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_refresh_continuous_aggregate')
+FROM (VALUES ('metrics'), ('packed')) AS t (h), show_chunks(h::regclass) WITH ORDINALITY AS chunks (c, r)
+"""
+
+
+@pytest.fixture
+def timescale(hypertables: str) -> Iterator[psycopg.Connection[Any]]:
+    """A session in a transaction that is rolled back."""
+    with psycopg.connect(hypertables) as own:
+        own.execute("SET LOCAL client_min_messages = error")
+        yield own
+        own.rollback()
+
+
+def filled_in(conn: psycopg.Connection[Any], statement: str) -> str:
+    row = conn.execute(PLACES).fetchone()
+    assert row is not None
+    for name, value in zip(("a", "b", "packed", "job"), row, strict=True):
+        statement = statement.replace(f"{{{name}}}", str(value))
+    return statement
+
+
+@pytest.mark.parametrize(
+    ("statement", "rerunnable"), TIMESCALE_STATEMENTS, ids=[case[0] for case in TIMESCALE_STATEMENTS]
+)
+def test_timescaledb_refuses_in_a_transaction_what_facts_call_alone_and_repeats_what_they_call_rerunnable(
+    timescale: psycopg.Connection[Any], statement: str, rerunnable: bool
+) -> None:
+    text = filled_in(timescale, statement)
+    facts = facts_of(text)
+    assert facts.rerunnable is rerunnable
+    assert facts.session is False
+    if facts.alone:
+        assert refused(timescale, text)
+        return
+    timescale.execute(text)  # type: ignore[arg-type]
+    if facts.rerunnable:
+        timescale.execute(text)  # type: ignore[arg-type]
+
+
+FOUND = {
+    "hypertable": """
+        SELECT count(*) FROM timescaledb_information.hypertables
+        WHERE hypertable_name = %(name)s AND %(schema)s::name IN ('', hypertable_schema)""",
+    "aggregate": "SELECT count(*) FROM timescaledb_information.continuous_aggregates WHERE view_name = %(name)s",
+    "job": """
+        SELECT count(*) FROM timescaledb_information.jobs
+        WHERE proc_name = %(name)s AND %(parent)s::name IN ('', hypertable_name)""",
+    "dimension": """
+        SELECT count(*) FROM timescaledb_information.dimensions
+        WHERE column_name = %(name)s AND hypertable_name = %(parent)s""",
+}
+MAKING = [
+    each
+    for each, _ in TIMESCALE_STATEMENTS
+    if any(made.kind in FOUND for made in facts_of(each).creates) and not facts_of(each).alone
+]
+
+
+@pytest.mark.parametrize("statement", MAKING)
+def test_the_catalog_of_timescaledb_knows_what_facts_say_is_created(
+    timescale: psycopg.Connection[Any], statement: str
+) -> None:
+    made = [each for each in facts_of(statement).creates if each.kind in FOUND]
+    timescale.execute(statement)  # type: ignore[arg-type]
+    for each in made:
+        row = timescale.execute(
+            FOUND[each.kind],
+            {"name": each.name, "schema": each.schema, "parent": each.parent},  # type: ignore[arg-type]
+        ).fetchone()
+        assert row == (1,), each
+
+
+def test_updating_timescaledb_must_be_the_first_command_of_a_session(timescale: psycopg.Connection[Any]) -> None:
+    facts = facts_of("ALTER EXTENSION timescaledb UPDATE")
+    assert facts.first_in_session
+    assert facts.alone
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="after the old version has already been loaded"):
+        timescale.execute("ALTER EXTENSION timescaledb UPDATE")
+
+
+RESTORING = "SELECT timescaledb_pre_restore()"
+
+
+def test_preparing_a_restore_stays_in_the_session(timescale: psycopg.Connection[Any]) -> None:
+    assert facts_of(RESTORING).session
+    timescale.execute(RESTORING)
+    assert ("setting", "timescaledb.restoring", "on") in timescale.execute(LEFT).fetchall()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core import parser
@@ -33,7 +34,7 @@ def do(draft: Draft, node: Node, read: Callable[[str], Facts]) -> None:
     language = given.get("language", {}).get("String", {}).get("sval", "plpgsql")
     text = given.get("as", {}).get("String", {}).get("sval", "")
     draft.kind, draft.command = Kind.CODE, "DO"
-    body = read_body(text, language, f"DO LANGUAGE plpgsql {quote(text)}", read)
+    body = read_body(text, language, draft.text, read)
     draft.merge(body)
     draft.rerunnable = body.rerunnable
 
@@ -52,7 +53,7 @@ def create_function(draft: Draft, node: Node, read: Callable[[str], Facts]) -> N
     language = given.get("language", {}).get("String", {}).get("sval", "sql").lower()
     texts = strings(given.get("as", {}).get("List", {}).get("items", ()))
     if len(texts) == 1:
-        draft.body = read_body(texts[0], language, _whole(node, texts[0]), read)
+        draft.body = read_body(texts[0], language, draft.text, read)
         if language == "sql":
             _analysed(draft, draft.body)
 
@@ -62,39 +63,6 @@ def _analysed(draft: Draft, body: Facts) -> None:
     for each in body.locks:
         if STRENGTH[each.mode] <= STRENGTH["RowExclusive"]:
             draft.lock(each.table, each.mode)
-
-
-def _whole(node: Node, text: str) -> str:
-    """A CREATE FUNCTION that the plpgsql parser takes, with the parameters' names and the kind of the return value."""
-    parameters = ", ".join(_parameter(each["FunctionParameter"]) for each in node.get("parameters", ()))
-    if node.get("is_procedure"):
-        return f"CREATE PROCEDURE f({parameters}) LANGUAGE plpgsql AS {quote(text)}"
-    returns = node.get("returnType", {})
-    name = (strings(returns.get("names", ())) or ["void"])[-1]
-    result = name if name in ("trigger", "event_trigger", "void") else "text"
-    result = f"SETOF {result}" if returns.get("setof") else result
-    clause = "" if _has_result_parameters(node) and not returns.get("setof") else f" RETURNS {result}"
-    return f"CREATE FUNCTION f({parameters}){clause} LANGUAGE plpgsql AS {quote(text)}"
-
-
-_MODES = {"FUNC_PARAM_OUT": "OUT ", "FUNC_PARAM_INOUT": "INOUT ", "FUNC_PARAM_TABLE": "OUT "}
-
-
-def _has_result_parameters(node: Node) -> bool:
-    return any(each["FunctionParameter"].get("mode") in _MODES for each in node.get("parameters", ()))
-
-
-def _parameter(node: Node) -> str:
-    name = '"' + node.get("name", "").replace('"', '""') + '" ' if node.get("name") else ""
-    return f"{_MODES.get(node.get('mode', ''), '')}{name}text"
-
-
-def quote(text: str) -> str:
-    """Dollar quotes around a text that may hold dollar quotes."""
-    tag = "$tidelock$"
-    while tag in text:
-        tag = tag[:-1] + "_$"
-    return f"{tag}{text}{tag}"
 
 
 def read_body(text: str, language: str, whole: str, read: Callable[[str], Facts]) -> Facts:
@@ -114,18 +82,46 @@ def _atomic(tree: Any) -> Facts:
     return draft.finish()
 
 
+_COMMITTING = re.compile(r"\b(COMMIT|ROLLBACK)\b\s*(?:AND\s+(?:NO\s+)?CHAIN\s*)?;", re.IGNORECASE)
+_DECLARATIONS = re.compile(r"\bDECLARE\b.*?\bBEGIN\b", re.IGNORECASE | re.DOTALL)
+_UNKNOWN_TYPES = (
+    (re.compile(r'[\w."]+\s*%\s*ROWTYPE\b', re.IGNORECASE), "record"),
+    (re.compile(r'(?<=\s)(?:\w+|"[^"]+")\.(\w+|"[^"]+")(?=\s*(?:[\[;:=]|NOT\b|DEFAULT\b))', re.IGNORECASE), r"\1"),
+    (re.compile(r'(?<=\s)(?:\w+|"[^"]+")\s*\[\d*\]'), "text[]"),
+)
+"""The parser has no catalog: it refuses types in a schema, arrays of types and fields of rows that it does not know."""
+
+
+def _functions(whole: str) -> list[Node]:
+    """The bodies in a statement; where types of the user's stand in the way, with simpler ones in their place."""
+    try:
+        return parser.parse_plpgsql(whole)
+    except parser.Unreadable:
+        pass
+    try:
+        return parser.parse_plpgsql(_DECLARATIONS.sub(_simpler, whole))
+    except parser.Unreadable:
+        return []
+
+
+def _simpler(declarations: re.Match[str]) -> str:
+    text = declarations[0]
+    for pattern, replacement in _UNKNOWN_TYPES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
 _COMMITS = {"PLpgSQL_stmt_commit": "COMMIT", "PLpgSQL_stmt_rollback": "ROLLBACK"}
-_DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors", "dynquery"})
 _QUERY = 0
 """PLpgSQL_expr.parseMode of a whole statement; every other mode is an expression or an assignment."""
 
 
 def _plpgsql(whole: str, read: Callable[[str], Facts]) -> Facts:
     draft = Draft(kind=Kind.CODE, rerunnable=True)
-    try:
-        functions = parser.parse_plpgsql(whole)
-    except parser.Unreadable:
-        return Facts(kind=Kind.UNKNOWN, command="plpgsql")
+    functions = _functions(whole)
+    if not functions:
+        committing = f"its body has {found[1].upper()}" if (found := _COMMITTING.search(whole)) else ""
+        return Facts(kind=Kind.UNKNOWN, command="plpgsql", alone=committing)
     dynamic: set[int] = set()
     for key, value in every(functions):
         if key in _COMMITS:

@@ -30,6 +30,8 @@ STRENGTH = {
 class Draft:
     """What a handler finds out. Starts as DDL that leaves nothing behind and must not run twice."""
 
+    text: str = ""
+    """The statement itself, where a handler needs more than its tree; empty for one of several in a text."""
     kind: Kind = Kind.DDL
     command: str = ""
     creates: list[Object] = field(default_factory=list)

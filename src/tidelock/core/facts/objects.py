@@ -204,14 +204,12 @@ def create_schema(draft: Draft, node: Node) -> None:
 
 
 def create_extension(draft: Draft, node: Node) -> None:
-    """CREATE EXTENSION. TimescaleDB's library must not have been loaded in another version before."""
+    """CREATE EXTENSION. TimescaleDB's may stand anywhere, in a transaction and after other statements too (measured);
+    only after a DROP EXTENSION in the same session is the library of another version in its way."""
     name = node.get("extname", "")
     draft.command = "CREATE EXTENSION"
     draft.creates.append(Object("extension", name))
     draft.guarded = draft.rerunnable = bool(node.get("if_not_exists"))
-    if name == "timescaledb":
-        draft.first_in_session = True
-        draft.alone = "CREATE EXTENSION timescaledb must be the first command of a session"
 
 
 def alter_extension(draft: Draft, node: Node) -> None:

@@ -28,13 +28,13 @@ def facts_of(text: str) -> Facts:
     except parser.Unreadable:
         return _unreadable(text)
     if len(statements) == 1:
-        return _facts(statements[0])
+        return _facts(statements[0], text)
     return _several([_facts(each) for each in statements])
 
 
-def _facts(statement: Node) -> Facts:
+def _facts(statement: Node, text: str = "") -> Facts:
     kind, body = unwrap(statement)
-    draft = Draft()
+    draft = Draft(text=text)
     handler = HANDLERS.get(kind)
     if handler is None:
         return Facts(command=kind.removesuffix("Stmt"))

@@ -124,8 +124,12 @@ _EVALUATES = frozenset(
 
 
 def _known_relations(draft: Draft, node: Node, kind: str) -> None:
-    """ALTER TYPE … ADD ATTRIBUTE has a type in the place of the table: no table lock."""
-    if kind == "type":
+    """ALTER TYPE … ADD ATTRIBUTE has a type in the place of the table, and TimescaleDB keeps the options of a
+    continuous aggregate in its own tables: no table lock."""
+    aggregate = kind == "materialized view" and any(
+        key == "defnamespace" and f"{value}." in timescale.NAMESPACES for key, value in every(node["cmds"])
+    )
+    if kind == "type" or aggregate:
         draft.locks.pop(relation(node["relation"]), None)
 
 

@@ -123,7 +123,7 @@ def _add_dimension(draft: Draft, call: Node) -> None:
     if name and isinstance(column, str):
         draft.creates.append(Object("dimension", column, schema, written(schema, name)))
         draft.alters.append(Object("hypertable", name, schema))
-        draft.lock(written(schema, name), "AccessExclusive")
+        draft.lock(written(schema, name), "ShareUpdateExclusive")
 
 
 def _alters(*, repeatable: bool, place: int = 0) -> Callable[[Draft, Node], None]:
@@ -171,6 +171,27 @@ def _drop_chunks(draft: Draft, call: Node) -> None:
     if name:
         draft.alters.append(Object("hypertable", name, schema))
         draft.writes.add(written(schema, name))
+
+
+def _merge_chunks(draft: Draft, call: Node) -> None:
+    """`CALL merge_chunks(a, b, concurrently => true)` commits on its own."""
+    draft.unrepeatable = True
+    if constant(argument(call, 2, "concurrently")) is True:
+        _alone("merge_chunks (concurrently)", repeatable=False)(draft, call)
+
+
+def _attach_tablespace(draft: Draft, call: Node) -> None:
+    schema, name = target(call, 1, "hypertable")
+    _guard(draft, call)
+    if name:
+        draft.alters.append(Object("hypertable", name, schema))
+        draft.lock(written(schema, name), "AccessExclusive")
+
+
+def _restoring(draft: Draft, call: Node) -> None:
+    """It sets timescaledb.restoring for the database and for the session."""
+    del call
+    draft.session = True
 
 
 def _nothing(draft: Draft, call: Node) -> None:
@@ -247,7 +268,7 @@ FUNCTIONS: dict[str, Callable[[Draft, Node], None]] = {
     "set_integer_now_func": _guarded,
     "enable_chunk_skipping": _guarded,
     "disable_chunk_skipping": _guarded,
-    "attach_tablespace": _effect,
+    "attach_tablespace": _attach_tablespace,
     "detach_tablespace": _effect,
     "detach_tablespaces": _effect,
     "compress_chunk": _alters(repeatable=True),
@@ -255,13 +276,12 @@ FUNCTIONS: dict[str, Callable[[Draft, Node], None]] = {
     "convert_to_columnstore": _alters(repeatable=True),
     "convert_to_rowstore": _alters(repeatable=True),
     "recompress_chunk": _alters(repeatable=True),
-    "merge_chunks": _effect,
+    "merge_chunks": _merge_chunks,
     "split_chunk": _effect,
     "attach_chunk": _effect,
     "detach_chunk": _effect,
     "drop_chunks": _drop_chunks,
-    "timescaledb_pre_restore": _effect,
-    "timescaledb_post_restore": _effect,
+    "timescaledb_pre_restore": _restoring,
+    "timescaledb_post_restore": _restoring,
 }
-"""Function or procedure, without its schema → what a call of it does. None of them leaves anything in the session
-but the two for restoring, which `sets_session` names."""
+"""Function or procedure, without its schema → what a call of it does."""
