@@ -6,7 +6,6 @@ import os
 import re
 import tomllib
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +209,8 @@ def table_of(value: Any, path: Path, section: str) -> Mapping[str, Any]:
 
 def unknown(path: Path, key: str, known: set[str]) -> BadSetting:
     """A complaint about a key, with the nearest one that is known."""
+    from difflib import get_close_matches
+
     near = get_close_matches(key, known, n=1, cutoff=0.5)
     return BadSetting(
         str(path),

@@ -19,6 +19,9 @@ class Sink(Protocol):
     def emit(self, event: Event) -> None:
         """Show, or log, or drop it. Must not raise."""
 
+    def close(self) -> None:
+        """Give back what is held, such as a terminal."""
+
 
 class Database(Protocol):
     """One target database, as the use cases see it."""
@@ -62,6 +65,9 @@ class Database(Protocol):
 
     def reconnect(self) -> None:
         """After ConnectionLost: forget the connection; the next `observe` opens another."""
+
+    def close(self) -> None:
+        """Close what is open."""
 
     def history(self, limit: int) -> list[dict[str, Any]]:
         """The journal's last lines, newest first."""

@@ -9,6 +9,8 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import click
+
 from tidelock.errors import Interrupted, TidelockError
 
 if TYPE_CHECKING:
@@ -28,10 +30,15 @@ def main() -> None:
     try:
         from tidelock.cli.commands import app
 
-        app(prog_name="tidelock")
+        sys.exit(app.main(prog_name="tidelock", standalone_mode=False))
+    except click.exceptions.Exit as left:
+        sys.exit(left.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
     except TidelockError as error:
         fail(error)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, click.Abort):
         fail(Interrupted())
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -2,151 +2,100 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+import functools
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
+import click
 
+from tidelock.cli.output import Output
+from tidelock.cli.wiring import Asked
 
-class LogFormat(StrEnum):
-    """How progress and logs look on stderr."""
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-    TEXT = "text"
-    JSON = "json"
+    Command = Callable[..., int]
 
-
-WHERE = "Where"
-HOW = "How"
-
-Database = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--database",
+# name of the field of `Asked` → its option
+WHERE: dict[str, Callable[[Any], Any]] = {
+    "database": click.option(
         "-d",
+        "--database",
         "--dbname",
+        "database",
+        multiple=True,
         metavar="NAME|URL|CONNINFO",
-        rich_help_panel=WHERE,
-        show_default=False,
-        help="A [databases.NAME] of tidelock.toml, a URL, a conninfo string or a database name. Repeat it for several. "
-        "Default: tidelock.toml, DATABASE_URL, PG* variables.",
+        help="A [databases.NAME] of tidelock.toml, a URL, a conninfo string or a database name; repeat it for "
+        "several. Without it: tidelock.toml, DATABASE_URL, PG* variables, service file.",
     ),
-]
-Directory = Annotated[
-    Path | None,
-    typer.Option(
+    "host": click.option("-h", "--host", metavar="HOST", help="Server host or socket directory (PGHOST)."),
+    "port": click.option("-p", "--port", type=int, metavar="PORT", help="Server port (PGPORT)."),
+    "user": click.option("-U", "--username", "user", metavar="ROLE", help="Role to connect as (PGUSER)."),
+    "directory": click.option(
         "--dir",
+        "directory",
+        type=click.Path(path_type=Path),
         metavar="DIR",
-        rich_help_panel=WHERE,
-        show_default=False,
-        help="The directory with the migrations. Default: tidelock.toml, or ./migrations.",
+        help="The directory with the migrations. Without it: tidelock.toml, or ./migrations.",
     ),
-]
-Host = Annotated[
-    str | None,
-    typer.Option(
-        "--host",
-        "-h",
-        metavar="HOST",
-        rich_help_panel=WHERE,
-        show_default=False,
-        help="Server host or socket directory (PGHOST).",
-    ),
-]
-Port = Annotated[
-    int | None,
-    typer.Option(
-        "--port",
-        "-p",
-        metavar="PORT",
-        rich_help_panel=WHERE,
-        show_default=False,
-        help="Server port (PGPORT).",
-    ),
-]
-User = Annotated[
-    str | None,
-    typer.Option(
-        "--username",
-        "-U",
-        metavar="ROLE",
-        rich_help_panel=WHERE,
-        show_default=False,
-        help="Role to connect as (PGUSER).",
-    ),
-]
-Direct = Annotated[
-    str | None,
-    typer.Option(
-        "--direct",
-        metavar="URL",
-        rich_help_panel=WHERE,
-        show_default=False,
-        help="The server itself, when --database leads to a pooler.",
-    ),
-]
-Config = Annotated[
-    Path | None,
-    typer.Option(
+    "config": click.option(
         "--config",
+        type=click.Path(path_type=Path),
         metavar="FILE",
-        rich_help_panel=WHERE,
-        show_default=False,
         help="tidelock.toml; by default the nearest one upwards.",
     ),
-]
-Wait = Annotated[
-    str | None,
-    typer.Option(
+}
+HOW: dict[str, Callable[[Any], Any]] = {
+    "direct": click.option(
+        "--direct", metavar="URL|CONNINFO", help="The server itself, when --database leads to a pooler."
+    ),
+    "wait": click.option(
         "--wait",
         metavar="DURATION",
-        rich_help_panel=HOW,
-        show_default=False,
-        help="How long to be patient in all: for the server, another runner, table locks. Default 60s.",
+        help="How long to be patient in all: for the server, another runner, table locks. Default: 60s.",
     ),
-]
-Role = Annotated[
-    str | None,
-    typer.Option(
-        "--role",
-        metavar="ROLE",
-        rich_help_panel=HOW,
-        show_default=False,
-        help="SET ROLE for the migrations: the owner of what they create.",
+    "variables": click.option(
+        "-v", "--set", "variables", multiple=True, metavar="NAME=VALUE", help="A psql variable; repeat it for several."
     ),
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        "-v",
-        metavar="NAME=VALUE",
-        rich_help_panel=HOW,
-        show_default=False,
-        help="A psql variable for the files. Repeat it for several.",
-    ),
-]
-CreateDatabase = Annotated[
-    bool,
-    typer.Option("--create-database", rich_help_panel=HOW, help="Create the database when it is missing."),
-]
-AllowAhead = Annotated[
-    bool,
-    typer.Option(
+    "role": click.option("--role", metavar="ROLE", help="SET ROLE for migrations: the owner of what they create."),
+    "create_database": click.option("--create-database", is_flag=True, help="Create the database when it is missing."),
+    "allow_ahead": click.option(
         "--allow-ahead",
-        rich_help_panel=HOW,
+        is_flag=True,
         help="Tolerate versions that the database has and the files do not (an older image).",
     ),
-]
-AllowMissing = Annotated[
-    bool,
-    typer.Option("--allow-missing", rich_help_panel=HOW, help="Tolerate applied versions whose file is gone."),
-]
-Json = Annotated[
-    bool,
-    typer.Option("--json", rich_help_panel=HOW, help="The result as JSON on stdout (schema: docs/schema/)."),
-]
-Logs = Annotated[
-    LogFormat,
-    typer.Option("--log-format", rich_help_panel=HOW, help="Progress and logs on stderr as text or as JSON lines."),
-]
+    "allow_missing": click.option(
+        "--allow-missing", is_flag=True, help="Tolerate applied versions whose file is gone."
+    ),
+    "plan_id": click.option(
+        "--plan", "plan_id", metavar="ID", help="Run this plan (`tidelock plan` shows its id), or nothing."
+    ),
+}
+OUTPUT = (
+    click.option("--json", "json", is_flag=True, help="The result as JSON on stdout (its schema: docs/schema/)."),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        help="Progress and logs on stderr as text or as JSON lines.",
+    ),
+)
+
+
+def targeted(*names: str) -> Callable[[Command], Command]:
+    """Give a command the options that say where, those of HOW that it names, and those for its output.
+
+    The command gets them as one `Asked` and one `Output`, before its own options.
+    """
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def wrapper(*, json: bool, log_format: str, **given: Any) -> int:
+            asked = {name: given.pop(name) for name in list(given) if name in WHERE or name in HOW}
+            return command(Asked(**asked), Output(json=json, json_logs=log_format == "json"), **given)
+
+        for option in reversed([*WHERE.values(), *(HOW[name] for name in names), *OUTPUT]):
+            wrapper = option(wrapper)
+        return wrapper
+
+    return decorate

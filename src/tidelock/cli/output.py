@@ -104,16 +104,15 @@ def last_words(report: Report) -> None:
 
 
 def fitting(data: dict[str, Any]) -> str:
-    """As much as fits: first the statements' detail goes, then the list of what was applied, then the end of the message."""
-    for shorten in (
-        lambda: None,
-        lambda: data.update(findings=[]),
-        lambda: data.update(applied=len(data["applied"])),
-        lambda: (data["failure"] or {}).update(detail=(data["failure"] or {}).get("detail", "")[:1000]),
-        lambda: (data["failure"] or {}).update(message=(data["failure"] or {}).get("message", "")[:800], detail=""),
-    ):
-        shorten()
-        shown = as_json.line(data)
-        if len(shown.encode()) <= TERMINATION_BYTES:
-            return shown
-    return shown.encode()[:TERMINATION_BYTES].decode(errors="ignore")
+    """As much as fits: first the remarks go, then the list of what was applied, then the end of the failure's text."""
+    failure = data["failure"] or {}
+    detail, message = failure.get("detail", ""), failure.get("message", "")
+    shorter: tuple[dict[str, Any], ...] = (
+        data,
+        {**data, "findings": []},
+        {**data, "findings": [], "applied": len(data["applied"])},
+        {**data, "findings": [], "applied": len(data["applied"]), "failure": {**failure, "detail": detail[:1000]}},
+        {"exit_code": data["exit_code"], "failure": {"code": failure.get("code"), "message": message[:800]}},
+    )
+    lines = (as_json.line(each) for each in shorter)
+    return next(line for line in lines if len(line.encode()) <= TERMINATION_BYTES)

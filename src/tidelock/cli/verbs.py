@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.app import apply as application
 from tidelock.cli import wiring
+from tidelock.core.planner import NoMigrations
 from tidelock.errors import TidelockError, UsageFault
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def one_target(target: Target, asked: Asked, out: Output, command: str, act: Cal
     finally:
         sink.close()
         if run is not None:
-            wiring.close(run)
+            run.database.close()
 
 
 def apply(asked: Asked, out: Output) -> int:
@@ -52,7 +53,7 @@ def apply(asked: Asked, out: Output) -> int:
 
     def act(run: Run, target: Target) -> int:
         report = application.apply(run)
-        wiring.quiet(run)
+        run.sink.close()
         out.end(report)
         from tidelock.core.report import exit_code
 
@@ -67,7 +68,7 @@ def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
 
     def act(run: Run, target: Target) -> int:
         if not run.files:
-            raise application.NoMigrations(run.directory)
+            raise NoMigrations(run.directory)
         observed = run.database.observe()
         decided = run.decide(observed)
         out.show(

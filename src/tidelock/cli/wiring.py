@@ -140,13 +140,3 @@ def run_of(target: Target, asked: Asked, sink: Sink) -> Run:
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
     )
-
-
-def close(run: Run) -> None:
-    """Close the connections of a run."""
-    run.database.close()
-
-
-def quiet(run: Run) -> None:
-    """Give the terminal back before the last words."""
-    run.sink.close()

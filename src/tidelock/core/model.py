@@ -287,10 +287,9 @@ class Migration:
     @property
     def label(self) -> str:
         """`008 add_humidity`: as written in the file's name."""
-        from pathlib import PurePath
-
-        number, _, _ = PurePath(self.path).name.partition("_" if "_" in PurePath(self.path).name else "-")
-        return f"{number} {self.description}"
+        name = self.path.rpartition("/")[2]
+        number = name[: len(name) - len(name.lstrip("0123456789"))]
+        return f"{number} {self.description}".rstrip()
 
     def directive(self, name: str) -> Directive | None:
         """The first directive of that name."""

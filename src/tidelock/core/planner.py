@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -215,6 +214,8 @@ def difference(file: Migration, stored: str | None) -> str:
     """The lines that changed, `-` as applied and `+` as found; empty when the applied text is not known."""
     if stored is None:
         return ""
+    import difflib
+
     lines = difflib.unified_diff(stored.splitlines(), file.text.splitlines(), "applied", file.path, lineterm="", n=1)
     return "\n".join(list(lines)[:40])
 

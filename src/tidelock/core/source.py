@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -120,6 +119,8 @@ class UnknownDirective(SourceFault):
     code = "S010"
 
     def __init__(self, name: str, place: Place) -> None:
+        from difflib import get_close_matches
+
         near = get_close_matches(name, DIRECTIVES, n=1, cutoff=0.5)
         super().__init__(
             f"{place}: unknown directive “{name}”",

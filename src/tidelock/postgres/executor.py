@@ -100,6 +100,8 @@ class Executor:
         self.tally = Tally()
         self.variables = Variables(session.conn, {})
         self.settings: tuple[float, float] | None = None
+        self.prepared = False
+        """Fence and record are prepared statements of the session; false where a file may have removed them."""
 
     # --- a migration ---------------------------------------------------------------------------------------------
 
@@ -181,17 +183,17 @@ class Executor:
             return
         if self.session.dirty:
             self.session.run(["DISCARD ALL"])
-            self.session.dirty, self.settings = False, None
+            self.session.dirty, self.settings, self.prepared = False, None, False
         if self.settings != wanted:
-            self.session.run(
-                prelude(
-                    server_version=self.server_version,
-                    local=False,
-                    lock_timeout_ms=int(wanted[0] * 1000),
-                    statement_timeout_ms=int(wanted[1] * 1000),
-                )
+            settings = prelude(
+                server_version=self.server_version,
+                local=False,
+                lock_timeout_ms=int(wanted[0] * 1000),
+                statement_timeout_ms=int(wanted[1] * 1000),
             )
-            self.settings = wanted
+            prepare = [lease.prepare_fence(self.ledger, self.author.run_id), self.ledger.prepare_record]
+            self.session.run([*settings, *([] if self.prepared else prepare)])
+            self.settings, self.prepared = wanted, True
 
     def duration(self, directive: str, default_s: float) -> float:
         """A file's own limit in seconds, or the default."""
@@ -282,7 +284,7 @@ class Executor:
                 statement_timeout_ms=int(statement_s * 1000),
             )
         if not sets_transaction(step):
-            statements.append(self.fence)
+            statements.append(f"EXECUTE {lease.PREPARED_FENCE}" if self.usable(step) else self.fence)
         return [*statements, f"SET LOCAL ROLE {recovery.path_of(self.role, '')}"] if self.role else statements
 
     def closing(self, step: Step, planned: PlannedMigration) -> list[str]:
@@ -311,6 +313,7 @@ class Executor:
                 self.author,
                 earlier_ms=earlier,
                 lock_wait_ms=waited,
+                prepared=self.usable(step),
             )
         detail = {"variables": self.variables.values} if self.variables.values else None
         return tables.journal(
@@ -322,6 +325,10 @@ class Executor:
             lock_wait_ms=waited,
             detail=detail,
         )
+
+    def usable(self, step: Step) -> bool:
+        """Whether the prepared statements are there for a step: nothing of its file may have discarded them."""
+        return self.prepared and not self.session.dirty and not step.session
 
     def is_ledger_creation(self, item: Item) -> bool:
         """CREATE TABLE schema_migrations in a file: it was made before, with the file's own columns."""

@@ -267,6 +267,14 @@ def fence(ledger: Ledger, run_id: str) -> str:
     return ledger.fill(FENCE) % literal(run_id)
 
 
+PREPARED_FENCE = "tidelock_fence"
+
+
+def prepare_fence(ledger: Ledger, run_id: str) -> str:
+    """SQL that prepares the fence in a session of our own, to be run as `EXECUTE tidelock_fence`."""
+    return f"PREPARE {PREPARED_FENCE} AS {fence(ledger, run_id)}"
+
+
 def release(
     conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, author: Author, detail: Mapping[str, object]
 ) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import zlib
 from dataclasses import dataclass
 from functools import cached_property
@@ -126,6 +128,13 @@ class Ledger:
         return self.fill(RECORD)
 
     @cached_property
+    def prepare_record(self) -> str:
+        """SQL that prepares `RECORD` in a session of our own: planning it each time costs as much as a small migration."""
+        numbers = itertools.count(1)
+        body = re.sub(r"%s", lambda _: f"${next(numbers)}", self.record_template)
+        return f"PREPARE {PREPARED_RECORD} ({RECORD_TYPES}) AS {body}"
+
+    @cached_property
     def journal_template(self) -> str:
         """`JOURNAL` with names."""
         return self.fill(JOURNAL)
@@ -151,7 +160,7 @@ def find(conn: psycopg.Connection[tuple[object, ...]], configured: str | None) -
     table = table or NAME
     wanted = sql.Identifier(*([schema] if schema else []), table).as_string(conn)
     rows = cast(
-        "list[tuple[str, str, dict[str, str], bool, bool, str]]",
+        "list[tuple[str | None, str, dict[str, str], bool, bool, str]]",
         conn.execute(LOOK, {"wanted": wanted, "table": table}).fetchall(),
     )
     current = rows[0][5]
@@ -247,7 +256,7 @@ def make(
     if now.exists and INTEGERS[now.columns["version"]] < highest_version:
         conn.execute(now.fill("ALTER TABLE {ledger} ALTER COLUMN version TYPE bigint"))
     script = resources.files(__package__).joinpath("schema/001_ledger.sql").read_text(encoding="utf-8")
-    conn.execute(now.fill(cast("LiteralString", script)))
+    conn.execute(now.fill(cast("LiteralString", script)).encode())
     row = conn.execute(HAS_UNIQUE, {"table": now.identifiers["ledger"].as_string(conn)}).fetchone()
     if not row or not row[0]:
         try:
@@ -369,6 +378,12 @@ class Author:
     commit: str | None = None
 
 
+PREPARED_RECORD = "tidelock_record"
+RECORD_TYPES = (
+    "bigint, text, text, text, integer, bytea, text, text, text, text, bigint, text, integer, text, bigint"
+)
+
+
 def record(
     ledger: Ledger,
     migration: Migration,
@@ -379,8 +394,12 @@ def record(
     event: str = "applied",
     earlier_ms: int = 0,
     lock_wait_ms: int = 0,
+    prepared: bool = False,
 ) -> str:
-    """SQL that writes a migration's ledger row and its line in the journal."""
+    """SQL that writes a migration's ledger row and its line in the journal.
+
+    `prepared` says that the session has run `Ledger.prepare_record`.
+    """
     from tidelock.core.script import TOKENS_VERSION
 
     values = (
@@ -400,7 +419,8 @@ def record(
         step.digest if step else None,
         lock_wait_ms,
     )
-    return ledger.record_template % tuple(map(literal, values))
+    literals = tuple(map(literal, values))
+    return f"EXECUTE {PREPARED_RECORD} ({', '.join(literals)})" if prepared else ledger.record_template % literals
 
 
 def journal(

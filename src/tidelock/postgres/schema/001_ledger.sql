@@ -45,7 +45,8 @@ CREATE TABLE IF NOT EXISTS {journal} (
     lock_wait_ms bigint,
     detail jsonb
 );
-CREATE INDEX IF NOT EXISTS {journal_index} ON {journal} (version, step, id);
+CREATE INDEX IF NOT EXISTS {journal_index} ON {journal} (version, step, id)
+    WHERE event IN ('started', 'done', 'failed', 'retry');
 
 COMMENT ON TABLE {journal} IS 'Tidelock: every start, step and failure, appended and never changed';
 COMMENT ON COLUMN {journal}.id IS 'Order of writing';

@@ -1,0 +1,156 @@
+"""The ledger lives with what exists: tables of the seed documents, of other tools, of an older Tidelock."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.postgres.test_apply import failed, ok
+from tests.rig.project import Project
+
+SEED = """CREATE TABLE IF NOT EXISTS schema_migrations (
+    version INTEGER PRIMARY KEY,
+    description TEXT,
+    applied_at TIMESTAMPTZ DEFAULT NOW()
+);
+"""
+WITH_NAME = SEED.replace("description", "name")
+
+
+def test_the_table_of_the_seed_document_is_taken_as_it_is(project: Project):
+    project.query(SEED)
+    project.query("INSERT INTO schema_migrations (version, description, applied_at) VALUES (1, 'First', '2026-01-01')")
+    project.write("001_a.sql", "SELECT 1/0;")
+    project.write("002_b.sql", "CREATE TABLE b (id int);")
+    ok(project.apply())
+    assert project.query("SELECT version, description FROM schema_migrations ORDER BY 1") == [(1, "First"), (2, "b")]
+    assert project.one("SELECT applied_at::date::text FROM schema_migrations WHERE version = 1") == "2026-01-01"
+
+
+def test_a_column_name_in_place_of_description_is_honoured(project: Project):
+    project.query(WITH_NAME)
+    project.write("001_add_humidity.sql", "SELECT 1;")
+    ok(project.apply())
+    assert project.query("SELECT version, name FROM schema_migrations") == [(1, "add humidity")]
+
+
+@pytest.mark.parametrize("conflict", ["", " ON CONFLICT (version) DO NOTHING", " ON CONFLICT DO NOTHING"])
+def test_files_may_write_their_own_row(project: Project, conflict: str):
+    project.write("004_humidity.sql", f"CREATE TABLE t (id int);\nINSERT INTO schema_migrations (version, description)\nVALUES (4, 'Add humidity column'){conflict};\n")
+    ok(project.apply())
+    assert project.query("SELECT version, description, sha256 IS NOT NULL FROM schema_migrations") == [(4, "Add humidity column", True)]
+    assert ok(project.apply()).applied == ()
+
+
+@pytest.mark.parametrize("table", [SEED, WITH_NAME, SEED.replace("IF NOT EXISTS ", ""), WITH_NAME.replace("IF NOT EXISTS ", "")])
+def test_files_may_create_the_table_themselves(project: Project, table: str):
+    column = "name" if "name TEXT" in table else "description"
+    project.write("001_init.sql", f"{table}INSERT INTO schema_migrations (version, {column}) VALUES (1, 'Init');\nCREATE TABLE t (id int);")
+    project.write("002_next.sql", f"CREATE TABLE u (id int);\nINSERT INTO schema_migrations (version, {column}) VALUES (2, 'Next') ON CONFLICT DO NOTHING;")
+    ok(project.apply())
+    assert project.query(f"SELECT version, {column} FROM schema_migrations ORDER BY 1") == [(1, "Init"), (2, "Next")]
+    assert ok(project.apply()).applied == ()
+
+
+@pytest.mark.parametrize("statement", [
+    "INSERT INTO schema_migrations (version, description) VALUES (3, 'x');",
+    "INSERT INTO schema_migrations (version, description) VALUES (2, 'b'), (3, 'x');",
+    "DO $$BEGIN INSERT INTO schema_migrations (version) VALUES (3); END$$;",
+    "DO $$BEGIN EXECUTE 'INSERT INTO schema_' || 'migrations (version) VALUES (3)'; END$$;",
+    "DELETE FROM schema_migrations WHERE version = 1;",
+    "INSERT INTO schema_migrations (version) SELECT 3;",
+])  # fmt: skip
+def test_a_file_that_records_another_version_is_refused(project: Project, statement: str):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    project.write("002_b.sql", f"CREATE TABLE b (id int);\n{statement}")
+    fault = failed(project.apply(), "L013", 4)
+    assert "002_b.sql" in fault.message
+    assert project.versions() == [1]
+    assert project.one("SELECT to_regclass('b') IS NULL")
+
+
+def test_the_version_column_grows_when_a_version_needs_it(project: Project):
+    project.query(SEED)
+    project.write("20260302081400_a.sql", "SELECT 1;")
+    ok(project.apply())
+    assert project.versions() == [20260302081400]
+
+
+@pytest.mark.parametrize("foreign", [
+    "CREATE TABLE schema_migrations (version bigint NOT NULL PRIMARY KEY, dirty boolean NOT NULL)",
+    "CREATE TABLE schema_migrations (version varchar PRIMARY KEY)",
+    "CREATE TABLE schema_migrations (version varchar(255) NOT NULL PRIMARY KEY)",
+])  # fmt: skip
+def test_another_tools_table_stays_untouched(project: Project, foreign: str):
+    project.query(foreign)
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    assert ok(project.apply()).applied == ()
+    assert project.versions("tidelock.schema_migrations") == [1]
+    assert project.one("SELECT count(*) FROM public.schema_migrations") == 0
+    assert project.one("SELECT count(*) FROM pg_attribute WHERE attrelid = 'public.schema_migrations'::regclass AND attnum > 0") <= 2
+
+
+def test_a_table_that_cannot_be_the_ledger_is_refused(project: Project):
+    project.query("CREATE TABLE schema_migrations (version text PRIMARY KEY, description text)")
+    project.write("001_a.sql", "SELECT 1;")
+    assert "version is text" in failed(project.apply(), "L011", 4).message
+
+
+def test_duplicate_versions_in_an_old_table_are_named(project: Project):
+    project.query("CREATE TABLE schema_migrations (version int, description text)")
+    project.query("INSERT INTO schema_migrations VALUES (1, 'a'), (1, 'b')")
+    project.write("001_a.sql", "SELECT 1;")
+    project.write("002_a.sql", "SELECT 1;")
+    failed(project.apply(), "L011", 4)
+
+
+def test_a_ledger_that_the_search_path_does_not_reach_is_not_doubled(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    project.query("CREATE SCHEMA other")
+    name = project.one("SELECT current_database()")
+    project.query(f'ALTER DATABASE "{name}" SET search_path = other')
+    assert "public.schema_migrations" in failed(project.apply(), "L012", 4).message
+
+
+def test_a_newer_ledger_is_refused(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    project.query("UPDATE schema_migrations_lease SET format = 99")
+    assert "format 99" in failed(project.apply(), "L010", 4).message
+
+
+def test_a_ledger_may_be_named(project: Project):
+    (project.folder / "tidelock.toml").write_text('[migrations]\ndir = "."\n[ledger]\ntable = "app.history"\n')
+    project.query("CREATE SCHEMA app")
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply(config=project.folder / "tidelock.toml"))
+    assert project.versions("app.history") == [1]
+
+
+def test_every_column_of_ours_says_what_it_holds(project: Project):
+    project.write("001_a.sql", "SELECT 1;")
+    ok(project.apply())
+    silent = project.query(
+        "SELECT attrelid::regclass::text, attname FROM pg_attribute WHERE attrelid IN ('schema_migrations'::regclass, 'schema_migrations_journal'::regclass, "
+        "'schema_migrations_lease'::regclass) AND attnum > 0 AND NOT attisdropped AND attname <> 'description' AND col_description(attrelid, attnum) IS NULL")
+    assert silent == []
+
+
+def test_adopting_records_without_running(project: Project):
+    project.query("CREATE TABLE a (id int)")
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    project.write("002_b.sql", "CREATE TABLE b (id int);")
+    done = project.tidelock("adopt", "--up-to", "1", "--yes")
+    assert (done.returncode, "1 adopted" in done.stdout) == (0, True), done.stderr
+    assert [each.version for each in ok(project.apply()).applied] == [2]
+    project.write("001_a.sql", "CREATE TABLE a (id bigint);")
+    failed(project.apply(), "L002", 4)
+
+
+def test_adopting_asks_first(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    done = project.tidelock("adopt", "--up-to", "1")
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
