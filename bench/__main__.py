@@ -73,10 +73,12 @@ def verify(dsn: str, count: int) -> None:
 class Race:
     """One run of the benchmark."""
 
-    def __init__(self, server: Server, folder: Path, count: int) -> None:
+    def __init__(self, server: Server, folder: Path, count: int, changes: str = "small") -> None:
         self.server = server
         self.folder = folder
         self.count = count
+        self.changes = corpus.changes(changes, count)
+        self.number = 0
         self.samples: list[Sample] = []
         self.absent: dict[str, str] = {}
         self.slow: set[str] = set()
@@ -88,7 +90,7 @@ class Race:
         for each in contenders:
             (self.folder / each.name).mkdir()
             try:
-                each.prepare(self.folder / each.name, corpus.changes(self.count))
+                each.prepare(self.folder / each.name, self.changes)
             except PeerMissing as reason:
                 self.absent[each.name] = str(reason)
             else:
@@ -97,6 +99,7 @@ class Race:
 
     def round(self, contenders: Sequence[Contender], setting: str) -> None:
         """Each of them once."""
+        self.number += 1
         for each in contenders:
             done = self.runs[each.name, setting]
             if each.name in self.absent or (each.name in self.slow and done >= SLOW_ROUNDS):
@@ -128,7 +131,7 @@ class Race:
     def sample(self, contender: Contender, setting: str, task: str, dsn: str) -> float:
         """One measured run."""
         seconds, peak = measure(contender, self.folder / contender.name, dsn)
-        self.samples.append(Sample(contender.name, setting, task, seconds, peak))
+        self.samples.append(Sample(contender.name, setting, task, seconds, peak, self.number))
         say(f"  {contender.name:10} {task:14} synchronous_commit {setting:4} {seconds:8.3f} s  {peak // 1024:5} MiB")
         return seconds
 
@@ -157,7 +160,7 @@ def contenders(programs: Installation) -> list[Contender]:
 
 def race(server: Server, folder: Path, arguments: argparse.Namespace) -> Results:
     """Everything that was asked for."""
-    found = Race(server, folder, arguments.count)
+    found = Race(server, folder, arguments.count, arguments.corpus)
     where = machine(server)
     wanted = [each for each in contenders(server.installation) if not arguments.only or each.name in arguments.only]
     ready = found.enter(wanted)
@@ -166,14 +169,22 @@ def race(server: Server, folder: Path, arguments: argparse.Namespace) -> Results
             say(f"Round {number} of {arguments.rounds}, synchronous_commit {setting}")
             found.round(ready, setting)
     versions = {each.name: each.version() for each in ready}
-    return Results(count=arguments.count, rounds=arguments.rounds, machine=where, versions=versions,
-                   absent=found.absent, samples=found.samples)  # fmt: skip
+    return Results(
+        count=arguments.count,
+        changes=corpus.CORPORA[arguments.corpus].says,
+        rounds=arguments.rounds,
+        machine=where,
+        versions=versions,
+        absent=found.absent,
+        samples=found.samples,
+    )
 
 
 def options() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--count", type=int, default=1000, help="migrations (default 1000)")
+    parser.add_argument("--corpus", choices=corpus.CORPORA, default="small", help="what they do (default small)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds for each setting (default 5)")
     parser.add_argument("--only", action="append", help="a contender by name; repeat it for several")
     parser.add_argument("--server", choices=KINDS, default="embedded", help="which PostgreSQL (default embedded)")

@@ -7,12 +7,12 @@ from bench.results import APPLY, NOTHING, Results, Sample, aims, page
 
 
 def samples(contender: str, task: str, *seconds: float, peak_kib: int = 10_240) -> list[Sample]:
-    return [Sample(contender, "on", task, each, peak_kib) for each in seconds]
+    return [Sample(contender, "on", task, each, peak_kib, number) for number, each in enumerate(seconds)]
 
 
 def results(*found: list[Sample]) -> Results:
     return Results(
-        count=1000, rounds=3, machine={"server": "PostgreSQL 18"}, versions={"dbmate": "2.0"},
+        count=1000, changes="rows", rounds=3, machine={"server": "PostgreSQL 18"}, versions={"dbmate": "2.0"},
         absent={"sqitch": "needs root"}, samples=[each for some in found for each in some],
     )  # fmt: skip
 
@@ -38,3 +38,8 @@ def test_a_contender_that_ran_less_often_is_marked_and_one_that_is_absent_is_nam
     found = page(results(samples("dbmate", APPLY, 1.0, 1.0, 1.0), samples("yoyo", APPLY, 4.0)))
     assert "| yoyo | 4.000 s (1) | – | 4.00 / – | 10 MiB |" in found
     assert "- sqitch: needs root" in found
+
+
+def test_a_ratio_is_taken_within_rounds_so_that_a_busy_minute_does_not_tilt_it() -> None:
+    found = results(samples("tidelock", APPLY, 1.0, 20.0, 1.0), samples("dbmate", APPLY, 2.0, 40.0, 9.0))
+    assert found.ratio("tidelock", "dbmate", "on", APPLY) == 0.5
