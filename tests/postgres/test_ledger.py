@@ -35,17 +35,30 @@ def test_a_column_name_in_place_of_description_is_honoured(project: Project):
 
 @pytest.mark.parametrize("conflict", ["", " ON CONFLICT (version) DO NOTHING", " ON CONFLICT DO NOTHING"])
 def test_files_may_write_their_own_row(project: Project, conflict: str):
-    project.write("004_humidity.sql", f"CREATE TABLE t (id int);\nINSERT INTO schema_migrations (version, description)\nVALUES (4, 'Add humidity column'){conflict};\n")
+    project.write(
+        "004_humidity.sql",
+        f"CREATE TABLE t (id int);\nINSERT INTO schema_migrations (version, description)\nVALUES (4, 'Add humidity column'){conflict};\n",
+    )
     ok(project.apply())
-    assert project.query("SELECT version, description, sha256 IS NOT NULL FROM schema_migrations") == [(4, "Add humidity column", True)]
+    assert project.query("SELECT version, description, sha256 IS NOT NULL FROM schema_migrations") == [
+        (4, "Add humidity column", True)
+    ]
     assert ok(project.apply()).applied == ()
 
 
-@pytest.mark.parametrize("table", [SEED, WITH_NAME, SEED.replace("IF NOT EXISTS ", ""), WITH_NAME.replace("IF NOT EXISTS ", "")])
+@pytest.mark.parametrize(
+    "table", [SEED, WITH_NAME, SEED.replace("IF NOT EXISTS ", ""), WITH_NAME.replace("IF NOT EXISTS ", "")]
+)
 def test_files_may_create_the_table_themselves(project: Project, table: str):
     column = "name" if "name TEXT" in table else "description"
-    project.write("001_init.sql", f"{table}INSERT INTO schema_migrations (version, {column}) VALUES (1, 'Init');\nCREATE TABLE t (id int);")
-    project.write("002_next.sql", f"CREATE TABLE u (id int);\nINSERT INTO schema_migrations (version, {column}) VALUES (2, 'Next') ON CONFLICT DO NOTHING;")
+    project.write(
+        "001_init.sql",
+        f"{table}INSERT INTO schema_migrations (version, {column}) VALUES (1, 'Init');\nCREATE TABLE t (id int);",
+    )
+    project.write(
+        "002_next.sql",
+        f"CREATE TABLE u (id int);\nINSERT INTO schema_migrations (version, {column}) VALUES (2, 'Next') ON CONFLICT DO NOTHING;",
+    )
     ok(project.apply())
     assert project.query(f"SELECT version, {column} FROM schema_migrations ORDER BY 1") == [(1, "Init"), (2, "Next")]
     assert ok(project.apply()).applied == ()
@@ -88,7 +101,12 @@ def test_another_tools_table_stays_untouched(project: Project, foreign: str):
     assert ok(project.apply()).applied == ()
     assert project.versions("tidelock.schema_migrations") == [1]
     assert project.one("SELECT count(*) FROM public.schema_migrations") == 0
-    assert project.one("SELECT count(*) FROM pg_attribute WHERE attrelid = 'public.schema_migrations'::regclass AND attnum > 0") <= 2
+    assert (
+        project.one(
+            "SELECT count(*) FROM pg_attribute WHERE attrelid = 'public.schema_migrations'::regclass AND attnum > 0"
+        )
+        <= 2
+    )
 
 
 def test_a_table_that_cannot_be_the_ledger_is_refused(project: Project):
@@ -134,7 +152,8 @@ def test_every_column_of_ours_says_what_it_holds(project: Project):
     ok(project.apply())
     silent = project.query(
         "SELECT attrelid::regclass::text, attname FROM pg_attribute WHERE attrelid IN ('schema_migrations'::regclass, 'schema_migrations_journal'::regclass, "
-        "'schema_migrations_lease'::regclass) AND attnum > 0 AND NOT attisdropped AND attname <> 'description' AND col_description(attrelid, attnum) IS NULL")
+        "'schema_migrations_lease'::regclass) AND attnum > 0 AND NOT attisdropped AND attname <> 'description' AND col_description(attrelid, attnum) IS NULL"
+    )
     assert silent == []
 
 
