@@ -11,6 +11,8 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
+COPY docs/codes ./docs/codes
+COPY examples/farm/migrations ./examples/farm/migrations
 RUN python -m venv /opt/tidelock \
     && /opt/tidelock/bin/pip install --no-cache-dir --quiet . \
     && /opt/tidelock/bin/pip uninstall --yes --quiet pip \

@@ -141,9 +141,7 @@ def server(programs: Installation, garage: Garage) -> Iterator[Server]:
 
 
 @pytest.fixture
-def pgbouncer(
-    cluster: Server, tmp_path_factory: pytest.TempPathFactory, garage: Garage
-) -> Iterator[bouncer.PgBouncer]:
+def pgbouncer(cluster: Server, tmp_path_factory: pytest.TempPathFactory, garage: Garage) -> Iterator[bouncer.PgBouncer]:
     """A real PgBouncer in transaction mode in front of `cluster`."""
     if bouncer.program() is None:
         missing("pgbouncer", "apt-get install pgbouncer")

@@ -91,9 +91,7 @@ def _objects(connection: Connection, sections: Mapping[str, str]) -> dict[Key, s
     return found
 
 
-def _rows(
-    connection: Connection, fed_columns: bool, without: frozenset[str]
-) -> Iterator[tuple[str, Counter[str]]]:
+def _rows(connection: Connection, fed_columns: bool, without: frozenset[str]) -> Iterator[tuple[str, Counter[str]]]:
     for schema, table, steady, every in connection.execute(ROWS.encode()).fetchall():
         chosen = every if fed_columns else steady
         assert isinstance(schema, str)
@@ -141,9 +139,7 @@ def _excess(mine: Counter[str] | None, theirs: Counter[str] | None) -> str | Non
     return f"{mine.total()} rows" + (f", {above.total()} of them only here: {shown}{more}" if above else "")
 
 
-def assert_same(
-    left_dsn: str, right_dsn: str, *, fed_columns: bool = True, without: Sequence[str] = ()
-) -> None:
+def assert_same(left_dsn: str, right_dsn: str, *, fed_columns: bool = True, without: Sequence[str] = ()) -> None:
     """Fail with a readable difference unless both databases hold the same."""
     left = dump(left_dsn, fed_columns=fed_columns, without=without)
     found = differences(left, dump(right_dsn, fed_columns=fed_columns, without=without))

@@ -83,17 +83,13 @@ def sends(pattern: str) -> Callable[[Message], bool]:
 def answers(pattern: str) -> Callable[[Message], bool]:
     """The server answers with a CommandComplete whose tag the regular expression is found in."""
     find = re.compile(pattern, re.IGNORECASE).search
-    return lambda message: (
-        message.direction is Direction.TO_CLIENT and message.kind == "C" and bool(find(message.text))
-    )
+    return lambda message: message.direction is Direction.TO_CLIENT and message.kind == "C" and bool(find(message.text))
 
 
 class Trigger:
     """Something to be done once, at the first message that `when` accepts."""
 
-    def __init__(
-        self, when: Callable[[Message], bool], action: Callable[[Message], object], *, after: bool
-    ) -> None:
+    def __init__(self, when: Callable[[Message], bool], action: Callable[[Message], object], *, after: bool) -> None:
         self.when = when
         self.action = action
         self.after = after
@@ -256,9 +252,7 @@ class Proxy:
         """The URL `server_dsn`, led through this proxy."""
         parts = urlsplit(server_dsn)
         user = parts.netloc.rpartition("@")[0]
-        return urlunsplit(
-            parts._replace(netloc=f"{user}@{HOST}:{self.port}" if user else f"{HOST}:{self.port}")
-        )
+        return urlunsplit(parts._replace(netloc=f"{user}@{HOST}:{self.port}" if user else f"{HOST}:{self.port}"))
 
     def before(self, when: Callable[[Message], bool], action: Callable[[Message], object]) -> Trigger:
         """Do something before that message is forwarded. An action that cuts the connection swallows it."""
@@ -295,9 +289,7 @@ class Proxy:
         with self._lock:
             self.counts[direction] += 1
             connection.counts[direction] += 1
-            message = Message(
-                next(self._numbers), self.counts[direction], direction, kind, text, size, connection
-            )
+            message = Message(next(self._numbers), self.counts[direction], direction, kind, text, size, connection)
             self.log.append(message)
             return message
 

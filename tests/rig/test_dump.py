@@ -120,9 +120,7 @@ def run(dsn: str, text: str) -> None:
 
 @pytest.mark.every_server
 @pytest.mark.parametrize(("mutation", "expected"), MUTATIONS, ids=[each[0][:40] for each in MUTATIONS])
-def test_a_change_is_found_as_what_it_is(
-    database: Callable[[], str], mutation: str, expected: list[str]
-) -> None:
+def test_a_change_is_found_as_what_it_is(database: Callable[[], str], mutation: str, expected: list[str]) -> None:
     left, right = database(), database()
     assert_same(left, right)
     run(right, mutation)
@@ -147,9 +145,7 @@ def test_values_from_clocks_and_sequences_can_be_left_out(database: Callable[[],
 
 def test_of_the_ledger_only_version_and_description_count(database: Callable[[], str]) -> None:
     left, right = database(), database()
-    table = (
-        "CREATE TABLE schema_migrations (version int PRIMARY KEY, description text, applied_at timestamptz"
-    )
+    table = "CREATE TABLE schema_migrations (version int PRIMARY KEY, description text, applied_at timestamptz"
     run(left, table + "); INSERT INTO schema_migrations VALUES (1, 'one', now())")
     run(right, table + ", checksum text); INSERT INTO schema_migrations VALUES (1, 'one', now(), 'abc')")
     run(right, "CREATE TABLE schema_migrations_journal (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)")
@@ -163,9 +159,7 @@ def test_of_the_ledger_only_version_and_description_count(database: Callable[[],
     )
     assert_same(left, right)
     run(right, "INSERT INTO schema_migrations VALUES (2, 'two')")
-    assert [each.what for each in differences(dump(left), dump(right))] == [
-        "rows of public.schema_migrations"
-    ]
+    assert [each.what for each in differences(dump(left), dump(right))] == ["rows of public.schema_migrations"]
 
 
 def test_partitions_and_inheritance_are_part_of_a_table(database: Callable[[], str]) -> None:
@@ -187,9 +181,7 @@ def test_hypertables_aggregates_and_jobs_are_dumped(timescale_dsn: str) -> None:
     before = dump(timescale_dsn)
     assert ("hypertable", "public.m") in before.objects
     run(timescale_dsn, "SELECT add_retention_policy('m', interval '9 days')")
-    assert [each.what for each in differences(before, dump(timescale_dsn))] == [
-        "job policy_retention on public.m"
-    ]
+    assert [each.what for each in differences(before, dump(timescale_dsn))] == ["job policy_retention on public.m"]
     view = "SELECT time_bucket('1 hour', at) AS hour, avg(v) FROM m GROUP BY 1"
     run(timescale_dsn, f"CREATE MATERIALIZED VIEW h WITH (timescaledb.continuous) AS {view} WITH NO DATA")
     found = {each.what for each in differences(before, dump(timescale_dsn))}

@@ -12,9 +12,7 @@ from tests.rig.postgres import Server, alive
 
 def names(dsn: str) -> list[str]:
     with psycopg.connect(dsn) as connection:
-        return [
-            row[0] for row in connection.execute("SELECT relname FROM pg_class WHERE relname LIKE 'mine%'")
-        ]
+        return [row[0] for row in connection.execute("SELECT relname FROM pg_class WHERE relname LIKE 'mine%'")]
 
 
 @pytest.mark.every_server
@@ -81,7 +79,5 @@ def test_the_bouncer_console_answers(pgbouncer: PgBouncer) -> None:
 
 def test_timescale_is_there_when_its_variable_is(timescale_dsn: str) -> None:
     with psycopg.connect(timescale_dsn) as connection:
-        row = connection.execute(
-            "SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'"
-        ).fetchone()
+        row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone()
     assert row is not None

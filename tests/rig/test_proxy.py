@@ -93,9 +93,7 @@ def test_the_same_work_has_the_same_number_of_messages(cluster: Server, witness:
 
 def test_a_commit_whose_answer_is_held_has_happened(proxy: Proxy, witness: str) -> None:
     trigger = proxy.after(sends("^COMMIT"), lambda seen: seen.connection.hold(Direction.TO_CLIENT))
-    script = (
-        f"import psycopg; c = psycopg.connect({proxy.dsn(witness)!r}); c.execute({WITNESS!r}); c.commit()"
-    )
+    script = f"import psycopg; c = psycopg.connect({proxy.dsn(witness)!r}); c.execute({WITNESS!r}); c.commit()"
     with subprocess.Popen([sys.executable, "-c", script]) as client:
         assert trigger.wait().text.upper() == "COMMIT"
         rows_become(1, witness)
