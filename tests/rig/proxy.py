@@ -32,7 +32,8 @@ from tests.rig.loopback import HOST
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-HEAD = 300
+KEPT = 1 << 16
+SHOWN = 300
 CANCEL, SSL, GSSENC = 80877102, 80877103, 80877104
 REQUESTS = {CANCEL: "CancelRequest", SSL: "SSLRequest", GSSENC: "GSSENCRequest"}
 TLS_HANDSHAKE = 0x16
@@ -57,12 +58,12 @@ class Message:
     kind: str
     """The type byte (Q, P, X, C, Z, …), Startup, one of `REQUESTS`, Negotiation (its answer) or Raw."""
     text: str
-    """The beginning of a Query's or Parse's SQL, of a CommandComplete's tag; otherwise empty."""
+    """The SQL of a Query or Parse (its first 64 KiB), a CommandComplete's tag; otherwise empty."""
     size_bytes: int
     connection: Connection = field(repr=False)
 
     def __str__(self) -> str:
-        return f"{self.number:4} {self.direction} {self.kind} {self.text}".rstrip()
+        return f"{self.number:4} {self.direction} {self.kind} {self.text[:SHOWN]}".rstrip()
 
 
 def at(number: int, direction: Direction | None = None) -> Callable[[Message], bool]:
@@ -335,7 +336,7 @@ def _exactly(source: _Reader, size: int) -> bytes:
 
 
 def _text(direction: Direction, kind: str, whole: bytes) -> str:
-    body = whole[5 : 5 + HEAD]
+    body = whole[5 : 5 + KEPT]
     if kind == "P" and direction is Direction.TO_SERVER:
         body = body.partition(b"\0")[2]
     elif not (kind == "Q" or (kind == "C" and direction is Direction.TO_CLIENT)):
