@@ -57,7 +57,7 @@ def _call(function: str, text: str) -> Any:
     result = getattr(library, function)(raw)
     try:
         if result.error:
-            raise _unreadable(raw, result.error.contents)
+            raise _unreadable(result.error.contents)
         answer: bytes = result.parse_tree if function == "pg_query_parse" else result.plpgsql_funcs
     finally:
         free = (
@@ -69,9 +69,9 @@ def _call(function: str, text: str) -> Any:
     return _read(answer)
 
 
-def _unreadable(raw: bytes, error: Any) -> Unreadable:
-    offset = len(raw[: error.cursorpos - 1].decode(errors="replace")) if error.cursorpos > 0 else -1
-    return Unreadable((error.message or b"").decode(errors="replace"), offset=offset)
+def _unreadable(error: Any) -> Unreadable:
+    """The error's position counts characters from 1 (postgast's documentation says bytes; a test shows otherwise)."""
+    return Unreadable((error.message or b"").decode(errors="replace"), offset=error.cursorpos - 1)
 
 
 # libpg_query (17 and 18) writes one brace too many for the hidden variables of trigger functions (TG_OP and the like).

@@ -53,7 +53,7 @@ def create_function(draft: Draft, node: Node, read: Callable[[str], Facts]) -> N
     language = given.get("language", {}).get("String", {}).get("sval", "sql").lower()
     texts = strings(given.get("as", {}).get("List", {}).get("items", ()))
     if len(texts) == 1:
-        draft.body = read_body(texts[0], language, draft.text, read)
+        draft.body = read_body(texts[0], language, draft.text, read, header=_header(node))
         if language == "sql":
             _analysed(draft, draft.body)
 
@@ -65,10 +65,13 @@ def _analysed(draft: Draft, body: Facts) -> None:
             draft.lock(each.table, each.mode)
 
 
-def read_body(text: str, language: str, whole: str, read: Callable[[str], Facts]) -> Facts:
-    """What a body in plpgsql or sql does; other languages may do anything."""
+def read_body(text: str, language: str, whole: str, read: Callable[[str], Facts], header: str = "DO") -> Facts:
+    """What a body in plpgsql or sql does; other languages may do anything.
+
+    `whole` is the statement that the body stands in; `header` what stands before the body in a simpler one.
+    """
     if language == "plpgsql":
-        return _plpgsql(whole, read)
+        return _plpgsql((whole, f"{header} {_quoted(_DECLARATIONS.sub(_simpler, text))}"), read)
     if language == "sql":
         return read(text)
     return Facts(kind=Kind.UNKNOWN, command=f"LANGUAGE {language}")
@@ -92,16 +95,44 @@ _UNKNOWN_TYPES = (
 """The parser has no catalog: it refuses types in a schema, arrays of types and fields of rows that it does not know."""
 
 
-def _functions(whole: str) -> list[Node]:
-    """The bodies in a statement; where types of the user's stand in the way, with simpler ones in their place."""
-    try:
-        return parser.parse_plpgsql(whole)
-    except parser.Unreadable:
-        pass
-    try:
-        return parser.parse_plpgsql(_DECLARATIONS.sub(_simpler, whole))
-    except parser.Unreadable:
-        return []
+def _functions(texts: tuple[str, ...]) -> list[Node]:
+    """The bodies in the first of some forms of a statement that the parser takes."""
+    for text in texts:
+        try:
+            return parser.parse_plpgsql(text)
+        except parser.Unreadable:
+            continue
+    return []
+
+
+def _header(node: Node) -> str:
+    """CREATE FUNCTION with the names of the parameters, and with types that the parser knows."""
+    parameters = [each["FunctionParameter"] for each in node.get("parameters", ())]
+    given = ", ".join(f"{_DIRECTIONS.get(each['mode'], '')}{_quoted_name(each)} text" for each in parameters)
+    if node.get("is_procedure"):
+        return f"CREATE PROCEDURE f({given}) LANGUAGE plpgsql AS"
+    results = sum(each["mode"] in _DIRECTIONS for each in parameters)
+    declared = node.get("returnType", {})
+    name = (strings(declared.get("names", ())) or ["void"])[-1]
+    result = "record" if results > 1 else name if name in ("trigger", "event_trigger", "void") else "text"
+    setof = "SETOF " * bool(declared.get("setof"))
+    returns = f" RETURNS {setof}{result}" if setof or not results else ""
+    return f"CREATE FUNCTION f({given}){returns} LANGUAGE plpgsql AS"
+
+
+_DIRECTIONS = {"FUNC_PARAM_OUT": "OUT ", "FUNC_PARAM_INOUT": "INOUT ", "FUNC_PARAM_TABLE": "OUT "}
+
+
+def _quoted_name(parameter: Node) -> str:
+    name = parameter.get("name", "").replace('"', '""')
+    return f'"{name}"' if name else ""
+
+
+def _quoted(text: str) -> str:
+    tag = "$body$"
+    while tag in text:
+        tag = f"{tag[:-1]}_$"
+    return f"{tag}{text}{tag}"
 
 
 def _simpler(declarations: re.Match[str]) -> str:
@@ -116,11 +147,11 @@ _QUERY = 0
 """PLpgSQL_expr.parseMode of a whole statement; every other mode is an expression or an assignment."""
 
 
-def _plpgsql(whole: str, read: Callable[[str], Facts]) -> Facts:
+def _plpgsql(texts: tuple[str, ...], read: Callable[[str], Facts]) -> Facts:
     draft = Draft(kind=Kind.CODE, rerunnable=True)
-    functions = _functions(whole)
+    functions = _functions(texts)
     if not functions:
-        committing = f"its body has {found[1].upper()}" if (found := _COMMITTING.search(whole)) else ""
+        committing = f"its body has {found[1].upper()}" if (found := _COMMITTING.search(texts[-1])) else ""
         return Facts(kind=Kind.UNKNOWN, command="plpgsql", alone=committing)
     dynamic: set[int] = set()
     for key, value in every(functions):

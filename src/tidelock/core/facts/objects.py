@@ -38,6 +38,7 @@ def drop(draft: Draft, node: Node) -> None:
     draft.guarded = draft.rerunnable = bool(node.get("missing_ok"))
     draft.cascade = node.get("behavior") == "DROP_CASCADE"
     draft.session = any(is_temporary_schema(each.schema) for each in draft.drops)
+    draft.session_only = all(is_temporary_schema(each.schema) for each in draft.drops)
     if concurrent:
         draft.alone = "DROP INDEX CONCURRENTLY works in several transactions of its own"
     for each in draft.drops:

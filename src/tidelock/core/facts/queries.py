@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.facts import timescale
 from tidelock.core.facts.search import look
-from tidelock.core.facts.tree import options, related, relation, strings, temporary, unwrap
+from tidelock.core.facts.tree import is_temporary_schema, options, related, relation, strings, temporary, unwrap
 from tidelock.core.model import Kind, Object
 
 if TYPE_CHECKING:
@@ -56,6 +56,14 @@ def insert(draft: Draft, node: Node) -> None:
     draft.kind, draft.command = Kind.DML, "INSERT"
     look(draft, {"InsertStmt": node}, reads=True, literals=True)
     draft.rerunnable = _keeps_conflicting_rows(node) and not (draft.unrepeatable or draft.varies)
+    _temporary_only(draft)
+
+
+def _temporary_only(draft: Draft) -> None:
+    """Writes to tables in pg_temp and nothing else: the effect is the session's. Without the schema nobody can tell."""
+    draft.session_only = not draft.unrepeatable and all(
+        is_temporary_schema(each.partition(".")[0]) for each in draft.writes
+    )
 
 
 def _keeps_conflicting_rows(node: Node) -> bool:
@@ -71,18 +79,21 @@ def update(draft: Draft, node: Node) -> None:
     """Not rerunnable: rows that came in between may match as well."""
     draft.kind, draft.command = Kind.DML, "UPDATE"
     look(draft, {"UpdateStmt": node}, reads=True, literals=True)
+    _temporary_only(draft)
 
 
 def delete(draft: Draft, node: Node) -> None:
     """Not rerunnable: rows that came in between may match as well."""
     draft.kind, draft.command = Kind.DML, "DELETE"
     look(draft, {"DeleteStmt": node}, reads=True, literals=True)
+    _temporary_only(draft)
 
 
 def merge(draft: Draft, node: Node) -> None:
     """Not rerunnable, as UPDATE and DELETE."""
     draft.kind, draft.command = Kind.DML, "MERGE"
     look(draft, {"MergeStmt": node}, reads=True, literals=True)
+    _temporary_only(draft)
 
 
 def truncate(draft: Draft, node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,15 @@ def _several(found: list[Facts]) -> Facts:
     return draft.finish()
 
 
+def _create_schema(draft: Draft, node: Node) -> None:
+    """CREATE SCHEMA with the statements in it, whose objects go into that schema."""
+    objects.create_schema(draft, node)
+    schema = draft.creates[0].name
+    for each in node.get("schemaElts", ()):
+        inner = _facts(each)
+        draft.merge(replace(inner, creates=tuple(replace(made, schema=schema) for made in inner.creates)))
+
+
 HANDLERS: dict[str, Callable[[Draft, Node], None]] = {
     **queries.HANDLERS,
     **tables.HANDLERS,
@@ -62,41 +72,39 @@ HANDLERS: dict[str, Callable[[Draft, Node], None]] = {
     **upkeep.HANDLERS,
     "CallStmt": code.call,
     "DoStmt": partial(code.do, read=facts_of),
+    "CreateSchemaStmt": _create_schema,
     "CreateFunctionStmt": partial(code.create_function, read=facts_of),
 }
 
-_SPACE = r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)"
-_WORDS = re.compile(rf"{_SPACE}*([A-Za-z]+)(?:{_SPACE}+([A-Za-z]+))?(?:{_SPACE}+([A-Za-z]+))?", re.DOTALL)
-_ALONE = {
-    "VACUUM",
-    "CREATE DATABASE",
-    "DROP DATABASE",
-    "CREATE TABLESPACE",
-    "DROP TABLESPACE",
-    "ALTER SYSTEM",
-    "CREATE INDEX CONCURRENTLY",
-    "DROP INDEX CONCURRENTLY",
-}
+_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
+_NOISE = frozenset({"OR", "REPLACE", "TEMP", "TEMPORARY", "UNLOGGED", "UNIQUE"})
+_VERBS = frozenset({"CREATE", "ALTER", "DROP", "REFRESH"})
+_ALONE = re.compile(
+    r"VACUUM|(?:CREATE|DROP) (?:DATABASE|TABLESPACE|INDEX CONCURRENTLY)|ALTER SYSTEM|REINDEX (?:SCHEMA|DATABASE|SYSTEM)"
+)
+_EXTERNAL = re.compile(r"ALTER SYSTEM|(?:CREATE|DROP) TABLESPACE")
 
 
 def _unreadable(text: str) -> Facts:
     """UNKNOWN, with the help that the first words give for certain."""
-    match = _WORDS.match(text)
-    words = [each.upper() for each in match.groups() if each] if match else []
-    if words[:2] == ["CREATE", "UNIQUE"]:
-        words = [
-            "CREATE",
-            *words[2:],
-            *(["CONCURRENTLY"] if re.search(r"\bINDEX\s+CONCURRENTLY\b", text, re.I) else []),
-        ]
-    for length in (3, 2, 1):
-        if (command := " ".join(words[:length])) in _ALONE:
-            return Facts(
-                command=command,
-                alone=f"{command} cannot run inside a transaction block",
-                external=command in ("ALTER SYSTEM", "CREATE TABLESPACE", "DROP TABLESPACE"),
-            )
-    return Facts(command=" ".join(words[: 1 if len(words) < 2 or words[0] not in _TWO_WORDS else 2]))
+    words = _first_words(text)
+    command = " ".join(words[:2] if words[:1] and words[0] in _VERBS else words[:1])
+    found = _ALONE.match(" ".join(words))
+    if found is None:
+        return Facts(command=command)
+    return Facts(
+        command=found[0],
+        alone=f"{found[0]} cannot run inside a transaction block",
+        external=_EXTERNAL.match(found[0]) is not None,
+    )
 
 
-_TWO_WORDS = frozenset({"CREATE", "ALTER", "DROP", "COMMENT", "REFRESH", "SET"})
+def _first_words(text: str) -> list[str]:
+    """Up to three key words, those left out that only qualify."""
+    words: list[str] = []
+    position = 0
+    while len(words) < 3 and (match := _WORD.match(text, position)):
+        position = match.end()
+        if not words or match[1].upper() not in _NOISE:
+            words.append(match[1].upper())
+    return words

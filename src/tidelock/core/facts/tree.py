@@ -190,17 +190,15 @@ def _literal(body: Node) -> str | int | bool | None:
 
 
 def every(root: Any) -> Iterator[tuple[str, Any]]:
-    """Every field of a tree with its name, iteratively: (name, value). Order is not promised."""
+    """Every field of a tree with its name, from the outside in and in the order of the text. Iterative."""
     stack = [root]
     while stack:
         node = stack.pop()
-        if type(node) is dict:
-            for item in node.items():
-                yield item
-                if type(item[1]) in (dict, list):
-                    stack.append(item[1])
-        elif type(node) is list:
-            stack.extend(node)
+        if type(node) is list:
+            stack.extend(reversed(node))
+        elif type(node) is dict:
+            yield from node.items()
+            stack.extend(value for value in reversed(node.values()) if type(value) in (dict, list))
 
 
 _IDENTIFIER = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s."]+))\s*(\.)?')

@@ -1,0 +1,76 @@
+"""The door to libpg_query."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tidelock.core import parser
+from tidelock.core.parser import Unreadable
+
+
+def test_a_statement_is_wrapped_in_its_node_type() -> None:
+    (statement,) = parser.parse("SELECT 1")
+    assert list(statement) == ["SelectStmt"]
+
+
+def test_comments_alone_are_no_statement() -> None:
+    assert parser.parse("-- nothing\n/* nor /* here */ */") == []
+
+
+def test_what_the_grammar_refuses_is_unreadable_and_says_where_in_characters() -> None:
+    with pytest.raises(Unreadable, match='syntax error at or near "selec"') as caught:
+        parser.parse("/* üß 🐘 */ selec 1")
+    assert caught.value.offset == len("/* üß 🐘 */ ")
+
+
+def test_an_error_at_the_end_points_behind_the_text() -> None:
+    with pytest.raises(Unreadable, match="at end of input") as caught:
+        parser.parse("SELECT 1 +")
+    assert caught.value.offset == len("SELECT 1 +")
+
+
+@pytest.mark.parametrize("text", ["SELECT 1\0; DROP TABLE t", "SELECT '\ud800'"])
+def test_text_that_no_server_takes_is_unreadable_and_never_cut_short(text: str) -> None:
+    with pytest.raises(Unreadable):
+        parser.parse(text)
+
+
+def test_a_tree_that_is_too_deep_is_unreadable_and_never_an_exception_of_another_kind() -> None:
+    with pytest.raises(Unreadable):
+        parser.parse("SELECT " + "(" * 20_000 + "1" + ")" * 20_000)
+
+
+def test_a_long_chain_of_ands_is_flat() -> None:
+    assert parser.parse("SELECT 1 WHERE " + " AND ".join(f"a = {i}" for i in range(5_000)))
+
+
+def test_the_bodies_of_do_and_functions_are_parsed() -> None:
+    (body,) = parser.parse_plpgsql("DO $$ BEGIN COMMIT; END $$")
+    assert "PLpgSQL_stmt_commit" in str(body)
+
+
+def test_trigger_functions_are_parsed_although_libpg_query_writes_a_brace_too_many_for_them() -> None:
+    (body,) = parser.parse_plpgsql(
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN new.a := now(); RETURN new; END $$"
+    )
+    assert "new.a := now()" in str(body)
+
+
+def test_a_body_that_is_not_plpgsql_is_unreadable() -> None:
+    with pytest.raises(Unreadable):
+        parser.parse_plpgsql("DO $$ SELECT 1 $$")
+
+
+def test_importing_facts_imports_neither_the_parser_nor_protobuf_and_parsing_no_protobuf() -> None:
+    program = """
+import sys
+from tidelock.core.facts import facts_of
+before = [name for name in sys.modules if name.startswith(("postgast", "google", "ctypes.util"))]
+facts_of("SELECT 1")
+print(before, [name for name in sys.modules if name.startswith(("postgast", "google"))])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[] []\n"
