@@ -23,9 +23,7 @@ def target_of(words: Sequence[str]) -> tuple[str, str]:
     if "=" in first:
         return of_pairs(first)
     others = [
-        f"the {what} to {word}"
-        for what, word in zip(("user", "host", "port"), words[1:], strict=False)
-        if word != "-"
+        f"the {what} to {word}" for what, word in zip(("user", "host", "port"), words[1:], strict=False) if word != "-"
     ]
     return ("" if first == "-" else dequoted(first)), ", ".join(others)
 
@@ -46,7 +44,5 @@ def of_url(url: str) -> tuple[str, str]:
 
 def of_pairs(conninfo: str) -> tuple[str, str]:
     """`dbname=x host=y`. Values other than the database's name are never shown."""
-    settings = {
-        name: re.sub(r"\\(.)", r"\1", quoted or plain) for name, quoted, plain in PAIR.findall(conninfo)
-    }
+    settings = {name: re.sub(r"\\(.)", r"\1", quoted or plain) for name, quoted, plain in PAIR.findall(conninfo)}
     return settings.pop("dbname", ""), ", ".join(settings)

@@ -133,7 +133,7 @@ class Lexer:
 
     __slots__ = (
         "begins",
-        "buffer",
+        "buffer", "data_end",
         "code",
         "depth",
         "extra",
@@ -173,6 +173,8 @@ class Lexer:
         self.opened: re.Pattern[str] | str | int | None = None
         """What is open: a quote (the expression of its rest), a dollar tag, or a comment (its depth)."""
         self.opened_at: int | Place = 0
+        self.data_end = -1
+        """Where COPY data ended: that of another COPY sent with it begins there."""
         self.extra = 0
         """How many characters of `rest_of_line` came out of variables."""
         self.standard = standard
@@ -532,15 +534,15 @@ class Lexer:
     def data(self) -> str:
         """COPY data: from the next line to `\\.` or the end. What follows the statement on its own line is kept."""
         pos = self.frames[0].pos if self.frames else self.pos
-        line_end = self.file.find("\n", pos)
+        line_end = pos - 1 if pos == self.data_end else self.file.find("\n", pos)
         if line_end < 0:
             return ""
         start = line_end + 1
         stop, after = end_of_data(self.file, start)
         data = self.file[start:stop]
         blank = BLANK.match(self.file, pos, line_end)
-        if not self.frames and (pos == line_end or (blank and blank.end() == line_end)):
-            self.pos = self.code = after
+        if not self.frames and (pos >= line_end or (blank and blank.end() == line_end)):
+            self.pos = self.code = self.data_end = after
         else:
             self.cut(start, after)
         return data

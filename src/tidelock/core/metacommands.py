@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidelock.core.arguments import Arguments, Parts, boolean, joined
+from tidelock.core.arguments import Arguments, boolean, joined
+from tidelock.core.conditions import begin_if, end_if, next_if, otherwise
 from tidelock.core.conninfo import target_of
-from tidelock.core.lexer import Known, Lexer, end_of_data
-from tidelock.core.model import Assign, Echo, Ending, Guard, Place, Quit, Variable
+from tidelock.core.inclusion import Then, copy, include
+from tidelock.core.lexer import Known
+from tidelock.core.model import Assign, Echo, Ending, Place, Quit, Variable
 from tidelock.core.results import columns_of
 from tidelock.core.script_faults import (
     ArgumentWrong,
-    BrokenCondition,
-    CopyRefused,
     DecidedTooLate,
     EncodingRefused,
     ErrorStopOff,
-    IncludeRefused,
     MetaCommandRefused,
     OtherDatabase,
     RestrictMismatch,
-    ScriptFault,
     UnknownMetaCommand,
     VariableRefused,
 )
-from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
     from tidelock.core.script import Reader
 
-Then = Callable[[], None] | None
 Action = Callable[["Reader", Arguments], Then]
 
 BRANCHING = frozenset({"if", "elif", "else", "endif"})
@@ -41,7 +35,45 @@ WHOLE_LINE = frozenset({"!", "copy", "h", "help", "sf", "sf+", "sv", "sv+", "ef"
 """Commands that take the rest of their line as it is."""
 
 DISPLAY = frozenset(
-    ["a", "C", "conninfo", "copyright", "errverbose", "f", "gdesc", "h", "help", "H", "html", "l", "l+", "lx", "l+x", "list", "list+", "listx", "list+x", "lo_list", "lo_list+", "p", "print", "pset", "s", "sf", "sf+", "sv", "sv+", "t", "T", "timing", "x", "z", "zS", "zx", "zSx", "?"]
+    [
+        "a",
+        "C",
+        "conninfo",
+        "copyright",
+        "errverbose",
+        "f",
+        "h",
+        "help",
+        "H",
+        "html",
+        "l",
+        "l+",
+        "lx",
+        "l+x",
+        "list",
+        "list+",
+        "listx",
+        "list+x",
+        "lo_list",
+        "lo_list+",
+        "p",
+        "print",
+        "pset",
+        "s",
+        "sf",
+        "sf+",
+        "sv",
+        "sv+",
+        "t",
+        "T",
+        "timing",
+        "x",
+        "z",
+        "zS",
+        "zx",
+        "zSx",
+        "?",
+    ]
 )
 """They show something or change how results look, and do nothing to a database."""
 DESCRIBE = re.compile(
@@ -86,31 +118,25 @@ REFUSED = {
     "lo_export": LARGE,
     "lo_unlink": LARGE,
 } | dict.fromkeys(
-    ["bind", "bind_named", "parse", "close", "close_prepared", "startpipeline", "endpipeline", "syncpipeline", "sendpipeline", "flush", "flushrequest", "getresults"],
+    [
+        "bind",
+        "bind_named",
+        "parse",
+        "close",
+        "close_prepared",
+        "startpipeline",
+        "endpipeline",
+        "syncpipeline",
+        "sendpipeline",
+        "flush",
+        "flushrequest",
+        "getresults",
+    ],
     PROTOCOL,
 )
 
-MAX_DEPTH = 16
-"""Files within files. psql has no limit and runs out of descriptors."""
 MAX_VALUE = 1 << 20
 """Characters of a variable. Doubling one line by line reaches the machine's memory in forty lines."""
-
-
-@dataclass(slots=True)
-class Branch:
-    """One `\\if` … `\\endif` being read."""
-
-    place: Place
-    mark: tuple[int, int]
-    """The state of the query buffer when the current branch began."""
-    live: bool
-    """The current branch may run."""
-    settled: bool
-    """No later branch can run."""
-    guard: Guard | None = None
-    seen: tuple[Parts, ...] = ()
-    """The conditions so far that run time decides."""
-    in_else: bool = False
 
 
 def action_named(name: str, arguments: Arguments) -> Action:
@@ -129,138 +155,28 @@ def action_named(name: str, arguments: Arguments) -> Action:
     )
 
 
-def refuse(reader: Reader, arguments: Arguments) -> Then:
+def refuse(_reader: Reader, arguments: Arguments) -> Then:
     """A command that psql has and a migration may not."""
     name = arguments.name
     why, hint = REFUSED[name]
-    raise MetaCommandRefused(
-        f"\\{name} {why}",
-        arguments.place,
-        hint=hint,
-    )
+    raise arguments.fault(MetaCommandRefused, f"\\{name} {why}", hint=hint)
 
 
-def show(reader: Reader, arguments: Arguments) -> Then:
+def show(_reader: Reader, arguments: Arguments) -> Then:
     """Display only: read, and without effect."""
     if arguments.name in WHOLE_LINE:
         arguments.whole()
     return None
 
 
-def reset(reader: Reader, arguments: Arguments) -> Then:
+def describe(reader: Reader, _arguments: Arguments) -> Then:
+    """`\\gdesc`: the columns of the query are shown, and it is not run."""
+    return reader.set_aside
+
+
+def reset(reader: Reader, _arguments: Arguments) -> Then:
     """`\\r`: throw the query away that has been typed so far."""
     reader.lexer.clear()
-    return None
-
-
-# Conditions
-
-
-def begin_if(reader: Reader, arguments: Arguments) -> Then:
-    """`\\if`."""
-    branch = Branch(arguments.place, reader.lexer.mark(), live=False, settled=True)
-    if reader.live:
-        branch.settled = False
-        decide(reader, branch, arguments)
-    else:
-        arguments.rest()
-    reader.branches.append(branch)
-    return None
-
-
-def decide(reader: Reader, branch: Branch, arguments: Arguments) -> None:
-    """Evaluate the condition of `\\if` or `\\elif`: now where it is known, at run time otherwise."""
-    found = arguments.rest()
-    parts = joined(
-        [part for index, each in enumerate(found) for part in ((" ",) if index else ()) + each.parts]
-    )
-    if any(isinstance(part, Variable) for part in parts):
-        whole_statement(reader, arguments)
-        branch.live, branch.guard = True, Guard(parts, branch.seen)
-        branch.seen += (parts,)
-        return
-    text = "".join(part for part in parts if isinstance(part, str))
-    value = boolean(text)
-    if value is None:
-        unset = re.fullmatch(r":'?\"?(\w+)'?\"?", text)
-        raise arguments.fault(
-            BrokenCondition,
-            f"\\{arguments.name} needs a boolean and got {text!r}",
-            hint=f"set it with --set {unset[1]}=true, or ask \\if :{{?{unset[1]}}}"
-            if unset
-            else "write true or false, or a variable that holds one; psql has no expressions: compute it with SELECT … \\gset",
-        )
-    reader.mark("\\if", text)
-    branch.live = branch.settled = value
-    branch.guard = Guard(("true",), branch.seen) if value and branch.seen else None
-
-
-def whole_statement(reader: Reader, arguments: Arguments) -> None:
-    """A condition that run time decides may choose between statements, not between parts of one."""
-    if not reader.lexer.empty:
-        raise arguments.fault(
-            DecidedTooLate,
-            f"\\{arguments.name} stands within a statement and depends on a query's result",
-            hint="end the statement before it, and write it in full in each branch",
-        )
-
-
-def current(reader: Reader, arguments: Arguments, *, after_else: bool = False) -> Branch:
-    """The `\\if` to which a command belongs."""
-    if not reader.branches:
-        raise arguments.fault(
-            BrokenCondition,
-            f"\\{arguments.name} has no \\if before it in this file",
-            hint="add the \\if, or take this line out",
-        )
-    branch = reader.branches[-1]
-    if branch.in_else and not after_else:
-        raise arguments.fault(
-            BrokenCondition,
-            f"\\{arguments.name} comes after \\else",
-            hint="put \\else last",
-        )
-    return branch
-
-
-def leave(reader: Reader, branch: Branch, arguments: Arguments) -> None:
-    """The branch being read ends."""
-    if not branch.live:
-        reader.lexer.rewind(branch.mark)
-    elif branch.guard:
-        whole_statement(reader, arguments)
-    branch.mark = reader.lexer.mark()
-
-
-def next_if(reader: Reader, arguments: Arguments) -> Then:
-    """`\\elif`."""
-    branch = current(reader, arguments)
-    leave(reader, branch, arguments)
-    branch.live, branch.guard = False, None
-    if branch.settled:
-        arguments.dead = True
-        arguments.rest()
-    else:
-        arguments.dead = False
-        arguments.lookup = reader.session.lookup
-        decide(reader, branch, arguments)
-    return None
-
-
-def otherwise(reader: Reader, arguments: Arguments) -> Then:
-    """`\\else`."""
-    branch = current(reader, arguments)
-    leave(reader, branch, arguments)
-    branch.in_else, branch.live = True, not branch.settled
-    branch.guard = Guard(("true",), branch.seen) if branch.live and branch.seen else None
-    return None
-
-
-def end_if(reader: Reader, arguments: Arguments) -> Then:
-    """`\\endif`."""
-    branch = current(reader, arguments, after_else=True)
-    leave(reader, branch, arguments)
-    reader.branches.pop()
     return None
 
 
@@ -287,9 +203,7 @@ def set_variable(reader: Reader, arguments: Arguments) -> Then:
     reader.mark("\\set", name, spelled)
     if reader.guards or any(isinstance(part, Variable) for part in parts):
         reader.session.leave_open(name, arguments.place)
-        reader.session.items.append(
-            Assign(name=name, parts=parts, place=arguments.place, guards=reader.guards)
-        )
+        reader.session.items.append(Assign(name=name, parts=parts, place=arguments.place, guards=reader.guards))
     else:
         reader.session.know(name, Known(value, by_name=spelled != value))
     return None
@@ -305,9 +219,7 @@ def unset_variable(reader: Reader, arguments: Arguments) -> Then:
     reader.mark("\\unset", name)
     if reader.guards:
         reader.session.leave_open(name, arguments.place)
-        reader.session.items.append(
-            Assign(name=name, parts=None, place=arguments.place, guards=reader.guards)
-        )
+        reader.session.items.append(Assign(name=name, parts=None, place=arguments.place, guards=reader.guards))
     else:
         reader.session.know(name, None)
     return None
@@ -329,7 +241,7 @@ def check_special(name: str, value: str, arguments: Arguments) -> None:
         raise arguments.fault(
             ErrorStopOff,
             f"ON_ERROR_STOP is set to {value}; Tidelock always stops at the first error",
-            hint="take this line out, and make the statements that may fail harmless (IF NOT EXISTS, a DO block with EXCEPTION)",
+            hint="take this line out, and make harmless what may fail: IF NOT EXISTS, a DO block with EXCEPTION",
         )
     changes = {"AUTOCOMMIT": False, "SINGLELINE": True, "SINGLESTEP": True, "ON_ERROR_ROLLBACK": True}
     if name in changes and boolean(value) is changes[name]:
@@ -358,7 +270,7 @@ def check_target(arguments: Arguments) -> None:
     """`\\g` may have (options) and no file."""
     target = SPACE_OR_TARGET.match(arguments.line, arguments.pos)
     rest = target.group().strip() if target else ""
-    if rest.startswith("(") or not rest or rest.startswith("\\"):
+    if not rest or rest.startswith(("(", "\\")):
         return
     pipe = rest.startswith("|")
     raise arguments.fault(
@@ -408,9 +320,7 @@ def echo(reader: Reader, arguments: Arguments) -> Then:
     found = arguments.rest()
     newline = not (found and found[0].parts == ("-n",) and not found[0].quoted)
     shown = found if newline else found[1:]
-    parts = joined(
-        [part for index, each in enumerate(shown) for part in ((" ",) if index else ()) + each.parts]
-    )
+    parts = joined([part for index, each in enumerate(shown) for part in ((" ",) if index else ()) + each.parts])
     warning = arguments.name == "warn"
     reader.session.items.append(
         Echo(parts=parts, place=arguments.place, warning=warning, newline=newline, guards=reader.guards)
@@ -432,134 +342,6 @@ def leave_script(reader: Reader, arguments: Arguments) -> Then:
     else:
         reader.quit = True
     return None
-
-
-# Files
-
-
-def resolved(reader: Reader, name: str, beside: str, arguments: Arguments) -> str:
-    """The path of a file that the script names, inside the directory of the migration."""
-    directory = posixpath.normpath(posixpath.dirname(reader.session.root) or ".")
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(beside), name))
-    within = (
-        path.startswith(directory.rstrip("/") + "/")
-        if directory != "."
-        else not path.startswith(("../", "/"))
-    )
-    if name.startswith(("/", "~")) or path == ".." or not within:
-        raise arguments.fault(
-            IncludeRefused,
-            f"{name} lies outside the migration directory {directory}",
-            hint="move the file into the directory and name it relative to the migration",
-        )
-    return path
-
-
-def loaded(reader: Reader, path: str, arguments: Arguments) -> str:
-    """The text of a file beside the migration."""
-    if reader.session.load is None:
-        raise arguments.fault(
-            IncludeRefused,
-            f"{path} cannot be read here: this script stands alone",
-            hint="put its content into the migration",
-        )
-    try:
-        return reader.session.load(path)
-    except SourceFault:
-        raise
-    except (OSError, LookupError, UnicodeError) as error:
-        reason = "is not UTF-8" if isinstance(error, UnicodeError) else "cannot be read"
-        raise arguments.fault(
-            IncludeRefused,
-            f"{path} {reason} ({error})",
-            hint="add the file beside the migration, or mend its name",
-        ) from error
-
-
-def include(reader: Reader, arguments: Arguments) -> Then:
-    """`\\i` beside the migration itself, `\\ir` beside the file that holds the line."""
-    name = arguments.next(semicolon=True)
-    if name is None or name.runtime:
-        fault: type[ScriptFault] = DecidedTooLate if name else ArgumentWrong
-        raise arguments.fault(
-            fault,
-            f"\\{arguments.name} {'depends on a query’s result' if name else 'names no file'}",
-            hint="name the file",
-        )
-    relative = arguments.name in ("ir", "include_relative")
-    path = resolved(reader, name.value, reader.path if relative else reader.session.root, arguments)
-    if path in reader.stack or len(reader.stack) >= MAX_DEPTH:
-        raise arguments.fault(
-            IncludeRefused,
-            f"{path} is being read already: {' → '.join((*reader.stack, path))}"
-            if path in reader.stack
-            else f"{path} is file {MAX_DEPTH + 1} within files",
-            hint="take the inclusion out that closes the circle",
-        )
-    text = loaded(reader, path, arguments)
-    return lambda: reader.child(path, text).run()
-
-
-def copy(reader: Reader, arguments: Arguments) -> Then:
-    """`\\copy t from 'file'` → COPY t FROM STDIN with the file's content; `from stdin` takes the lines below."""
-    line = arguments.whole()
-    before, direction, source, options = parts_of_copy(line.rstrip("; \t"))
-    if direction != "from" or not source:
-        refuse_copy(f"\\copy {'writes a file' if direction == 'to' else 'cannot be read'}: {line}", arguments)
-    if source.lower() == "program":
-        raise arguments.fault(
-            MetaCommandRefused,
-            "\\copy … from program runs a program on the machine that migrates",
-            hint="put the program's output into a file beside the migration",
-        )
-    if source.lower() in ("pstdin", "stdout", "pstdout") or re.search(
-        r"\bbinary\b", f"{before} {options}", re.IGNORECASE
-    ):
-        refuse_copy(f"\\copy in this form has no file that can be kept with the migration: {line}", arguments)
-    statement = f"COPY {before} FROM STDIN {options}".rstrip()
-    inner = Lexer(arguments.place.path, statement)
-    inner.scan()
-    draft = inner.take()
-    if draft is None:
-        return None
-    data = None if source.lower() == "stdin" else copied(reader, source, "csv" in draft.tokens, arguments)
-    return lambda: reader.emit_copy(draft, arguments.place, data)
-
-
-def copied(reader: Reader, source: str, csv: bool, arguments: Arguments) -> str:
-    """The data that `\\copy` reads from a file."""
-    name = source[1:-1].replace("''", "'") if source.startswith("'") else source
-    text = loaded(reader, resolved(reader, name, reader.session.root, arguments), arguments)
-    return text if csv else text[: end_of_data(text, 0)[0]]
-
-
-def refuse_copy(what: str, arguments: Arguments) -> None:
-    """Raise CopyRefused."""
-    raise arguments.fault(
-        CopyRefused,
-        what,
-        hint="write \\copy table from 'file.csv' with (format csv), the file beside the migration",
-    )
-
-
-COPY_WORD = re.compile(r"""\s*(\(|\)|"(?:[^"]|"")*"|'(?:[^']|'')*'|[^\s()"']+)""")
-
-
-def parts_of_copy(line: str) -> tuple[str, str, str, str]:
-    """`\\copy` in parts: what is before FROM or TO, the direction, the source, the options."""
-    depth = 0
-    for word in COPY_WORD.finditer(line):
-        text = word[1]
-        depth += (text == "(") - (text == ")")
-        if depth == 0 and text.lower() in ("from", "to"):
-            source = COPY_WORD.match(line, word.end())
-            return (
-                line[: word.start()].strip(),
-                text.lower(),
-                source[1] if source else "",
-                line[source.end() :].strip() if source else "",
-            )
-    return line, "", "", ""
 
 
 # The connection
@@ -584,7 +366,7 @@ def connect(reader: Reader, arguments: Arguments) -> Then:
     return None
 
 
-def encoding(reader: Reader, arguments: Arguments) -> Then:
+def encoding(_reader: Reader, arguments: Arguments) -> Then:
     """`\\encoding UTF8` is what it is anyway."""
     found = arguments.next()
     if found and found.value.lower().replace("-", "").replace("_", "") not in ("utf8", "unicode"):
@@ -596,7 +378,7 @@ def encoding(reader: Reader, arguments: Arguments) -> Then:
     return None
 
 
-def output(reader: Reader, arguments: Arguments) -> Then:
+def output(_reader: Reader, arguments: Arguments) -> Then:
     """`\\o` alone is what it is anyway."""
     rest = arguments.whole()
     if rest:
@@ -640,6 +422,7 @@ ACTIONS: dict[str, Action] = {
     "g": sender(Ending.G),
     "gx": sender(Ending.G),
     "crosstabview": sender(Ending.G),
+    "gdesc": describe,
     "gexec": sender(Ending.GEXEC),
     "gset": get_set,
     "echo": echo,

@@ -9,7 +9,36 @@ if TYPE_CHECKING:
 
 READABLE = frozenset({"select", "with", "show", "values", "insert", "update", "delete", "merge", "("})
 CASTS = frozenset(
-    ["int2", "int4", "int8", "float4", "float8", "bool", "varchar", "bpchar", "numeric", "timestamptz", "timetz", "timestamp", "interval", "time", "case", "coalesce", "greatest", "least", "nullif", "array", "row", "xmlelement", "column1", "column2", "column3", "column4", "column5", "?column?"]
+    [
+        "int2",
+        "int4",
+        "int8",
+        "float4",
+        "float8",
+        "bool",
+        "varchar",
+        "bpchar",
+        "numeric",
+        "timestamptz",
+        "timetz",
+        "timestamp",
+        "interval",
+        "time",
+        "case",
+        "coalesce",
+        "greatest",
+        "least",
+        "nullif",
+        "array",
+        "row",
+        "xmlelement",
+        "column1",
+        "column2",
+        "column3",
+        "column4",
+        "column5",
+        "?column?",
+    ]
 )
 """Names that PostgreSQL gives to columns and that need not stand in the query."""
 
@@ -22,13 +51,13 @@ def columns_of(tokens: Sequence[str]) -> set[str] | None:
     if not tokens or tokens[0] not in READABLE:
         return None
     names = set(CASTS)
-    for index, token in enumerate(tokens):
-        if token == "table" or (token == "*" and tokens[index - 1] != "("):
+    for index, word in enumerate(tokens):
+        if word == "table" or (word == "*" and tokens[index - 1] != "("):
             return None
-        if token[0] == '"':
-            names.add(token[1:-1].replace('""', '"'))
-        elif token[0].isalpha() or token[0] == "_":
-            names.add(token)
-        elif token[0] == ":" and token not in (":", "::", ":="):
+        if word[0] == '"':
+            names.add(word[1:-1].replace('""', '"'))
+        elif word[0].isalpha() or word[0] == "_":
+            names.add(word)
+        elif word[0] == ":" and word not in (":", "::", ":="):
             return None  # a variable that run time fills
     return names

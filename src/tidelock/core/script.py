@@ -14,17 +14,17 @@ from tidelock.core.arguments import NAME, Arguments
 from tidelock.core.lexer import Event, Lexer
 from tidelock.core.metacommands import BRANCHING, WHOLE_LINE, action_named
 from tidelock.core.model import Ending, Guard, Place, Script, Statement
-from tidelock.core.script_faults import BrokenCondition, RestrictMismatch, Unterminated
+from tidelock.core.script_faults import BrokenCondition, RestrictMismatch, ScriptFault, Unterminated
 from tidelock.core.session import SETTING, Session, session
 from tidelock.core.tokens import TOKENS_VERSION, digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from tidelock.core.conditions import Branch
     from tidelock.core.lexer import Draft, Found
-    from tidelock.core.metacommands import Branch
 
-__all__ = ["TOKENS_VERSION", "read", "tokens_of"]
+__all__ = ["TOKENS_VERSION", "pieces_of", "read", "tokens_of"]
 
 
 class Reader:
@@ -87,16 +87,14 @@ class Reader:
             event = lexer.scan()
             if event is Event.BACKSLASH:
                 self.command()
+            elif event is Event.END:
+                break
             elif not self.live:
-                lexer.forget(self.branches[-1].mark)
-                if event is Event.END:
-                    break
+                self.skip()
             elif event is Event.SEMICOLON:
                 self.send(Ending.SEMICOLON)
-            elif event is Event.SEPARATOR:
-                self.separate()
             else:
-                break
+                self.separate()
         self.end()
 
     def end(self) -> None:
@@ -128,6 +126,19 @@ class Reader:
         draft = self.lexer.take()
         if draft:
             self.group.append(draft)
+
+    def set_aside(self) -> None:
+        """Empty the buffer without sending it; `\\g` would still repeat it."""
+        self.previous = self.lexer.take() or self.previous
+
+    def skip(self) -> None:
+        """A semicolon in a branch that is not taken. psql would trip over COPY data there; it is stepped over."""
+        mark = self.branches[-1].mark
+        if mark[0] == 0:
+            draft = self.lexer.take()
+            if draft and copies_in(draft.tokens):
+                self.lexer.data()
+        self.lexer.forget(mark)
 
     def send(self, ending: Ending, prefix: str = "") -> None:
         """Send the buffer. An empty one is left out, though psql sends its semicolon."""
@@ -217,11 +228,12 @@ def copies_in(tokens: Sequence[str]) -> bool:
     if tokens[0] != "copy":
         return False
     depth = 0
-    for index, token in enumerate(tokens):
-        if token in "()":
-            depth += 1 if token == "(" else -1
-        elif token == "from" and depth == 0:
-            return tuple(tokens[index + 1 : index + 2]) == ("stdin",)
+    for index, word in enumerate(tokens):
+        if word in "()":
+            depth += 1 if word == "(" else -1
+        elif word == "from" and depth == 0:
+            # The grammar takes FROM STDOUT for FROM STDIN, and regression tests rely on it.
+            return tuple(tokens[index + 1 : index + 2]) in (("stdin",), ("stdout",))
     return False
 
 
@@ -250,16 +262,18 @@ def read(
 ) -> Script:
     """Read a psql script as `psql -f` would, without a server. Raises a ScriptFault (S020 to S039).
 
-    `variables` are those of `--set`. `load` gives the text of a file that the script names, by its path; without it such
-    files are refused. `database` is the name of the target: `\\c` to it is nothing. `specials` are variables that psql
-    itself defines (USER, HOST, PORT, SERVER_VERSION_NUM, …): they enter the digest by name, and one that is not given
-    is left to run time.
+    `variables` are those of `--set`. `load` gives the text of a file that the script names, by its path; without it
+    such files are refused. `database` is the name of the target: `\\c` to it is nothing. `specials` are variables that
+    psql itself defines (USER, HOST, PORT, SERVER_VERSION_NUM, …): they enter the digest by name, and one that is not
+    given is left to run time.
+
+    The script's digest is made of those of its statements (COPY data, \\gset, \\gexec and run-time conditions in) and
+    of the \\set, \\unset, \\if, \\c and \\q that were carried out. Branches that are not taken and commands that only
+    show something (\\echo, \\timing, \\pset, \\restrict, …) are not in it; of an included file its content is.
     """
     shared = session(path, variables=variables, load=load, database=database, specials=specials)
     Reader(shared, path, text).run()
-    return Script(
-        tuple(shared.items), MappingProxyType(shared.sources), digest([str(TOKENS_VERSION), *shared.marks])
-    )
+    return Script(tuple(shared.items), MappingProxyType(shared.sources), digest([str(TOKENS_VERSION), *shared.marks]))
 
 
 def tokens_of(text: str) -> str:
@@ -275,3 +289,57 @@ def tokens_of(text: str) -> str:
         words += [*draft.tokens, ";"] if draft else []
         if event is Event.END:
             return digest(words)
+
+
+def pieces_of(text: str) -> list[tuple[str, str]]:
+    """The file in pieces, each with its kind; put together they are `text`.
+
+    Kinds: `statement` (without its semicolon), `gap` (blanks, comments and what ends a statement), `command` (a
+    meta-command with its arguments) and `data` (below COPY … FROM STDIN, `\\.` included). Variables stay.
+    """
+    lexer = Lexer("", text)
+    marks: list[tuple[str, int]] = []
+    event = None
+    while event is not Event.END:
+        event = lexer.scan()
+        upto = lexer.pos - (event is Event.BACKSLASH)
+        draft = lexer.take()
+        if draft:
+            marks += [("gap", draft.start), ("statement", draft.stop)]
+        marks.append(("gap", upto))
+        if event is Event.BACKSLASH:
+            line = lexer.rest_of_line()
+            lexer.consume(line, command_length(line))
+            marks.append(("command", lexer.pos))
+        elif draft and copies_in(draft.tokens) and not lexer.rest_of_line().strip():
+            marks.append(("gap", min(text.find("\n", lexer.pos) + 1 or len(text), len(text))))
+            lexer.data()
+            marks.append(("data", lexer.pos))
+    marks.append(("gap", len(text)))
+    return cut(text, marks)
+
+
+def cut(text: str, marks: Sequence[tuple[str, int]]) -> list[tuple[str, str]]:
+    """`text` in pieces that end where `marks` say, empty ones left out and neighbouring gaps made one."""
+    pieces: list[tuple[str, str]] = []
+    start = 0
+    for kind, end in marks:
+        if end > start:
+            if kind == "gap" and pieces and pieces[-1][0] == "gap":
+                pieces[-1] = (kind, pieces[-1][1] + text[start:end])
+            else:
+                pieces.append((kind, text[start:end]))
+            start = end
+    return pieces
+
+
+def command_length(line: str) -> int:
+    """How much of a line a meta-command takes, its closing `\\\\` included."""
+    name = NAME.match(line).group()  # type: ignore[union-attr]
+    arguments = Arguments(name, line, Place("", 1), lambda _: None, source="", dead=True)
+    if name in WHOLE_LINE:
+        return len(line)
+    try:
+        return arguments.close()
+    except ScriptFault:
+        return len(line)

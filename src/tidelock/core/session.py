@@ -20,6 +20,7 @@ DEFAULTS = {
     "ECHO_HIDDEN": "off",
     "ENCODING": "UTF8",
     "FETCH_COUNT": "0",
+    "LASTOID": "0",
     "ON_ERROR_ROLLBACK": "off",
     "ON_ERROR_STOP": "on",
     "QUIET": "off",
@@ -31,7 +32,19 @@ DEFAULTS = {
 """What psql sets at its start and scripts may look at."""
 
 AT_RUN_TIME = frozenset(
-    ["DBNAME", "USER", "HOST", "PORT", "SERVER_VERSION_NAME", "SERVER_VERSION_NUM", "ROW_COUNT", "ERROR", "SQLSTATE", "LAST_ERROR_MESSAGE", "LAST_ERROR_SQLSTATE"]
+    [
+        "DBNAME",
+        "USER",
+        "HOST",
+        "PORT",
+        "SERVER_VERSION_NAME",
+        "SERVER_VERSION_NUM",
+        "ROW_COUNT",
+        "ERROR",
+        "SQLSTATE",
+        "LAST_ERROR_MESSAGE",
+        "LAST_ERROR_SQLSTATE",
+    ]
 )
 """What psql knows only once it is connected."""
 

@@ -15,8 +15,8 @@ TOKENS_VERSION = 1
 
 Version 1: tokens as PostgreSQL's scanner cuts them, joined with NUL, SHA-256 in hex. Comments and white space between
 tokens are left out, ASCII letters outside quotes are lower-cased. Two literals that a line break joins
-(`'a'` newline `'b'`) are marked as joined. CRLF is LF and a byte order mark is nothing. Variables enter with their values,
-what is known only at run time and what psql itself defines (DBNAME, …) with its name.
+(`'a'` newline `'b'`) are marked as joined. CRLF is LF and a byte order mark is nothing. Variables enter with their
+values; what is known only at run time and what psql itself defines (DBNAME, …) enters with its name.
 """
 
 
