@@ -27,6 +27,7 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import psycopg
 import pytest
 from packaging.specifiers import SpecifierSet
@@ -89,10 +90,19 @@ def _quick_folder() -> str | None:
     return str(MEMORY) if enough else None
 
 
+def _sweep(folder: Path) -> None:
+    """Remove what test runs that were killed left in memory. Their servers ended with them."""
+    for left in folder.glob("tidelock-rig-*-*"):
+        pid = left.name.split("-")[2]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def garage() -> Iterator[Garage]:
     """Starts servers; removes what it made when the tests are over."""
-    folder = Path(tempfile.mkdtemp(prefix="tidelock-rig-", dir=_quick_folder()))
+    _sweep(MEMORY)
+    folder = Path(tempfile.mkdtemp(prefix=f"tidelock-rig-{os.getpid()}-", dir=_quick_folder()))
     yield Garage(folder)
     shutil.rmtree(folder, ignore_errors=True)
 

