@@ -193,3 +193,10 @@ def test_a_decision_to_retry_clears_the_way():
         of, seen(unfinished={1: (record(1, Outcome.DONE, steps[0].digest), record(2, Outcome.RETRY, steps[1].digest))})
     ).pending[0]
     assert found.interrupted is None
+
+
+def test_a_digest_of_another_algorithm_is_made_anew_from_the_stored_text():
+    old = replace(seen(A).applied[1], checksum="old", tokens="of another algorithm", tokens_version=0)
+    assert decide((A,), seen(applied={1: old}), stored=lambda _: A.text).pending == ()
+    with pytest.raises(planner.ChecksumChanged):
+        decide((A,), seen(applied={1: old}), stored=lambda _: "CREATE TABLE a (id bigint);")

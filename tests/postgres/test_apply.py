@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
+from tests.rig.project import Project
 
 from tidelock.core.report import Happening, exit_code
-from tests.rig.project import Project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -451,4 +451,21 @@ def test_compressed_files_are_read_as_their_content(project: Project):
     ok(project.apply())
     (project.folder / "001_a.sql.gz").unlink()
     project.write("001_a.sql", "CREATE TABLE a (id int);")
+    assert ok(project.apply()).applied == ()
+
+
+def test_a_syntax_error_at_the_end_points_to_the_end(project: Project):
+    project.write("001_a.sql", "CREATE TABLE b (id int;\n")
+    assert failed(project.apply(), "D010", 5).detail.splitlines()[0].endswith("001_a.sql:1:23")
+
+
+def test_a_missing_table_names_the_one_that_comes_close(project: Project):
+    project.write("001_a.sql", "CREATE TABLE sites (id int PRIMARY KEY);")
+    project.write("002_b.sql", "CREATE TABLE sensors (site int REFERENCES site (id));")
+    assert 'table "sites" exists' in failed(project.apply(), "D010", 5).detail
+
+
+def test_a_read_only_transaction_of_the_file_is_recorded_after_it(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);\nBEGIN READ ONLY; SELECT count(*) FROM a; COMMIT;")
+    ok(project.apply())
     assert ok(project.apply()).applied == ()

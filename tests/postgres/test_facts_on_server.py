@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from tests.rig.installation import Installation
     from tests.rig.postgres import Server
 
+    from tidelock.core.model import Object
+
 SCHEMA = """
 CREATE SCHEMA s;
 CREATE TABLE parent (id int PRIMARY KEY, v text, n int DEFAULT 1, CONSTRAINT short CHECK (length(v) < 100) NOT VALID);
@@ -701,6 +703,75 @@ def left_behind(dsn: str, statement: str) -> set[tuple[str, ...]]:
         after = set(own.execute(LEFT).fetchall())
         own.execute("ROLLBACK")
         return after - before
+
+
+# Objects
+
+THERE = {
+    "column": "SELECT 1 FROM pg_attribute WHERE attrelid = to_regclass(%(parent)s) AND attname = %(name)s AND attnum > 0",
+    "constraint": "SELECT 1 FROM pg_constraint WHERE conrelid = to_regclass(%(parent)s) AND conname = %(name)s",
+    "database": "SELECT 1 FROM pg_database WHERE datname = %(name)s",
+    "domain": "SELECT 1 FROM pg_type WHERE oid = to_regtype(%(qualified)s) AND typtype = 'd'",
+    "extension": "SELECT 1 FROM pg_extension WHERE extname = %(name)s",
+    "function": "SELECT 1 FROM pg_proc WHERE proname = %(name)s AND prokind <> 'p'",
+    "index": "SELECT 1 FROM pg_class WHERE oid = to_regclass(%(qualified)s) AND relkind IN ('i', 'I')",
+    "materialized view": "SELECT 1 FROM pg_class WHERE oid = to_regclass(%(qualified)s) AND relkind = 'm'",
+    "policy": "SELECT 1 FROM pg_policy WHERE polrelid = to_regclass(%(parent)s) AND polname = %(name)s",
+    "procedure": "SELECT 1 FROM pg_proc WHERE proname = %(name)s AND prokind = 'p'",
+    "publication": "SELECT 1 FROM pg_publication WHERE pubname = %(name)s",
+    "role": "SELECT 1 FROM pg_roles WHERE rolname = %(name)s",
+    "rule": "SELECT 1 FROM pg_rewrite WHERE ev_class = to_regclass(%(parent)s) AND rulename = %(name)s",
+    "schema": "SELECT 1 FROM pg_namespace WHERE nspname = %(name)s",
+    "sequence": "SELECT 1 FROM pg_class WHERE oid = to_regclass(%(qualified)s) AND relkind = 'S'",
+    "subscription": "SELECT 1 FROM pg_subscription WHERE subname = %(name)s",
+    "table": "SELECT 1 FROM pg_class WHERE oid = to_regclass(%(qualified)s) AND relkind IN ('r', 'p')",
+    "trigger": "SELECT 1 FROM pg_trigger WHERE tgrelid = to_regclass(%(parent)s) AND tgname = %(name)s",
+    "type": "SELECT 1 FROM pg_type WHERE oid = to_regtype(%(qualified)s)",
+    "view": "SELECT 1 FROM pg_class WHERE oid = to_regclass(%(qualified)s) AND relkind = 'v'",
+}
+"""How the catalog is asked whether an Object is there."""
+
+EVERY = list(dict.fromkeys([*ALL, *(case[0] for case in REPEATED), *(case[0] for case in TRANSACTIONS)]))
+NOT_WHAT_THEY_SEEM = (
+    "nowhere",
+    "DETACH PARTITION part_1 CONCURRENTLY",
+    "CREATE OR REPLACE",
+    "IF NOT EXISTS",
+    "FOR TABLE",
+)
+MAKERS = [
+    each
+    for each in EVERY
+    if facts_of(each).creates and not facts_of(each).alone and not any(word in each for word in NOT_WHAT_THEY_SEEM)
+]
+BREAKERS = [
+    each for each in EVERY if facts_of(each).drops and not facts_of(each).alone and "IF EXISTS nothing" not in each
+]
+
+
+def is_there(conn: psycopg.Connection[Any], found: Object) -> bool:
+    names = {"name": found.name, "qualified": found.qualified, "parent": found.parent}
+    return conn.execute(THERE[found.kind], names).fetchone() is not None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("statement", MAKERS)
+def test_what_facts_say_is_created_is_there_afterwards_and_not_before(
+    conn: psycopg.Connection[Any], statement: str
+) -> None:
+    made = [each for each in facts_of(statement).creates if each.kind in THERE and each.name]
+    assert [is_there(conn, each) for each in made] == [False] * len(made)
+    run(conn, statement)
+    assert [is_there(conn, each) for each in made] == [True] * len(made)
+
+
+@pytest.mark.parametrize("statement", [each for each in BREAKERS if "nowhere" not in each and "never" not in each])
+def test_what_facts_say_is_dropped_was_there_before_and_not_afterwards(
+    conn: psycopg.Connection[Any], statement: str
+) -> None:
+    gone = [each for each in facts_of(statement).drops if each.kind in THERE and each.name != "nothing"]
+    assert [is_there(conn, each) for each in gone] == [True] * len(gone)
+    run(conn, statement)
+    assert [is_there(conn, each) for each in gone] == [False] * len(gone)
 
 
 # Functions

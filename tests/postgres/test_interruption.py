@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-
 import signal
 import threading
 import time
 
 import psycopg
 import pytest
-
 from tests.postgres.test_apply import failed, hold, ok
 from tests.rig.project import Project
+
 from tidelock.core.report import Happening
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.postgres.test_apply import failed, ok
 from tests.rig.project import Project
 

@@ -25,11 +25,12 @@ class Reader:
     """From --set and tidelock.toml."""
     database: str | None = None
     """The target's name: what \\c may name."""
-    _scripts: dict[int, Script] = field(default_factory=dict, init=False)
+    _scripts: dict[str, Script] = field(default_factory=dict, init=False)
 
     def script(self, migration: Migration) -> Script:
         """The file's statements with their facts. Raises a SourceFault with file, line and column."""
-        if migration.version not in self._scripts:
+        key = f"{migration.path}\0{migration.text}"
+        if key not in self._scripts:
             from tidelock.core.facts import facts_of
             from tidelock.core.model import Statement
             from tidelock.core.script import read
@@ -45,8 +46,8 @@ class Reader:
                 replace(item, facts=facts_of(item.text)) if isinstance(item, Statement) else item
                 for item in script.items
             )
-            self._scripts[migration.version] = replace(script, items=items)
-        return self._scripts[migration.version]
+            self._scripts[key] = replace(script, items=items)
+        return self._scripts[key]
 
     def changed_beside(self, migration: Migration) -> bool:
         """True when something other than the file's own bytes may have changed: a file it includes, a variable."""

@@ -54,8 +54,10 @@ class Object:
 
     `kind` is one of: table, view, materialized view, index, sequence, function, procedure, trigger, policy, type,
     schema, extension, database, role, constraint, column, rule, domain, tablespace, subscription, publication,
-    aggregate (a continuous aggregate), other.
-    `parent` is the table of a trigger, policy, rule, column, constraint or index.
+    aggregate (a continuous aggregate), hypertable, dimension (a hypertable's column), job (a policy of TimescaleDB's:
+    `name` is its proc_name in timescaledb_information.jobs, as policy_retention), other.
+    `parent` is the table of a trigger, policy, rule, column, constraint, index, dimension or job, written as in Lock.
+    An index without a name has the name "".
     """
 
     kind: str
@@ -329,6 +331,11 @@ class Step:
     """The file ends this transaction with ROLLBACK."""
     digest: str = ""
     """SHA-256 (hex) of the tokens of its statements."""
+
+    @property
+    def recorded_after(self) -> bool:
+        """Its transaction cannot hold the record: the file rolls it back, or it is READ ONLY. Repeating it is harmless."""
+        return self.rolled_back or (self.begin is not None and "READ ONLY" in self.begin.text.upper())
 
     @property
     def statements(self) -> tuple[Statement, ...]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Migration, Observed, Outcome, Plan, PlannedMigration
 from tidelock.core.steps import Surroundings, steps_of
+from tidelock.core.tokens import TOKENS_VERSION
 from tidelock.errors import DatabaseFault, LedgerFault, SourceFault, UsageFault
 
 if TYPE_CHECKING:
@@ -195,8 +196,9 @@ def compare_applied(
         same_bytes = entry.checksum == file.checksum
         if same_bytes and not changed(file):
             continue
-        if entry.tokens is None or tokens_or_none(file, read) != entry.tokens:
-            raise ChecksumChanged(file, entry, difference=difference(file, stored(file.version)))
+        applied_text = stored(file.version)
+        if tokens_or_none(file, read) != tokens_then(file, entry, applied_text, read):
+            raise ChecksumChanged(file, entry, difference=difference(file, applied_text))
         if not same_bytes:
             cosmetic.append(file.path)
     return tuple(cosmetic)
@@ -208,6 +210,15 @@ def tokens_or_none(file: Migration, read: Callable[[Migration], Script]) -> str 
         return read(file).tokens
     except SourceFault:
         return None
+
+
+def tokens_then(
+    file: Migration, entry: LedgerEntry, text: str | None, read: Callable[[Migration], Script]
+) -> str | None:
+    """The digest of what was applied: as recorded, or made anew when another version of the algorithm recorded it."""
+    if entry.tokens_version == TOKENS_VERSION or text is None:
+        return entry.tokens
+    return tokens_or_none(replace(file, text=text), read)
 
 
 def difference(file: Migration, stored: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, cast
 
 from tidelock.core.model import Observed
@@ -64,3 +65,27 @@ def surroundings(conn: Connection) -> Surroundings:
         deferred=frozenset(cast("str", name) for (name,) in conn.execute(DEFERRED)),
         committing=frozenset(cast("str", name) for (name,) in conn.execute(COMMITTING)),
     )
+
+
+RELATIONS = """
+SELECT c.relname, CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' ELSE 'table' END
+  FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relnamespace::regnamespace::text !~ '^(pg_|information_schema|_timescaledb)'
+ LIMIT 5000"""
+COLUMNS = """
+SELECT DISTINCT a.attname, 'column of ' || a.attrelid::regclass::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm') AND c.relnamespace::regnamespace::text !~ '^(pg_|information_schema|_timescaledb)'
+ LIMIT 20000"""
+MISSING = {"42P01": RELATIONS, "42703": COLUMNS}
+
+
+def similar(conn: Connection, error: psycopg.Error) -> str:
+    """What the author of a missing relation or column may have meant: `table "sites" exists`; empty when nothing is near."""
+    from difflib import get_close_matches
+
+    named = re.search(r'"([^"]+)"', error.diag.message_primary or "")
+    query = MISSING.get(error.diag.sqlstate or "")
+    if query is None or named is None:
+        return ""
+    known = dict(cast("list[tuple[str, str]]", conn.execute(query).fetchall()))
+    near = get_close_matches(named[1].rpartition(".")[2], known, n=1, cutoff=0.75)
+    return f'{known[near[0]]} "{near[0]}" exists' if near else ""

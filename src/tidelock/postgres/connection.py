@@ -161,11 +161,13 @@ def address(text: str) -> Address:
     if text and "://" not in text and "=" not in text:
         return Address({"dbname": text})
     try:
-        return Address(
-            {name: str(value) for name, value in conninfo.conninfo_to_dict(text).items() if value is not None}
-        )
+        given = conninfo.conninfo_to_dict(text)
     except psycopg.Error:
         raise BadConninfo("libpq does not understand it") from None
+    found = Address({name: str(value) for name, value in given.items() if value is not None})
+    if not all(port.isdigit() for port in found.parameters.get("port", "").split(",") if port):
+        raise BadConninfo("its port is not a number")
+    return found
 
 
 def connect(where: Address, *, run_id: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -223,7 +225,7 @@ def first_line(text: str) -> str:
     """The part of libpq's message that tells something: without the address that we print ourselves."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("- ")]
     line = next((each for each in lines if "FATAL" in each), lines[0] if lines else "no reason given")
-    found = re.search(r"(?:FATAL:\s*|failed: |error: )(?!connection to)(?P<why>.*)$", line)
+    found = re.search(r".*(?:FATAL:\s*|failed: |error: )(?!connection to)(?P<why>.*)$", line)
     return (found["why"] if found else line).strip()
 
 

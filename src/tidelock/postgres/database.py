@@ -211,7 +211,8 @@ class PostgresDatabase:
     def apply(self, planned: PlannedMigration) -> AppliedMigration:
         """Run what is left of a migration and record it. Only inside `lease`."""
         assert self._executor is not None, "apply needs the lease"
-        return self._executor.apply(planned)
+        with translated(self.target):  # its questions to the catalog; for statements of files the executor does it
+            return self._executor.apply(planned)
 
     def record_adopted(self, migrations: Sequence[tuple[Migration, Script]]) -> None:
         """Ledger rows for what the database already has. Only inside `lease`."""

@@ -11,7 +11,7 @@ from tidelock.core.model import Echo, Ending, Kind, Mode, Outcome, Place, Quit, 
 from tidelock.core.report import AppliedMigration, Event, Happening
 from tidelock.core.source import seconds
 from tidelock.errors import LedgerFault
-from tidelock.postgres import failures, lease, recovery
+from tidelock.postgres import catalog, failures, lease, recovery, replay
 from tidelock.postgres import ledger as tables
 from tidelock.postgres.failures import caret, place_of, statement_failed
 from tidelock.postgres.session import BatchFailed, prelude
@@ -204,16 +204,19 @@ class Executor:
 
     def replay(self, done: Sequence[Step]) -> None:
         """Settings and temporary objects that the steps of an earlier run left for those that follow."""
-        for step in done:
-            again = [
-                each.text
-                for each in step.statements
-                if each.facts.session_only and not each.runtime and each.copy_data is None
-            ]
-            if again:
-                self.session.dirty = True
-                for text in again:
-                    self.session.run([text])
+        self.sent = ()  # what the server says to it was said before
+        for step, statements in replay.again(done):
+            self.session.dirty = True
+            alone = step.mode is Mode.ALONE
+            for text in [] if alone else ["BEGIN"]:
+                self.session.run([text])
+            for each in statements:
+                if each.copy_data is None:
+                    self.session.run([each.text])
+                else:
+                    self.session.copy(each.text, each.copy_data)
+            for text in [] if alone else ["COMMIT"]:
+                self.session.run([text])
 
     # --- a transaction -------------------------------------------------------------------------------------------
 
@@ -247,23 +250,31 @@ class Executor:
 
     def attempt(self, step: Step, planned: PlannedMigration) -> None:
         """Try a step's transaction once. Raises BatchFailed."""
-        opening, closing = self.opening(step), self.closing(step, planned)
+        opening = self.opening(step)
         items = [item for item in step.items if not self.is_ledger_creation(item)]
         if fits_one_batch(items):
             statements = [item for item in items if isinstance(item, Statement)]
-            sent = [*ours(opening), *marked(statements), *ours(closing)]
+            sent = [*ours(opening), *marked(statements), *ours(self.closing(step, planned))]
             for (_, statement), result in zip(sent, self.send(sent), strict=True):
                 if statement is not None:
                     self.show([result], statement)
         else:
             self.send(ours(opening))
-            for item in items:
+            for number, item in enumerate(items, 1):
                 if isinstance(item, Quit) and self.variables.allow(item.guards):
                     break
+                self.progress(number, len(items))
                 self.perform(item)
-            self.send(ours(closing))
-        if step.rolled_back:
+            self.send(ours(self.closing(step, planned)))  # only now: its record keeps what \\gset has set
+        if step.recorded_after:
             self.write(self.record(step, planned))
+
+    def progress(self, number: int, count: int) -> None:
+        """How far a step is that is sent statement by statement."""
+        text = f"statement {number} of {count}"
+        self.sink.emit(
+            Event(what=Happening.PROGRESS, label=self.migration.label, text=text, fraction=(number - 1) / count)
+        )
 
     def send(self, pairs: Sequence[tuple[str, Statement | None]]) -> list[Rows]:
         """Send SQL as one simple query; each text with the file's statement that it is, or None when it is ours."""
@@ -291,8 +302,8 @@ class Executor:
 
     def closing(self, step: Step, planned: PlannedMigration) -> list[str]:
         """What comes after them: the record, and the fence when it could not stand at the beginning."""
-        if step.rolled_back:
-            return ["ROLLBACK"]
+        if step.recorded_after:
+            return ["ROLLBACK" if step.rolled_back else "COMMIT"]
         statements = ["SET LOCAL ROLE NONE"] if self.role or step.session else []
         if self.pooled and step.session:
             statements += ["RESET ALL", "SELECT pg_catalog.pg_advisory_unlock_all()"]
@@ -391,9 +402,9 @@ class Executor:
                 self.migration, failed.error, self.text, at, f"{remains} (at COMMIT)" if before else remains
             )
         offset = len(self.session.tag) + sum(len(text) + 2 for text in failed.texts[: failed.index])
-        return statement_failed(
-            self.migration, failed.error, self.text, place_of(failed.error, statement, offset), remains
-        )
+        at = place_of(failed.error, statement, offset)
+        near = catalog.similar(self.session.conn, failed.error)
+        return statement_failed(self.migration, failed.error, self.text, at, remains, near)
 
     def session_after(self) -> None:
         """Bring the session back after an error."""

@@ -128,7 +128,9 @@ def place_of(error: psycopg.Error, statement: Statement, offset: int) -> Place:
     if position is None:
         return statement.place
     within = int(position) - 1 - offset
-    return statement.place_at(within) if 0 <= within <= len(statement.text) else statement.place
+    if not 0 <= within <= len(statement.text) + 1:
+        return statement.place
+    return statement.place_at(min(within, len(statement.text) - 1))  # the semicolon behind it is ours
 
 
 HINTS = {
@@ -144,9 +146,9 @@ HINTS = {
 
 
 def statement_failed(
-    migration: Migration, error: psycopg.Error, sources: Mapping[str, str], place: Place, remains: str
+    migration: Migration, error: psycopg.Error, sources: Mapping[str, str], place: Place, remains: str, near: str = ""
 ) -> StatementFailed:
-    """The fault for an error of the server."""
+    """The fault for an error of the server; `near` is a thing whose name comes close to one that is missing."""
     state = error.diag.sqlstate or ""
     kind = PermissionMissing if state == "42501" else StatementFailed
     return kind(
@@ -154,6 +156,6 @@ def statement_failed(
         place,
         remains,
         sqlstate=state,
-        detail=describe(error, sources, place),
+        detail=describe(error, sources, place) + (f"\nnear   {near}" if near else ""),
         hint=HINTS.get(state, ""),
     )

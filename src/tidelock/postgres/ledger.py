@@ -154,17 +154,21 @@ SELECT n.nspname, c.relname,
 """
 
 
+Row = tuple[str, str, dict[str, str], bool, bool, str]
+"""Of LOOK: schema (NULL when there is no such table at all), table, columns, visible, ours, current schema."""
+
+
 def find(conn: psycopg.Connection[tuple[object, ...]], configured: str | None) -> Ledger:
     """The ledger of this database, or where it will be. Raises a LedgerFault rather than guess."""
     schema, _, table = (configured or "").rpartition(".")
     table = table or NAME
     wanted = sql.Identifier(*([schema] if schema else []), table).as_string(conn)
     rows = cast(
-        "list[tuple[str | None, str, dict[str, str], bool, bool, str]]",
+        "list[Row]",
         conn.execute(LOOK, {"wanted": wanted, "table": table}).fetchall(),
     )
     current = rows[0][5]
-    tables = {row[0]: row for row in rows if row[0] is not None}
+    tables = {row[0]: row for row in rows if row[0]}
     if configured:
         place = schema or next((name for name, row in tables.items() if row[3]), current)
         if not place:
@@ -184,7 +188,7 @@ def find(conn: psycopg.Connection[tuple[object, ...]], configured: str | None) -
     return shape(current, table, None)
 
 
-def shape(schema: str, table: str, row: tuple[str, str, dict[str, str], bool, bool, str] | None) -> Ledger:
+def shape(schema: str, table: str, row: Row | None) -> Ledger:
     """A Ledger from what LOOK found; refuses a table that cannot be one."""
     if row is None:
         return Ledger(schema, table, {})
@@ -256,7 +260,7 @@ def make(
     if now.exists and INTEGERS[now.columns["version"]] < highest_version:
         conn.execute(now.fill("ALTER TABLE {ledger} ALTER COLUMN version TYPE bigint"))
     script = resources.files(__package__).joinpath("schema/001_ledger.sql").read_text(encoding="utf-8")
-    conn.execute(now.fill(cast("LiteralString", script)).encode())
+    conn.execute(now.fill(script).encode())  # our own file, trusted as a literal is
     row = conn.execute(HAS_UNIQUE, {"table": now.identifiers["ledger"].as_string(conn)}).fetchone()
     if not row or not row[0]:
         try:
@@ -379,9 +383,7 @@ class Author:
 
 
 PREPARED_RECORD = "tidelock_record"
-RECORD_TYPES = (
-    "bigint, text, text, text, integer, bytea, text, text, text, text, bigint, text, integer, text, bigint"
-)
+RECORD_TYPES = "bigint, text, text, text, integer, bytea, text, text, text, text, bigint, text, integer, text, bigint"
 
 
 def record(

@@ -82,8 +82,20 @@ class Session:
         if results and results[-1].status not in GOOD:
             error = errors.error_from_result(results[-1], "utf-8")
             self._lost_if_fatal(error)
-            raise BatchFailed(len(results) - 1, error, statements)
+            index = self._pointed_at(error, statements)
+            raise BatchFailed(len(results) - 1 if index is None else index, error, statements)
         return [rows_of(result) for result in results]
+
+    def _pointed_at(self, error: psycopg.Error, statements: Sequence[str]) -> int | None:
+        """The statement that the error's position lies in: a syntax error is found before any of them runs."""
+        if error.diag.statement_position is None:
+            return None
+        left = int(error.diag.statement_position) - 1 - len(self.tag)
+        for index, text in enumerate(statements):
+            if left <= len(text) + 1:
+                return index
+            left -= len(text) + 2
+        return None
 
     @contextmanager
     def _sending(self) -> Iterator[None]:

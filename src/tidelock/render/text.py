@@ -76,7 +76,8 @@ def failure(error: TidelockError, *, applied: Sequence[AppliedMigration] = ()) -
     if error.detail:
         lines += ["", *(f"  {line}" for line in error.detail.splitlines()), ""]
     if error.hint:
-        lines.append(f"  {error.hint[0].upper()}{error.hint[1:]}.")
+        end = "" if error.hint[-1] in ".?!" else "."
+        lines.append(f"  {error.hint[0].upper()}{error.hint[1:]}{end}")
     lines.append(f"  exit {error.exit_code} · tidelock explain {error.code}")
     return "\n".join(lines)
 
