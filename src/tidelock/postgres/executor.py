@@ -204,19 +204,27 @@ class Executor:
 
     def replay(self, done: Sequence[Step]) -> None:
         """Settings and temporary objects that the steps of an earlier run left for those that follow."""
-        self.sent = ()  # what the server says to it was said before
         for step, statements in replay.again(done):
             self.session.dirty = True
-            alone = step.mode is Mode.ALONE
-            for text in [] if alone else ["BEGIN"]:
-                self.session.run([text])
-            for each in statements:
-                if each.copy_data is None:
-                    self.session.run([each.text])
-                else:
-                    self.session.copy(each.text, each.copy_data)
-            for text in [] if alone else ["COMMIT"]:
-                self.session.run([text])
+            try:
+                self.run_again(statements, alone=step.mode is Mode.ALONE)
+            except BatchFailed as failed:
+                self.session_after()
+                why = f"what step {step.number} had left in the session cannot be made again"
+                place = statements[0].place
+                raise statement_failed(self.migration, failed.error, self.text, place, why) from None
+
+    def run_again(self, statements: Sequence[Statement], *, alone: bool) -> None:
+        """Statements whose effect is the session's, in a transaction as when they ran first."""
+        if not alone:
+            self.send(ours(["BEGIN"]))
+        for each in statements:
+            if each.copy_data is None:
+                self.send(ours([each.text]))  # as if it were ours: what the server says to it was shown before
+            else:
+                self.copy(each, each.text)
+        if not alone:
+            self.send(ours(["COMMIT"]))
 
     # --- a transaction -------------------------------------------------------------------------------------------
 
