@@ -401,10 +401,11 @@ def test_a_file_in_the_directory_at_hand_needs_no_folder() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        "\\timing", "\\timing on", "\\x", "\\a", "\\t on", "\\H", "\\pset format aligned", "\\C 'title'", "\\d",
+        "\\timing", "\\timing on", "\\x", "\\a", "\\t on", "\\H", "\\pset format aligned",
+        "\\C 'title'", "\\d",
         "\\d+ t", "\\dt *.*", "\\dx", "\\df+ f", "\\conninfo", "\\l", "\\z t", "\\errverbose", "\\encoding UTF8",
-        "\\encoding", "\\o", "\\set", "\\set ECHO all", "\\set VERBOSITY verbose", "\\set QUIET on", "\\set ON_ERROR_STOP on",
-        "\\set ON_ERROR_STOP", "\\set ON_ERROR_ROLLBACK interactive", "\\p", "\\h select", "\\? variables",
+        "\\encoding", "\\o", "\\set", "\\set ECHO all", "\\set VERBOSITY verbose", "\\set QUIET on",
+        "\\set ON_ERROR_STOP on", "\\set ON_ERROR_STOP", "\\set ON_ERROR_ROLLBACK interactive", "\\p", "\\h select", "\\? variables",
         "\\f ','", "\\sf f", "\\copyright",
     ],
 )  # fmt: skip

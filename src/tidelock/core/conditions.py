@@ -63,7 +63,7 @@ def decide(reader: Reader, branch: Branch, arguments: Arguments) -> None:
             if unset
             else "write true or false, or a variable that holds one (psql has no expressions: SELECT … \\gset)",
         )
-    reader.mark("\\if", text)
+    reader.mark("\\if", " ".join(each.spelled for each in found))
     branch.live = branch.settled = value
     branch.guard = Guard(("true",), branch.seen) if value and branch.seen else None
 

@@ -133,8 +133,9 @@ class Lexer:
 
     __slots__ = (
         "begins",
-        "buffer", "data_end",
+        "buffer",
         "code",
+        "data_end",
         "depth",
         "extra",
         "file",
@@ -261,13 +262,19 @@ class Lexer:
         return Draft(
             text="".join([each.text for each in pieces]),
             place=place,
-            end_line=self.here().line,
+            end_line=self.end_line(last),
             start=start if isinstance(start, int) else -1,
             stop=last.origin + len(last.text) if isinstance(last.origin, int) else -1,
             pieces=runtime_pieces(pieces),
             spans=spans if len(spans) > 1 or spans[0][1] != place else (),
             tokens=tuple(stream([(each.kind, each.name or each.text) for each in pieces])),
         )
+
+    def end_line(self, last: Piece) -> int:
+        """The line of the semicolon, or of the last token where the file ends without one."""
+        if self.pos < len(self.text) or self.text.endswith(";") or isinstance(last.origin, Place):
+            return self.here().line
+        return self.place(last.origin + len(last.text)).line
 
     def spans(self, pieces: list[Piece]) -> tuple[tuple[int, Place], ...]:
         """Where the characters of the statement come from."""

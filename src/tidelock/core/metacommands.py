@@ -306,7 +306,7 @@ def results(reader: Reader, prefix: str, before: int, place: Place) -> None:
     """From here on the columns are known at run time alone. Where they cannot be told, any name may be one."""
     shared = reader.session
     sent, shared.items[before:] = shared.items[before:], []
-    columns = columns_of(reader.previous.tokens) if reader.previous else None
+    columns = columns_of(reader.previous[-1].tokens) if reader.previous else None
     names = {name for name in shared.values if name.startswith(prefix)} if columns is None else columns
     for name in sorted(names):
         shared.leave_open(name if columns is None else prefix + name, place)

@@ -52,7 +52,7 @@ def columns_of(tokens: Sequence[str]) -> set[str] | None:
         return None
     names = set(CASTS)
     for index, word in enumerate(tokens):
-        if word == "table" or (word == "*" and tokens[index - 1] != "("):
+        if word == "table" or word.startswith(('u&"', 'U&"')) or (word == "*" and tokens[index - 1] != "("):
             return None
         if word[0] == '"':
             names.add(word[1:-1].replace('""', '"'))

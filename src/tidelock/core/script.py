@@ -59,7 +59,8 @@ class Reader:
         self.branches: list[Branch] = []
         self.group: list[Draft] = []
         """Statements that `\\;` has ended: they are sent with the next one."""
-        self.previous: Draft | None = None
+        self.previous: list[Draft] = []
+        """What was sent last, for \\g to repeat."""
         self.quit = False
         self.lexer = Lexer(path, self.text, self.lookup, standard=shared.standard.on)
         shared.standard.tracked |= SETTING in self.text.lower()
@@ -129,7 +130,8 @@ class Reader:
 
     def set_aside(self) -> None:
         """Empty the buffer without sending it; `\\g` would still repeat it."""
-        self.previous = self.lexer.take() or self.previous
+        draft = self.lexer.take()
+        self.previous = [draft] if draft else self.previous
 
     def skip(self) -> None:
         """A semicolon in a branch that is not taken. psql would trip over COPY data there; it is stepped over."""
@@ -143,15 +145,14 @@ class Reader:
     def send(self, ending: Ending, prefix: str = "") -> None:
         """Send the buffer. An empty one is left out, though psql sends its semicolon."""
         draft = self.lexer.take()
-        if draft is None and ending not in (Ending.SEMICOLON, Ending.EOF) and not self.group:
-            draft = self.previous  # \g and its like repeat the query before
         drafts = [*self.group, draft] if draft else self.group
-        self.group = []
-        for index, each in enumerate(drafts):
-            last = index == len(drafts) - 1
-            self.emit(each, ending if last else Ending.SEPARATOR, prefix if last else "")
-        if draft:
-            self.previous = draft
+        if not drafts and ending not in (Ending.SEMICOLON, Ending.EOF):
+            drafts = self.previous
+        self.group, self.previous = [], drafts or self.previous
+        for each in drafts[:-1]:
+            self.emit(each, Ending.SEPARATOR, "")
+        for each in drafts[-1:]:
+            self.emit(each, ending, prefix)
 
     def emit(self, draft: Draft, ending: Ending, prefix: str, data: str | None = None) -> None:
         """Make a statement of a draft."""
@@ -214,7 +215,7 @@ class Reader:
 
     def mark(self, *words: str) -> None:
         """Let something count in the script's digest."""
-        self.session.marks.append(digest(words))
+        self.session.marks.append(digest([*words, *guard_words(self.guards)]))
 
 
 def normalised(text: str) -> str:
@@ -237,6 +238,15 @@ def copies_in(tokens: Sequence[str]) -> bool:
     return False
 
 
+def guard_words(guards: Sequence[Guard]) -> list[str]:
+    """Conditions that run time decides, as the digest takes them."""
+    words: list[str] = []
+    for guard in guards:
+        for parts in (guard.condition, *guard.unless):
+            words += ["", "\\if", *(each if isinstance(each, str) else f":{each.quote}{each.name}" for each in parts)]
+    return words
+
+
 def statement_digest(
     tokens: Sequence[str], ending: Ending, prefix: str, guards: Sequence[Guard], data: str | None
 ) -> str:
@@ -244,8 +254,7 @@ def statement_digest(
     words = list(tokens)
     if ending in (Ending.SEPARATOR, Ending.GSET, Ending.GEXEC):
         words += ["", ending.value, prefix]
-    for guard in guards:
-        words += ["", "\\if", repr(guard)]
+    words += guard_words(guards)
     if data is not None:
         words += ["", "data", data]
     return digest(words)
