@@ -76,7 +76,8 @@ class IndexDefinition:
     """Columns by name; expressions as "(expression)"."""
     content: str
     """Everything that decides the index but its table: method, keys with order and operator class, INCLUDE, predicate,
-    NULLS [NOT] DISTINCT. In a canonical form without casts, positions and defaults."""
+    NULLS [NOT] DISTINCT. In a canonical form without casts, positions and defaults; storage parameters and
+    tablespace are left out."""
 
     def same_as(self, other: IndexDefinition) -> bool:
         """Whether two definitions make the same index on the same table. A schema that one leaves out matches any."""

@@ -63,7 +63,7 @@ def drop_owned(draft: Draft, node: Node) -> None:
     """DROP OWNED: what it drops is not named."""
     draft.command = "DROP OWNED"
     draft.cascade = node.get("behavior") == "DROP_CASCADE"
-    draft.drops.extend(Object("other", each["RoleSpec"].get("rolename", "")) for each in node.get("roles", ()))
+    draft.alters.extend(Object("role", each["RoleSpec"].get("rolename", "")) for each in node.get("roles", ()))
 
 
 # COMMENT, GRANT, OWNER, SCHEMA

@@ -48,10 +48,10 @@ def _only_call(node: Node) -> str:
 
 
 def insert(draft: Draft, node: Node) -> None:
-    """Runs twice without harm only as ON CONFLICT (columns it gives) DO NOTHING, and without varying values.
+    """Runs twice without harm only as VALUES … ON CONFLICT (columns it gives) DO NOTHING, and without varying values.
 
-    Without a conflict target the table may have no unique constraint that the rows meet; DO UPDATE could overwrite
-    what came in between.
+    Without a conflict target the table may have no unique constraint that the rows meet, a column that is not given
+    gets its next default, DO UPDATE could overwrite and SELECT find what came in between.
     """
     draft.kind, draft.command = Kind.DML, "INSERT"
     look(draft, {"InsertStmt": node}, reads=True, literals=True)
@@ -68,11 +68,12 @@ def _temporary_only(draft: Draft) -> None:
 
 def _keeps_conflicting_rows(node: Node) -> bool:
     conflict = node.get("onConflictClause", {})
-    if conflict.get("action") != "ONCONFLICT_NOTHING":
+    rows = node.get("selectStmt", {}).get("SelectStmt", {}).get("valuesLists")
+    if conflict.get("action") != "ONCONFLICT_NOTHING" or not rows:
         return False
     keys = [each["IndexElem"].get("name", "") for each in conflict.get("infer", {}).get("indexElems", ())]
     given = {each["ResTarget"].get("name", "") for each in node.get("cols", ())}
-    return bool(keys) and all(keys) and (not given or given.issuperset(keys))
+    return bool(keys) and all(keys) and given.issuperset(keys)
 
 
 def update(draft: Draft, node: Node) -> None:
