@@ -2,6 +2,7 @@
 
     postgres_dsn    an empty database of the test's own
     cluster         the server it lives on, shared by all tests: do not kill it
+    project         a directory of migrations, and the database of postgres_dsn
     server          a server of the test's own, to be killed, restarted or filled up
     garage          to start servers with other settings
     timescale_dsn   an empty database with TimescaleDB, on the server in TIDELOCK_TEST_TIMESCALE_DSN
@@ -37,6 +38,7 @@ from psycopg.conninfo import make_conninfo
 from tests.rig import bouncer
 from tests.rig.installation import KINDS, Installation, installation
 from tests.rig.postgres import Garage, Server
+from tests.rig.project import Project
 from tests.rig.requirement import missing
 
 if TYPE_CHECKING:
@@ -155,6 +157,14 @@ def postgres_dsn(cluster: Server) -> Iterator[str]:
     name = cluster.create_database(template=TEMPLATE)
     yield cluster.database(name)
     cluster.drop_database(name)
+
+
+@pytest.fixture
+def project(tmp_path: Path, postgres_dsn: str) -> Project:
+    """An empty directory of migrations and an empty database."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    return Project(folder, postgres_dsn)
 
 
 @pytest.fixture

@@ -1,0 +1,134 @@
+"""The entrance: passwords, mistakes, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.rig.project import Project
+from tidelock.cli.main import without_password
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.rig.postgres import Server
+
+
+@pytest.mark.parametrize(
+    ("argument", "cleaned", "password"),
+    [
+        ("postgresql://u:p%40ss@h/d", "postgresql://u@h/d", "p@ss"),
+        ("--database=postgres://u:pw@h:5/d?x=y", "--database=postgres://u@h:5/d?x=y", "pw"),
+        ("host=h password='it\\'s it' dbname=d", "host=h dbname=d", "it's it"),
+        ("password=pw host=h", "host=h", "pw"),
+        ("postgresql://u@h/d", "postgresql://u@h/d", None),
+        ("--wait=5s", "--wait=5s", None),
+    ],
+)
+def test_passwords_are_taken_out_of_arguments(argument: str, cleaned: str, password: str | None):
+    assert without_password(argument) == (cleaned, password)
+
+
+def tidelock(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tidelock", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    "verb", ["apply", "plan", "status", "recover", "adopt", "new", "explain", "demo", "completion"]
+)
+def test_every_verb_explains_itself(tmp_path: Path, verb: str):
+    done = tidelock(verb, "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "Usage: tidelock" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--nonsense"], ["aply"], ["apply", "--wiat", "5s"], ["adopt"], ["apply", "--port", "x"]]
+)
+def test_a_wrong_word_is_exit_2(tmp_path: Path, arguments: list[str]):
+    done = tidelock(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_password_is_told_and_not_shown(project: Project, server: Server):
+    import psycopg
+
+    with psycopg.connect(server.dsn, autocommit=True) as conn:
+        conn.execute("CREATE ROLE app LOGIN PASSWORD 'right'")
+    hba = server.data / "pg_hba.conf"
+    hba.write_text("host all postgres all trust\nhost all all all scram-sha-256\n")
+    with psycopg.connect(server.dsn, autocommit=True) as conn:
+        conn.execute("SELECT pg_reload_conf()")
+    project.write("001_a.sql", "SELECT 1;")
+    url = server.dsn.replace("postgres@", "app:wr0ng-word@")
+    done = tidelock("apply", "--dir", str(project.folder), "--database", url, cwd=project.folder)
+    assert done.returncode == 5
+    assert "D001" in done.stderr
+    assert "password authentication failed" in done.stderr
+    assert "wr0ng-word" not in done.stdout + done.stderr
+
+
+def test_a_standby_is_refused_and_named(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    done = project.tidelock("apply", env={"PGOPTIONS": "-c default_transaction_read_only=on"})
+    assert done.returncode == 5
+    assert "D006" in done.stderr
+
+
+def test_no_permission_says_what_to_grant(project: Project):
+    project.query("DROP ROLE IF EXISTS weak")
+    project.query("CREATE ROLE weak LOGIN")
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    done = project.tidelock("apply", "--username", "weak")
+    assert done.returncode == 5
+    assert 'GRANT CREATE ON SCHEMA "public" TO "weak"' in done.stderr
+    project.query("DROP ROLE weak")
+
+
+def test_a_pod_gets_a_summary_that_fits(project: Project, tmp_path: Path):
+    import json
+
+    words = tmp_path / "termination-log"
+    words.touch()
+    for number in range(1, 60):
+        project.write(
+            f"{number:03}_a_rather_long_name_for_a_migration_{number}.sql", f"CREATE TABLE t{number} (id int);"
+        )
+    project.write("060_b.sql", "SELECT 1/0; -- " + "x" * 5000)
+    done = project.tidelock(
+        "apply", env={"KUBERNETES_SERVICE_HOST": "10.0.0.1", "TIDELOCK_TERMINATION_LOG": str(words)}
+    )
+    assert done.returncode == 5
+    assert len(words.read_bytes()) <= 4096
+    assert json.loads(words.read_text())["failure"]["code"] == "D010"
+
+
+def test_several_databases_are_applied_in_turn(project: Project, tmp_path: Path):
+    project.query("DROP DATABASE IF EXISTS second_of_two")
+    project.query("CREATE DATABASE second_of_two")
+    other = project.dsn.rpartition("/")[0] + "/second_of_two"
+    (project.folder / "one").mkdir()
+    (project.folder / "two").mkdir()
+    project.write("one/001_a.sql", "CREATE TABLE a (id int);")
+    project.write("two/001_b.sql", "CREATE TABLE b (id int);")
+    project.write("tidelock.toml", f'[databases.one]\nurl = "{project.dsn}"\n[databases.two]\nurl = "{other}"\n')
+    done = project.tidelock("apply", where=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Applied 1") == 2
+    assert "Nothing to do" in project.tidelock("apply", "--database", "two", where=False).stdout
+    project.query("DROP DATABASE second_of_two")
+
+
+def test_completion_scripts_are_printed(tmp_path: Path):
+    assert "_TIDELOCK_COMPLETE" in tidelock("completion", "bash", cwd=tmp_path).stdout
