@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -38,8 +39,22 @@ def test_text_that_no_server_takes_is_unreadable_and_never_cut_short(text: str) 
         parser.parse(text)
 
 
-def test_a_tree_that_is_too_deep_is_unreadable_and_never_an_exception_of_another_kind() -> None:
-    with pytest.raises(Unreadable):
+@pytest.mark.parametrize(
+    "text",
+    ["SELECT " + " || ".join(["'a\\\"{},'"] * 5_000), "INSERT INTO t " + " UNION ALL ".join(["SELECT 1, 'x'"] * 3_000)],
+    ids=["||", "UNION ALL"],
+)
+def test_trees_may_be_as_deep_as_they_like(text: str) -> None:
+    assert len(parser.parse(text)) == 1
+
+
+def test_a_deep_tree_is_read_as_json_reads_it() -> None:
+    text = b'{"a": [1, -2.5, true, null, "x \\" {},: \\u00fc"], "b": {}, "c": {"d": [[], [{}]], "": 0}}'
+    assert parser._read_deep(text) == json.loads(text)
+
+
+def test_what_the_parser_has_no_memory_for_is_unreadable() -> None:
+    with pytest.raises(Unreadable, match="memory exhausted"):
         parser.parse("SELECT " + "(" * 20_000 + "1" + ")" * 20_000)
 
 
