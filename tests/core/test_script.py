@@ -405,8 +405,8 @@ def test_a_file_in_the_directory_at_hand_needs_no_folder() -> None:
         "\\C 'title'", "\\d",
         "\\d+ t", "\\dt *.*", "\\dx", "\\df+ f", "\\conninfo", "\\l", "\\z t", "\\errverbose", "\\encoding UTF8",
         "\\encoding", "\\o", "\\set", "\\set ECHO all", "\\set VERBOSITY verbose", "\\set QUIET on",
-        "\\set ON_ERROR_STOP on", "\\set ON_ERROR_STOP", "\\set ON_ERROR_ROLLBACK interactive", "\\p", "\\h select", "\\? variables",
-        "\\f ','", "\\sf f", "\\copyright",
+        "\\set ON_ERROR_STOP on", "\\set ON_ERROR_STOP", "\\set ON_ERROR_ROLLBACK interactive", "\\p", "\\h select",
+        "\\? variables", "\\f ','", "\\sf f", "\\copyright",
     ],
 )  # fmt: skip
 def test_display_commands_have_no_effect(command: str) -> None:

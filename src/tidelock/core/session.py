@@ -31,6 +31,8 @@ DEFAULTS = {
 }
 """What psql sets at its start and scripts may look at."""
 
+AT_START = {name: Known(value, by_name=True) for name, value in DEFAULTS.items()}
+
 AT_RUN_TIME = frozenset(
     [
         "DBNAME",
@@ -154,7 +156,7 @@ def session(
     specials: Mapping[str, str],
 ) -> Session:
     """The state in which psql would begin a script."""
-    values: dict[str, Known | None] = {name: Known(value, by_name=True) for name, value in DEFAULTS.items()}
+    values: dict[str, Known | None] = dict(AT_START)
     if database is not None:
         values["DBNAME"] = Known(database, by_name=True)
     values |= {name: Known(value, by_name=True) for name, value in specials.items()}

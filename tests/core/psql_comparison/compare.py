@@ -36,6 +36,8 @@ class Outcome:
     path: str
     same: int = 0
     """Statements that psql sends and the reader reads alike."""
+    texts: set[str] = field(default_factory=set)
+    """Their texts, to count how many are different."""
     copies: int = 0
     """… of which COPY … FROM STDIN with their data."""
     difference: str = ""
@@ -212,6 +214,7 @@ def match_all(wanted: list[list[Statement]], recording: Recording, outcome: Outc
             outcome.difference = f"{group[0].place}: other COPY data\n{recording.copied[index][:200]!r}\n{data[:200]!r}"
             return
         outcome.same += len(group)
+        outcome.texts.update(each.tokens for each in group)
         outcome.copies += index in recording.copied
         if group[-1].ending is Ending.GEXEC:
             outcome.left_out = "behind \\gexec"

@@ -68,8 +68,10 @@ def compare_all(
 def report(programs: Installation, files: list[Path], outcomes: list[Outcome]) -> None:
     """What was compared, what differs, and what was left out and why."""
     differences = [each for each in outcomes if each.difference]
+    distinct = len(set().union(*(each.texts for each in outcomes)))
     print(
-        f"\npsql {programs.major}: {len(outcomes)} files, {sum(each.same for each in outcomes):,} statements the same, "
+        f"\npsql {programs.major}: {len(outcomes)} files, {sum(each.same for each in outcomes):,} statements the same "
+        f"({distinct:,} different ones), "
         f"{sum(each.copies for each in outcomes)} of them COPY with data; {len(differences)} differences"
     )
     for reason, count in Counter(each.left_out for each in outcomes if each.left_out).most_common():
