@@ -44,7 +44,7 @@ class ChecksumChanged(LedgerFault):
             else f"git log -p -- {migration.path}"
         )
         super().__init__(
-            f"{migration.path} changed after it was applied ({(entry.tokens or '')[:8]} → {migration_digest(migration)})",
+            f"{migration.path} changed after it was applied ({what_changed(migration, entry)})",
             hint=f"restore it (`{git}`) and put the change in a new file (`tidelock new`)",
             detail=f"applied {when}{who}{commit}" + (f"\n{difference}" if difference else ""),
         )
@@ -231,9 +231,11 @@ def difference(file: Migration, stored: str | None) -> str:
     return "\n".join(list(lines)[:40])
 
 
-def migration_digest(migration: Migration) -> str:
-    """Eight characters that stand for what a file holds now."""
-    return migration.checksum[:8]
+def what_changed(migration: Migration, entry: LedgerEntry) -> str:
+    """`1f0c22ab → 9be07d15`, or what else it was when the file's own bytes are the same."""
+    if entry.checksum == migration.checksum:
+        return "a file that it includes, or a variable"
+    return f"{(entry.checksum or '')[:8]} → {migration.checksum[:8]}"
 
 
 def compare_versions(

@@ -785,7 +785,8 @@ def sets_transaction(step: Step) -> bool:
 def writes_ledger(step: Step, table: str) -> bool:
     """True when a step may touch ledger rows: it names the table, or nobody knows what it does."""
     return any(
-        each.runtime or each.facts.kind in (Kind.UNKNOWN, Kind.CODE) or table in each.text for each in step.statements
+        each.runtime or each.facts.session or each.facts.kind in (Kind.UNKNOWN, Kind.CODE) or table in each.text
+        for each in step.statements
     )
 
 
