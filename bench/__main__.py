@@ -8,6 +8,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,8 +46,8 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def measure(contender: Contender, folder: Path, dsn: str) -> tuple[float, int]:
-    """Run its command: seconds and peak memory in KiB."""
+def measure(contender: Contender, folder: Path, dsn: str) -> dict[str, float]:
+    """Run its command: what the stopwatch says."""
     log = folder.parent / f"{folder.name}.log"
     command = [sys.executable, "-IS", str(STOPWATCH), str(log), *contender.command(folder, dsn)]
     environment = {**os.environ, **contender.environment(folder, dsn)}
@@ -54,7 +55,7 @@ def measure(contender: Contender, folder: Path, dsn: str) -> tuple[float, int]:
     found = json.loads(done.stdout)
     if found["code"] != 0:
         raise BrokenRun(f"exit {found['code']}: {log.read_text(errors='replace').strip()[-300:]}")
-    return float(found["seconds"]), int(found["peak_kib"])
+    return {name: float(value) for name, value in found.items()}
 
 
 def verify(dsn: str, count: int) -> None:
@@ -130,14 +131,16 @@ class Race:
 
     def sample(self, contender: Contender, setting: str, task: str, dsn: str) -> float:
         """One measured run."""
-        seconds, peak = measure(contender, self.folder / contender.name, dsn)
-        self.samples.append(Sample(contender.name, setting, task, seconds, peak, self.number))
+        found = measure(contender, self.folder / contender.name, dsn)
+        seconds, peak = found["seconds"], int(found["peak_kib"])
+        self.samples.append(Sample(contender.name, setting, task, seconds, peak, self.number, found["cpu_seconds"]))
         say(f"  {contender.name:10} {task:14} synchronous_commit {setting:4} {seconds:8.3f} s  {peak // 1024:5} MiB")
         return seconds
 
 
 def machine(server: Server) -> dict[str, str]:
     """Where this was measured."""
+    load = os.getloadavg()[0]
     cpus = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     with psycopg.connect(server.dsn) as connection:
@@ -146,7 +149,7 @@ def machine(server: Server) -> dict[str, str]:
         "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "machine": f"{len(cpus)} × {cpus[0].partition(': ')[2] if cpus else '?'}, {memory:.0f} GiB, "
         f"{platform.system()} {platform.release()}",
-        "load before": f"{os.getloadavg()[0]:.2f}",
+        "load before": f"{load:.2f}" + (" (the machine was busy: do not quote these)" if load > 0.5 else ""),
         "server": f"PostgreSQL {row[0] if row else '?'} ({server.installation.kind}), fsync on, a loopback connection",
         "python": platform.python_version(),
     }
@@ -195,6 +198,7 @@ def options() -> argparse.ArgumentParser:
 def main() -> None:
     """Measure and report."""
     arguments = options().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that server and files are cleaned up
     folder = Path(tempfile.mkdtemp(prefix="tidelock-bench-", dir=os.environ.get("TIDELOCK_BENCH_DIR")))
     folder.chmod(0o755)
     programs = installation(arguments.server, folder)

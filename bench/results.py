@@ -23,6 +23,8 @@ class Sample:
     seconds: float
     peak_kib: int
     round: int = 1
+    cpu_seconds: float = 0.0
+    """Its own and its children's, without the server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,11 @@ class Results:
         found = [each.peak_kib for each in self.samples if (each.contender, each.task) == (contender, task)]
         return max(found) / 1024 if found else None
 
+    def cpu_seconds(self, contender: str, task: str) -> float | None:
+        """The median over both settings: it tells less of the machine's other work than seconds do."""
+        found = [each.cpu_seconds for each in self.samples if (each.contender, each.task) == (contender, task)]
+        return median(found) if found else None
+
     def _of(self, contender: str, setting: str, task: str) -> list[Sample]:
         wanted = (contender, setting, task)
         return [each for each in self.samples if (each.contender, each.synchronous_commit, each.task) == wanted]
@@ -124,8 +131,8 @@ def _facts(results: Results) -> str:
 
 
 def _table(results: Results, task: str) -> str:
-    head = ["contender", *(f"synchronous_commit {each}" for each in SETTINGS), "× dbmate", "peak memory"]
-    rows = [head, ["---", "---:", "---:", "---:", "---:"]]
+    head = ["contender", *(f"synchronous_commit {each}" for each in SETTINGS), "× dbmate", "own CPU", "peak memory"]
+    rows = [head, ["---", "---:", "---:", "---:", "---:", "---:"]]
     names = (name for name in results.contenders() if any(results.runs(name, each, task) for each in SETTINGS))
     rows += [_row(results, name, task) for name in names]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
@@ -140,8 +147,9 @@ def _row(results: Results, name: str, task: str) -> list[str]:
         few = f" ({runs})" if 0 < runs < results.rounds else ""
         cells.append("–" if seconds is None else f"{seconds:.3f} s{few}")
         ratios.append("–" if ratio is None else f"{ratio:.2f}")
-    peak = results.peak_mib(name, task)
-    return [*cells, " / ".join(ratios), "–" if peak is None else f"{peak:.0f} MiB"]
+    peak, cpu = results.peak_mib(name, task), results.cpu_seconds(name, task)
+    own = "–" if cpu is None else f"{cpu:.2f} s"
+    return [*cells, " / ".join(ratios), own, "–" if peak is None else f"{peak:.0f} MiB"]
 
 
 def aims(results: Results) -> str:

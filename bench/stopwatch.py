@@ -1,4 +1,4 @@
-"""Run a command; print its seconds, peak memory in KiB and exit code as JSON. Its output goes to a file.
+"""Run a command; print its seconds, CPU seconds, peak memory in KiB and exit code as JSON. Its output goes to a file.
 
     python -IS stopwatch.py OUTPUT_FILE COMMAND…
 
@@ -22,4 +22,5 @@ pid = os.posix_spawnp(COMMAND[0], COMMAND, os.environ, file_actions=actions)
 _, status, usage = os.wait4(pid, 0)
 seconds = time.perf_counter() - began
 code = os.waitstatus_to_exitcode(status)
-print(json.dumps({"seconds": seconds, "peak_kib": usage.ru_maxrss, "code": code}))
+cpu_seconds = usage.ru_utime + usage.ru_stime
+print(json.dumps({"seconds": seconds, "cpu_seconds": cpu_seconds, "peak_kib": usage.ru_maxrss, "code": code}))

@@ -31,12 +31,12 @@ def test_an_aim_against_somebody_absent_is_not_measured() -> None:
 
 def test_the_median_counts_and_so_does_the_largest_memory() -> None:
     found = results(samples("dbmate", NOTHING, 1.0, 2.0, 9.0), samples("dbmate", NOTHING, 2.0, peak_kib=20_480))
-    assert "| dbmate | 2.000 s | – | 1.00 / – | 20 MiB |" in page(found)
+    assert "| dbmate | 2.000 s | – | 1.00 / – | 0.00 s | 20 MiB |" in page(found)
 
 
 def test_a_contender_that_ran_less_often_is_marked_and_one_that_is_absent_is_named() -> None:
     found = page(results(samples("dbmate", APPLY, 1.0, 1.0, 1.0), samples("yoyo", APPLY, 4.0)))
-    assert "| yoyo | 4.000 s (1) | – | 4.00 / – | 10 MiB |" in found
+    assert "| yoyo | 4.000 s (1) | – | 4.00 / – | 0.00 s | 10 MiB |" in found
     assert "- sqitch: needs root" in found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from tests.rig.requirement import missing
 if TYPE_CHECKING:
     from tests.rig.dump import Dump
     from tests.rig.installation import Installation
+    from tests.rig.postgres import Server
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -59,6 +61,36 @@ def test_the_telemetry_runs_under_psql_and_running_it_again_changes_nothing(time
         "policy_refresh_continuous_aggregate on public.energy_hourly",
         "policy_retention on public.energy_consumption",
     }
+
+
+def run_with_tidelock(example: str, dsn: str) -> None:
+    directory = EXAMPLES / example / "migrations"
+    result = subprocess.run(
+        [sys.executable, "-m", "tidelock", "apply", "--dir", directory, "--database", dsn],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.every_server
+def test_tidelock_makes_of_the_farm_what_psql_makes_of_it(
+    programs: Installation, cluster: Server, postgres_dsn: str
+) -> None:
+    other = cluster.create_database()
+    run_with_psql(programs.program("psql"), "farm", cluster.database(other))
+    run_with_tidelock("farm", postgres_dsn)
+    left, right = (dump(each, fed_columns=False) for each in (cluster.database(other), postgres_dsn))
+    cluster.drop_database(other)
+    assert [each.what for each in differences(left, right)] == ["rows of public.schema_migrations"]
+    assert right.rows["public.schema_migrations"].total() == 11
+
+
+def test_tidelock_applies_the_telemetry_and_has_nothing_to_do_the_second_time(timescale_dsn: str) -> None:
+    run_with_tidelock("telemetry", timescale_dsn)
+    first = dump(timescale_dsn)
+    assert first.rows["public.schema_migrations"].total() == 6
+    run_with_tidelock("telemetry", timescale_dsn)
+    assert not [str(each) for each in differences(first, dump(timescale_dsn))]
 
 
 @pytest.mark.parametrize("example", ["farm", "telemetry"])
