@@ -44,7 +44,7 @@ bench: $(VENV)/.dev ## side by side with dbmate, psql, sqitch, yoyo and Alembic;
 	@$(BIN)/python -m bench --write bench/results.md
 
 docs: $(VENV)/.docs ## the documentation as a site, in site/
-	@$(BIN)/mkdocs build --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "site/index.html"
 
 clean: ## remove the virtual environment and everything built
