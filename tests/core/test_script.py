@@ -179,6 +179,12 @@ def test_copy_reads_a_file_beside_the_migration() -> None:
     assert found[1].place.line == 2
 
 
+def test_copy_may_be_written_in_capitals_as_in_psql() -> None:
+    assert texts("\\COPY t FROM 'x.csv' CSV\n", load=lambda _: "1") == ["COPY t FROM STDIN CSV"]
+    with pytest.raises(faults.UnknownMetaCommand):
+        script("\\ECHO x")
+
+
 def test_copy_from_stdin_as_a_meta_command_reads_the_lines_below() -> None:
     found = script("\\copy t from stdin\n1\n\\.\nselect 1;").statements
     assert [(each.text, each.copy_data) for each in found] == [("COPY t FROM STDIN", "1\n"), ("select 1", None)]

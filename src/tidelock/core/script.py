@@ -196,6 +196,7 @@ class Reader:
         line = lexer.rest_of_line()
         name = NAME.match(line).group()  # type: ignore[union-attr]
         arguments = Arguments(name, line, place, self.lookup, source=self.text, dead=not self.live)
+        name = "copy" if name.lower() == "copy" else name  # the one command that psql takes in capitals too
         action = action_named(name, arguments)
         if self.session.restricted and name != "unrestrict":
             raise RestrictMismatch(
@@ -346,7 +347,7 @@ def command_length(line: str) -> int:
     """How much of a line a meta-command takes, its closing `\\\\` included."""
     name = NAME.match(line).group()  # type: ignore[union-attr]
     arguments = Arguments(name, line, Place("", 1), lambda _: None, source="", dead=True)
-    if name in WHOLE_LINE:
+    if name in WHOLE_LINE or name.lower() == "copy":
         return len(line)
     try:
         return arguments.close()
