@@ -10,6 +10,8 @@ import psycopg
 import pytest
 from tests.rig.project import Project
 
+from tidelock.postgres import ledger
+
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
@@ -102,3 +104,15 @@ def test_a_session_of_another_start_with_the_same_pid_is_not_the_holders(project
         assert project.tidelock("apply", "--wait", "1s").returncode == 75
         other.execute(holds, (other.info.backend_pid, "2001-01-01"))
         assert took_over(project) < 5
+
+
+def test_a_run_that_saw_no_ledger_leaves_the_one_alone_that_another_made_meanwhile(project: Project) -> None:
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    project.apply()
+    before = ledger.Ledger("public", "schema_migrations", {})
+    with psycopg.connect(project.dsn) as works, psycopg.connect(project.dsn, autocommit=True) as comes:
+        works.execute("UPDATE schema_migrations_lease SET run_id = 'x'")
+        works.execute("INSERT INTO schema_migrations_journal (run_id, event) VALUES ('x', 'run')")
+        comes.execute("SET lock_timeout = '1s'")
+        found = ledger.prepare(comes, before, created_by_file=None, highest_version=1, user="postgres")
+        assert found.format == ledger.FORMAT

@@ -229,7 +229,7 @@ def prepare(
     `created_by_file` is a CREATE TABLE for the ledger that one of the files carries: its columns are honoured.
     Runners that come at once are serialised by a transaction-level lock that ends with it.
     """
-    if ledger.format >= FORMAT and INTEGERS[ledger.columns["version"]] >= highest_version:
+    if is_made(ledger, highest_version):
         return ledger
     try:
         with conn.transaction():
@@ -242,6 +242,11 @@ def prepare(
     return find(conn, ledger.name)
 
 
+def is_made(ledger: Ledger, highest_version: int) -> bool:
+    """Nothing is to be made or upgraded."""
+    return ledger.format >= FORMAT and INTEGERS[ledger.columns["version"]] >= highest_version
+
+
 def make(
     conn: psycopg.Connection[tuple[object, ...]],
     ledger: Ledger,
@@ -251,7 +256,9 @@ def make(
     """The statements of `prepare`."""
     if ledger.schema == OWN_SCHEMA and not ledger.exists:
         conn.execute(ledger.fill("CREATE SCHEMA IF NOT EXISTS {schema}"))
-    now = find(conn, ledger.name)  # somebody may have been faster
+    now = find(conn, ledger.name)
+    if is_made(now, highest_version):
+        return  # somebody was faster, and is at work: what follows would lock its tables against it
     if not now.exists and created_by_file:
         conn.execute(created_by_file.encode())
         now = find(conn, ledger.name)
