@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 import psycopg
-
 from tests.postgres.test_apply import ok
 from tests.postgres.test_interruption import running, until
 from tests.rig.project import Project
+
 from tidelock.core.report import Happening
 
 TABLE = """
@@ -148,3 +148,10 @@ def test_a_policy_in_a_file_of_single_statements_is_not_added_twice(project: Pro
     )
     ok(project.apply())
     assert project.one("SELECT count(*) FROM timescaledb_information.jobs WHERE proc_name = 'policy_retention'") == 1
+
+
+def test_the_extension_is_updated_as_the_first_command_of_a_session(project: Project):
+    project.write("001_r.sql", TABLE)
+    project.write("002_update.sql", "SELECT count(*) FROM r;\nALTER EXTENSION timescaledb UPDATE;\nCREATE TABLE after (id int);")
+    ok(project.apply())
+    assert any("already installed" in text for text in project.heard.texts(Happening.NOTICE))

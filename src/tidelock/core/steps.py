@@ -85,14 +85,13 @@ class Surroundings:
             made.name
             for each in script.statements
             for made in each.facts.creates
-            if made.kind == "procedure" and COMMITS.search(each.text)
+            if made.kind == "procedure" and each.facts.body is not None and each.facts.body.alone
         }
         if not deferred and not committing:
             return self
         return Surroundings(deferred=self.deferred | deferred, committing=self.committing | committing)
 
 
-COMMITS = re.compile(r"\b(?:COMMIT|ROLLBACK)\b\s*(?:AND\s+(?:NO\s+)?CHAIN\s*)?;", re.IGNORECASE)
 BUILT_ALONE = re.compile(
     r"\s*(?:CREATE\s+DATABASE|DROP\s+DATABASE|VACUUM|CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY"
     r"|REINDEX\s|ALTER\s+SYSTEM|CREATE\s+TABLESPACE|DROP\s+TABLESPACE)",

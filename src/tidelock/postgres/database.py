@@ -9,14 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tidelock import __version__
-from tidelock.core.model import Kind, Mode
+from tidelock.core.model import Kind, Mode, PlannedMigration
 from tidelock.errors import ConnectionLost, DatabaseFault
 from tidelock.postgres import catalog, failures, lease
 from tidelock.postgres import ledger as tables
 from tidelock.postgres.connection import Address, DatabaseMissing, connect, connect_patiently, create_database
-from tidelock.postgres.executor import Executor, Limits
+from tidelock.postgres.executor import Executor
 from tidelock.postgres.ledger import Author
 from tidelock.postgres.session import Session
+from tidelock.postgres.turn import Limits, Turn
 from tidelock.postgres.watch import Watch
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink
-    from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, Script, Step, StepRecord
+    from tidelock.core.model import Migration, Observed, Plan, Script, Step, StepRecord
     from tidelock.core.report import AppliedMigration
     from tidelock.core.steps import Surroundings
     from tidelock.postgres.ledger import Ledger
@@ -162,33 +163,37 @@ class PostgresDatabase:
                 sink=self.sink,
             )
         session = Session(self._work, self.author.run_id, self.target)
-        watch = Watch(
-            lambda: connect(self.options.direct or self.where, run_id=self.author.run_id),
-            self.ledger,
-            self.author.run_id,
-            self.sink,
-        )
+        watch = Watch(self._another, self.ledger, self.author.run_id, self.sink)
         watch.session = session
         self._executor = Executor(
-            session,
-            self.ledger,
-            self.author,
-            watch,
-            self.patience,
-            self.sink,
-            limits=self.options.limits,
-            role=self.options.role,
-            pooled=pooled,
-            server_version=self.observed.server_version,
-            rows=len(self.observed.applied),
+            Turn(
+                session=session,
+                ledger=self.ledger,
+                author=self.author,
+                watch=watch,
+                patience=self.patience,
+                sink=self.sink,
+                limits=self.options.limits,
+                role=self.options.role,
+                pooled=pooled,
+                server_version=self.observed.server_version,
+                connect=self._another,
+                rows=len(self.observed.applied),
+            )
         )
-        self._work.add_notice_handler(self._executor.notice)
         watch.start()
         try:
             yield
         finally:
             watch.stop()
+            self._work = session.conn
             self._let_go(session, watch)
+            session.conn.remove_notice_handler(self._executor.performer.notice)
+            self._executor = None
+
+    def _another(self) -> Connection:
+        """One more connection to where the work is done."""
+        return connect(self.options.direct or self.where, run_id=self.author.run_id)
 
     def _let_go(self, session: Session, watch: Watch) -> None:
         """Release the lease, also after a failure; not when the connection or the lease itself is gone."""
@@ -199,13 +204,11 @@ class PostgresDatabase:
             if session.dirty and not self.observed.pooled:
                 session.run(["DISCARD ALL"])
             lease.release(session.conn, self.ledger, self.author, {"lock_wait_s": round(self.patience.spent_s, 3)})
-        session.conn.remove_notice_handler(cast("Executor", self._executor).notice)
-        self._executor = None
 
     def renewed(self) -> Observed:
         """A second look, as the holder of the lease: what was seen before may be old."""
         observed = self.observe()
-        cast("Executor", self._executor).rows = len(observed.applied)
+        cast("Executor", self._executor).turn.rows = len(observed.applied)
         return observed
 
     def apply(self, planned: PlannedMigration) -> AppliedMigration:
@@ -218,13 +221,13 @@ class PostgresDatabase:
         """Ledger rows for what the database already has. Only inside `lease`."""
         assert self._executor is not None, "adopting needs the lease"
         for migration, script in migrations:
-            self._executor.migration = migration
-            self._executor.write(tables.record(self.ledger, migration, script, None, self.author, event="adopted"))
+            self._executor.turn.begin(adopted(migration, script))
+            self._executor.turn.write(tables.record(self.ledger, migration, script, None, self.author, event="adopted"))
 
     def decide(self, step: Step, record: StepRecord, *, done: bool) -> None:
         """Write a person's decision about an interrupted step. Only inside `lease`."""
         assert self._executor is not None, "deciding needs the lease"
-        self._executor.write(
+        self._executor.turn.write(
             tables.journal(
                 self.ledger,
                 self.author,
@@ -250,6 +253,11 @@ class PostgresDatabase:
             )
             names = [column.name for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def adopted(migration: Migration, script: Script) -> PlannedMigration:
+    """A migration of which nothing is to be run."""
+    return PlannedMigration(migration=migration, script=script, steps=(), variables={})
 
 
 def new_run_id() -> str:

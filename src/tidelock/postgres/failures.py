@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.core.model import Mode
 from tidelock.errors import DatabaseFault, LedgerFault, PassingFault
 
 if TYPE_CHECKING:
@@ -11,7 +12,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tidelock.core.model import Migration, Place, Statement
+    from tidelock.core.model import Migration, Place, Statement, Step
+    from tidelock.postgres.session import BatchFailed
+    from tidelock.postgres.turn import Turn
     from tidelock.postgres.watch import Blocker
 
 
@@ -159,3 +162,28 @@ def statement_failed(
         detail=describe(error, sources, place) + (f"\nnear   {near}" if near else ""),
         hint=HINTS.get(state, ""),
     )
+
+
+def step_failed(turn: Turn, step: Step, failed: BatchFailed, place: Place) -> StatementFailed:
+    """What a person is told of a step's failure: where, with the server's words, and what remains."""
+    from tidelock.postgres.catalog import similar
+
+    statement = failed.sent[failed.index] if failed.index < len(failed.sent) else None
+    remains = what_remains(step)
+    if statement is None:  # one of ours: the COMMIT, whose deferred checks are those of the statements before it
+        before = next((each for each in reversed(failed.sent[: failed.index]) if each), None)
+        at, words = (before.place, f"{remains} (at COMMIT)") if before else (place, remains)
+        return statement_failed(turn.migration, failed.error, turn.sources, at, words)
+    offset = len(turn.session.tag) + sum(len(text) + 2 for text in failed.texts[: failed.index])
+    at = place_of(failed.error, statement, offset)
+    near = similar(turn.session.conn, failed.error)
+    return statement_failed(turn.migration, failed.error, turn.sources, at, remains, near)
+
+
+def what_remains(step: Step) -> str:
+    """What is true of a migration after one of its steps failed."""
+    if step.mode is Mode.ALONE:
+        return f"step {step.number} ran outside of a transaction"
+    if step.number == 1:
+        return "nothing of it remains"
+    return f"its steps 1 to {step.number - 1} stay, nothing of step {step.number} remains"

@@ -262,6 +262,17 @@ def pulse(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, run_id: 
         return conn.execute(ledger.fill(PULSE).encode(), (run_id,)).rowcount == 1
 
 
+MOVE = """
+UPDATE {lease} SET pid = %(pid)s, backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = %(pid)s)
+ WHERE part = 'holder' AND run_id = %(run_id)s"""
+
+
+def move(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, run_id: str, pid: int) -> None:
+    """The run goes on in another session of its own. Raises LeaseLost when the lease is another's by now."""
+    if conn.execute(ledger.fill(MOVE).encode(), {"pid": pid, "run_id": run_id}).rowcount != 1:
+        raise LeaseLost
+
+
 def fence(ledger: Ledger, run_id: str) -> str:
     """SQL that holds the lease until its transaction ends, and fails it when the lease is another's."""
     return ledger.fill(FENCE) % literal(run_id)

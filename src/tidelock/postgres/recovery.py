@@ -63,7 +63,7 @@ STATES: dict[str, LiteralString] = {
     "type": "SELECT 'present' WHERE to_regtype(%(path)s) IS NOT NULL",
     "hypertable": """SELECT 'present' FROM timescaledb_information.hypertables
                       WHERE to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%(path)s)""",
-    "policy job": """SELECT 'present' FROM timescaledb_information.jobs
+    "job": """SELECT 'present' FROM timescaledb_information.jobs
                       WHERE proc_name = %(name)s AND to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%(parent)s)""",
 }
 for relation in ("view", "materialized view", "sequence", "aggregate"):
@@ -119,7 +119,7 @@ def evidence(conn: Connection, statement: Statement) -> dict[str, object]:
         ]
     }
     if builds_index(facts):
-        table = facts.creates[0].parent
+        table = next(each.parent for each in facts.creates if each.kind == "index")
         row = conn.execute(INDEXES, (quoted(table),)).fetchone()
         found |= {"table": table, "indexes": row[0] if row else []}
     if is_reindex(facts):
@@ -167,12 +167,12 @@ def judge(conn: Connection, statement: Statement, before: Evidence, *, failed: b
         return Finding(Verdict.RETRY, "the index is there and invalid; dropping it and building it again", repairs)
     if is_reindex(facts):
         return Finding(Verdict.RETRY, "rebuilding an index again is harmless", leftover_copies(conn, before))
-    if failed and facts.kind not in (Kind.CODE, Kind.UNKNOWN) and not statement.runtime:
-        return Finding(Verdict.RETRY, "the server refused it and kept nothing of it")
     if builds_index(facts) and not facts.creates[0].name:
         return unnamed_index(conn, before)
     if found := judge_objects(conn, statement, before):
         return found
+    if failed and facts.kind not in (Kind.CODE, Kind.UNKNOWN) and not statement.runtime:
+        return Finding(Verdict.RETRY, "the server refused it and kept nothing of it")
     if facts.rerunnable and not statement.runtime:
         return Finding(Verdict.RETRY, "running it twice is harmless")
     return Finding(Verdict.ASK, "the catalog cannot tell whether it ran, and running it twice may not be harmless")
@@ -182,8 +182,9 @@ def judge_objects(conn: Connection, statement: Statement, before: Evidence) -> F
     """Compare what the statement wanted with what is there; None when that tells nothing."""
     objects = [*statement.facts.creates, *statement.facts.drops]
     noted = cast("list[dict[str, Any]]", before.get("objects", []))
-    if not objects or len(noted) != len(objects) or any(each["state"] is None for each in noted):
-        return None
+    same = [(each.kind, each.name) for each in objects] == [(each["kind"], each["name"]) for each in noted]
+    if not objects or not same or any(each["state"] is None for each in noted):
+        return None  # nothing to ask about, or the statement was edited after the server had refused it
     now = [state(conn, each) for each in objects]
     names = ", ".join(each.qualified for each in objects)
     if all(found == note["wanted"] for found, note in zip(now, noted, strict=True)):

@@ -147,6 +147,11 @@ class Session:
                 raise BatchFailed(0, error, (statement,)) from error
             return Rows(cursor.statusmessage or "COPY")
 
+    def renew(self, conn: Connection) -> None:
+        """Go on with another connection; this one is closed."""
+        self.conn.close()
+        self.conn = conn
+
     @property
     def in_transaction(self) -> bool:
         """A transaction is open (or failed and waits for its ROLLBACK)."""

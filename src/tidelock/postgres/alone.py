@@ -1,0 +1,143 @@
+"""A statement that no transaction may hold: journaled before, recorded after, and judged when it was cut off."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from tidelock.app.patience import backoff
+from tidelock.core.model import Kind, Outcome
+from tidelock.core.report import Happening
+from tidelock.errors import LedgerFault
+from tidelock.postgres import failures, lease, recovery
+from tidelock.postgres.failures import caret
+from tidelock.postgres.session import BatchFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tidelock.core.model import Migration, Place, Statement, Step, StepRecord
+    from tidelock.postgres.performer import Performer
+    from tidelock.postgres.turn import Turn
+
+
+class OutcomeUnknown(LedgerFault):
+    """A statement was cut off, the catalog cannot tell how it ended, and repeating it may do harm."""
+
+    code = "L020"
+
+    def __init__(self, migration: Migration, record: StepRecord, place: Place, why: str, shown: str) -> None:
+        at = f" on {record.at:%Y-%m-%d %H:%M:%S %Z}" if record.at else ""
+        super().__init__(
+            f"{migration.label}: step {record.step} was started{at} and nobody recorded its end; {why}",
+            hint="look at the database, then: `tidelock recover --mark-done` when it ran, "
+            "`tidelock recover --retry` when it did not",
+            detail=f"{place}\n{shown}",
+        )
+
+
+def run(turn: Turn, performer: Performer, step: Step) -> None:
+    """Run the step's one statement, with what was there before it noted in the journal."""
+    [statement] = step.statements
+    if not performer.allows(statement.guards):
+        turn.write(turn.record(step))
+        return
+    for repair in recovery.before_start(turn.session.conn, statement):
+        why = (
+            "an invalid index of that name is there, which IF NOT EXISTS would hide; dropping it and building it again"
+        )
+        turn.tell(Happening.RECOVERED, why, statement.place)
+        turn.session.run([repair])
+    known = recovery.evidence(turn.session.conn, statement)
+    started = turn.line("started", step, statement=statement.text, detail={"evidence": known})
+    turn.write(started, durable=step.external)
+    turn.check_alive()
+    send(turn, performer, step, known)
+    turn.write(turn.record(step))
+
+
+def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any]) -> None:
+    """Send it, with the limits that suit it; clean up and try again when it fails for a lock."""
+    [statement] = step.statements
+    snapshots = recovery.waits_for_snapshots(statement.facts)
+    turn.watch.attend(
+        turn.migration.label, turn.duration("build-limit", turn.limits.build_limit_s) if snapshots else None
+    )
+    surround(turn, snapshots, begin=True)
+    number = 0
+    while True:
+        began = time.monotonic()
+        try:
+            performer.perform(statement)
+            break
+        except BatchFailed as failed:
+            turn.session.rollback()
+            clean_up(turn, statement, known)
+            consider(turn, step, failed, number, time.monotonic() - began, known)
+            number += 1
+    turn.tally.lock_wait_s += turn.watch.blocked_s
+    surround(turn, snapshots, begin=False)
+
+
+def surround(turn: Turn, snapshots: bool, *, begin: bool) -> None:
+    """Settings of the session for the statement at hand, and their end.
+
+    A concurrent build has no lock_timeout: it counts waiting for old snapshots too, and leaves an invalid index.
+    """
+    lock_s, _ = turn.settings or (turn.limits.lock_timeout_s, 0.0)
+    if snapshots:
+        turn.session.run([f"SET lock_timeout = {0 if begin else int(lock_s * 1000)}"])
+    if turn.role:
+        turn.session.run([f"SET ROLE {recovery.path_of(turn.role, '')}" if begin else "RESET ROLE"])
+
+
+def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: float, known: Mapping[str, Any]) -> None:
+    """After a failed attempt: return when nothing was changed and it may be tried again, raise otherwise."""
+    [statement] = step.statements
+    if turn.watch.lost:
+        raise lease.LeaseLost from None
+    if not turn.watch.cancelled and failed.error.diag.sqlstate != "55P03":
+        turn.note_failure(step, failed, statement, known)
+        raise failures.step_failed(turn, step, failed, statement.place) from None
+    turn.tally.lock_wait_s += took_s
+    turn.patience.spend(turn.patience.left_s if turn.watch.cancelled else took_s)
+    if statement.facts.kind not in (Kind.CODE, Kind.UNKNOWN) and turn.patience.pause(backoff(number)):
+        return
+    turn.note_failure(step, failed, statement, known)
+    table = statement.facts.creates[0].parent if statement.facts.creates else ""
+    waited_s, blockers = turn.tally.lock_wait_s, turn.watch.blockers
+    raise failures.LockNotHad(turn.migration, statement.place, waited_s, blockers, table) from None
+
+
+def clean_up(turn: Turn, statement: Statement, known: Mapping[str, Any]) -> None:
+    """Drop what a failed index build left behind, when that needs no queueing; the next run does it otherwise."""
+    cancelled, blockers = turn.watch.cancelled, turn.watch.blockers
+    for repair in recovery.leftover_indexes(turn.session.conn, known):
+        turn.watch.attend(turn.migration.label)
+        try:
+            turn.session.run(["BEGIN", "SET LOCAL lock_timeout = '500ms'", repair, "COMMIT"])
+            done = f"cleaned up: {repair}"
+        except BatchFailed as failed:
+            turn.session.rollback()
+            done = f"left for the next run: {repair} ({failed.error.diag.message_primary})"
+        turn.tell(Happening.RECOVERED, done, statement.place)
+    turn.watch.cancelled, turn.watch.blockers = cancelled, blockers
+
+
+def settle(turn: Turn, step: Step, record: StepRecord) -> bool:
+    """Deal with a statement that an earlier run started. True when it needs no run. Raises OutcomeUnknown."""
+    [statement] = step.statements
+    failed = record.outcome is Outcome.FAILED
+    finding = recovery.judge(turn.session.conn, statement, record.evidence, failed=failed)
+    if finding.verdict is recovery.Verdict.ASK:
+        shown = caret(turn.sources, statement.place)
+        raise OutcomeUnknown(turn.migration, record, statement.place, finding.why, shown)
+    at = f" on {record.at:%Y-%m-%d %H:%M %Z}" if record.at else ""
+    turn.tell(Happening.RECOVERED, f"{turn.migration.label} was cut off{at}: {finding.why}", statement.place)
+    for repair in finding.repairs:
+        turn.session.run([repair])
+    turn.write(turn.line("recovered", step, detail={"why": finding.why}))
+    if finding.verdict is recovery.Verdict.RETRY:
+        return False
+    turn.write(turn.record(step))
+    return True

@@ -1,0 +1,131 @@
+"""Performs a script's items one by one, as psql does, and tells what the server answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tidelock.core.model import Echo, Ending, Place, Quit, Statement
+from tidelock.core.report import Happening
+from tidelock.postgres import failures
+from tidelock.postgres.failures import caret
+from tidelock.postgres.session import BatchFailed
+from tidelock.postgres.variables import Variables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from tidelock.core.model import Guard, Item
+    from tidelock.postgres.session import Rows
+    from tidelock.postgres.turn import Turn
+
+SHOWN_ROWS = 20
+KEPT_OUTPUT = 200
+"""Notices and results of one migration that the journal keeps."""
+
+
+class Performer:
+    """What psql does between reading a script and talking to the server."""
+
+    def __init__(self, turn: Turn) -> None:
+        self.turn = turn
+
+    @property
+    def variables(self) -> Variables:
+        """The migration's variables, with the quoting of this session."""
+        return Variables(self.turn.session.conn, self.turn.variables)
+
+    def allows(self, guards: Iterable[Guard]) -> bool:
+        """Whether the \\if branches around an item let it run."""
+        return not guards or self.variables.allow(guards)
+
+    def perform(self, item: Item) -> None:
+        """Run one item: a statement with its COPY data and result, an echo, an assignment."""
+        if not self.allows(item.guards):
+            return
+        if isinstance(item, Statement):
+            text = self.variables.fill(item.pieces) if item.pieces else item.text
+            self.after(item, [self.copy(item, text)] if item.copy_data is not None else self.turn.send([(text, item)]))
+        elif isinstance(item, Echo):
+            severity = "WARNING" if item.warning else ""
+            self.say(Happening.ECHO, self.variables.fill(item.parts), item.place, severity=severity)
+        elif not isinstance(item, Quit):
+            if item.parts is None:
+                self.turn.variables.pop(item.name, None)
+            else:
+                self.turn.variables[item.name] = self.variables.fill(item.parts)
+
+    def copy(self, statement: Statement, text: str) -> Rows:
+        """COPY … FROM STDIN with the data that follows it in the file."""
+        self.turn.sent = (statement,)
+        try:
+            return self.turn.session.copy(text, statement.copy_data or "")
+        except BatchFailed as failed:
+            failed.sent = self.turn.sent
+            raise
+
+    def after(self, statement: Statement, results: Sequence[Rows]) -> None:
+        """What is done with a statement's result: \\gset, \\gexec, or it is shown."""
+        if statement.ending is Ending.GSET:
+            self.keep(statement, results[-1])
+        elif statement.ending is Ending.GEXEC:
+            for cell in (cell for row in results[-1].rows for cell in row if cell is not None):
+                self.show(self.turn.send([(cell, statement)]), statement)
+        else:
+            self.show(results, statement)
+
+    def keep(self, statement: Statement, result: Rows) -> None:
+        """\\gset: exactly one row becomes variables; NULL unsets one, as in psql."""
+        if len(result.rows) != 1:
+            shown = f"{caret(self.turn.sources, statement.place)}\nthe query returned {len(result.rows)} rows"
+            raise failures.StatementFailed(
+                self.turn.migration,
+                statement.place,
+                "\\gset wants one row",
+                sqlstate="",
+                detail=shown,
+                hint="make the query return exactly one row (LIMIT 1, an aggregate)",
+            )
+        for name, value in zip(result.columns, result.rows[0], strict=True):
+            if value is None:
+                self.turn.variables.pop(statement.gset_prefix + name, None)
+            else:
+                self.turn.variables[statement.gset_prefix + name] = value
+
+    def show(self, results: Sequence[Rows], statement: Statement) -> None:
+        """Result rows go to whoever watches, and into the journal."""
+        for result in results:
+            if result.rows:
+                shown = (result.columns, *result.rows[:SHOWN_ROWS])
+                table = "\n".join(" | ".join("" if cell is None else cell for cell in row) for row in shown)
+                hidden = len(result.rows) - SHOWN_ROWS
+                more = f"\n… {hidden} more rows" if hidden > 0 else ""
+                self.say(Happening.ROWS, table[:4000] + more, statement.place)
+
+    def notice(self, diag: Any) -> None:
+        """The server said something while a statement ran."""
+        # libpq reads a notice before it hands out the result in front of it, so one that seems to belong to a
+        # statement of ours belongs to the next of the file; `marked` puts one of ours between any two of these.
+        turn = self.turn
+        statement = next((each for each in turn.sent[turn.session.index :] if each is not None), None)
+        if statement is None:
+            return
+        text = diag.message_primary or ""
+        if diag.message_detail:
+            text += f" ({diag.message_detail})"
+        severity = diag.severity_nonlocalized or diag.severity or "NOTICE"
+        self.say(Happening.NOTICE, text, statement.place, severity=severity)
+
+    def say(self, what: Happening, text: str, place: Place | None, *, severity: str = "") -> None:
+        """Tell whoever watches, and keep it for the journal."""
+        self.turn.tell(what, text, place, severity=severity)
+        output = self.turn.tally.output
+        if len(output) < KEPT_OUTPUT:
+            output.append({"kind": severity or what.value, "place": str(place or ""), "text": text[:2000]})
+
+
+def marked(statements: Sequence[Statement]) -> list[tuple[str, Statement | None]]:
+    """The file's statements with an empty SELECT between any two, so that each notice can be told apart."""
+    pairs: list[tuple[str, Statement | None]] = []
+    for statement in statements:
+        pairs += [("SELECT", None), (statement.text, statement)] if pairs else [(statement.text, statement)]
+    return pairs

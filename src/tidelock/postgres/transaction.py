@@ -1,0 +1,174 @@
+"""A step in one transaction with its record: both happen, or neither does."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tidelock.app.patience import backoff
+from tidelock.core.model import Ending, Kind, Place, Quit, Statement
+from tidelock.core.report import Happening
+from tidelock.postgres import failures, lease
+from tidelock.postgres import ledger as tables
+from tidelock.postgres.performer import marked
+from tidelock.postgres.recovery import path_of
+from tidelock.postgres.session import BatchFailed, prelude
+from tidelock.postgres.turn import ours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidelock.core.model import Item, Step
+    from tidelock.postgres.performer import Performer
+    from tidelock.postgres.turn import Turn
+
+PASSING = ("55P03", "40P01", "40001")
+"""lock_not_available, deadlock_detected, serialization_failure: the transaction is gone and may be tried again."""
+BATCH_STATEMENTS = 30
+BATCH_CHARACTERS = 100_000
+"""Larger steps are sent statement by statement, so that people see how far they are."""
+
+
+def run(turn: Turn, performer: Performer, step: Step) -> None:
+    """Run the step until it commits, or until patience ends or it fails: then a TidelockError is raised."""
+    if step.journaled_first:
+        turn.write(turn.line("started", step, statement=step.statements[0].text), durable=True)
+    number = 0
+    while True:
+        turn.watch.attend(turn.migration.label)
+        began = time.monotonic()
+        try:
+            attempt(turn, performer, step)
+        except BatchFailed as failed:
+            turn.session.rollback()
+            consider(turn, step, failed, number, time.monotonic() - began)
+        else:
+            turn.tally.lock_wait_s += turn.watch.blocked_s
+            return
+        number += 1
+
+
+def attempt(turn: Turn, performer: Performer, step: Step) -> None:
+    """Try the transaction once. Raises BatchFailed."""
+    items = [item for item in step.items if not is_ledger_creation(turn, item)]
+    if fits_one_batch(items):
+        statements = [item for item in items if isinstance(item, Statement)]
+        pairs = [*ours(opening(turn, step)), *marked(statements), *ours(closing(turn, step))]
+        for (_, statement), result in zip(pairs, turn.send(pairs), strict=True):
+            if statement is not None:
+                performer.show([result], statement)
+    else:
+        turn.send(ours(opening(turn, step)))
+        one_by_one(turn, performer, items)
+        turn.send(ours(closing(turn, step)))  # made only now: its record keeps what \gset has set
+    if step.recorded_after:
+        turn.write(turn.record(step))
+
+
+def one_by_one(turn: Turn, performer: Performer, items: Sequence[Item]) -> None:
+    """The items of a step, until the script quits."""
+    for number, item in enumerate(items):
+        if isinstance(item, Quit) and performer.allows(item.guards):
+            return
+        turn.tell(Happening.PROGRESS, f"statement {number + 1} of {len(items)}", fraction=number / len(items))
+        performer.perform(item)
+
+
+def opening(turn: Turn, step: Step) -> list[str]:
+    """What comes before a step's statements in its transaction."""
+    statements = [step.begin.text if step.begin else "BEGIN"]
+    if turn.pooled:
+        lock_s, statement_s = turn.settings or (turn.limits.lock_timeout_s, turn.limits.statement_timeout_s)
+        statements += prelude(
+            server_version=turn.server_version,
+            local=True,
+            lock_timeout_ms=int(lock_s * 1000),
+            statement_timeout_ms=int(statement_s * 1000),
+        )
+    if not sets_transaction(step) and not step.recorded_after:
+        statements.append(f"EXECUTE {lease.PREPARED_FENCE}" if turn.usable(step) else turn.fence)
+    return [*statements, f"SET LOCAL ROLE {path_of(turn.role, '')}"] if turn.role else statements
+
+
+def closing(turn: Turn, step: Step) -> list[str]:
+    """What comes after them: the record, and the fence when it could not stand at the beginning."""
+    if step.recorded_after:
+        return ["ROLLBACK" if step.rolled_back else "COMMIT"]
+    statements = ["SET LOCAL ROLE NONE"] if turn.role or step.session else []
+    if turn.pooled and step.session:
+        statements += ["RESET ALL", "SELECT pg_catalog.pg_advisory_unlock_all()"]
+    if sets_transaction(step):
+        statements.append(turn.fence)
+    if may_write_ledger(step, turn.ledger.table):
+        statements.append(tables.only_own_row(turn.ledger, step.version, turn.rows))
+    return [*statements, turn.record(step), "COMMIT"]
+
+
+def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: float) -> None:
+    """After a failed attempt: return when it is to be tried again, raise otherwise."""
+    statement = failed.sent[failed.index] if failed.index < len(failed.sent) else None
+    place = place_in(turn, step, statement)
+    if turn.watch.lost or lease.LOST in str(failed.error):
+        raise lease.LeaseLost from None
+    if tables.FOREIGN_ROWS in str(failed.error):
+        raise failures.ForeignLedgerRow(turn.migration, place, "a version other than its own") from None
+    if failed.error.diag.sqlstate not in PASSING:
+        turn.note_failure(step, failed, statement)
+        raise failures.step_failed(turn, step, failed, place) from None
+    turn.tally.lock_wait_s += took_s
+    turn.patience.spend(took_s)
+    if turn.patience.pause(backoff(number)):
+        return
+    turn.note_failure(step, failed, statement)
+    if failed.error.diag.sqlstate == "55P03":
+        table = statement.facts.locks[0].table if statement and statement.facts.locks else ""
+        waited_s, blockers = turn.tally.lock_wait_s, turn.watch.blockers
+        raise failures.LockNotHad(turn.migration, place, waited_s, blockers, table) from None
+    raise failures.Conflict(turn.migration, place, failed.error.diag.message_primary or "") from None
+
+
+def place_in(turn: Turn, step: Step, statement: Statement | None) -> Place:
+    """The best place for a failure: the statement's, or where its transaction begins."""
+    first = statement or step.begin or next(iter(step.statements), None)
+    return first.place if first else Place(turn.migration.path, 1)
+
+
+def is_ledger_creation(turn: Turn, item: Item) -> bool:
+    """CREATE TABLE schema_migrations in a file: it was made before, with the file's own columns."""
+    if not isinstance(item, Statement) or item.facts.guarded:
+        return False
+    wanted = [(turn.ledger.table, ""), (turn.ledger.table, turn.ledger.schema)]
+    return any(each.kind == "table" and (each.name, each.schema) in wanted for each in item.facts.creates)
+
+
+def fits_one_batch(items: Sequence[Item]) -> bool:
+    """True when a step can be sent as one simple query: plain statements, not too many."""
+    statements = [item for item in items if isinstance(item, Statement) and plain(item)]
+    return len(statements) == len(items) <= BATCH_STATEMENTS and (
+        sum(len(each.text) for each in statements) <= BATCH_CHARACTERS
+    )
+
+
+def plain(statement: Statement) -> bool:
+    """True when nothing but the text is to be sent, and the texts behind it are read as they stand."""
+    return (
+        not statement.runtime
+        and statement.copy_data is None
+        and statement.ending is not Ending.GSET
+        and statement.facts.sets != "standard_conforming_strings"
+    )
+
+
+def sets_transaction(step: Step) -> bool:
+    """SET TRANSACTION must come before any query of its transaction, and so before the fence."""
+    return any(each.facts.sets == "transaction" for each in step.statements) or (
+        step.begin is not None and len(step.begin.text.split()) > 1
+    )
+
+
+def may_write_ledger(step: Step, table: str) -> bool:
+    """True when a step may touch ledger rows: it names the table, or nobody knows all that it does."""
+    return any(
+        each.runtime or each.facts.session or each.facts.kind in (Kind.UNKNOWN, Kind.CODE) or table in each.text
+        for each in step.statements
+    )

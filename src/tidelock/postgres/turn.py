@@ -1,0 +1,218 @@
+"""One run's turn as the holder of the lease: what its parts share, and the records that it writes."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tidelock.core.model import Mode, Place
+from tidelock.core.report import Event, Happening
+from tidelock.core.source import seconds
+from tidelock.postgres import lease
+from tidelock.postgres import ledger as tables
+from tidelock.postgres.failures import statement_failed
+from tidelock.postgres.session import BatchFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import psycopg
+
+    from tidelock.app.patience import Patience
+    from tidelock.app.ports import Sink
+    from tidelock.core.model import Migration, PlannedMigration, Statement, Step
+    from tidelock.postgres.ledger import Author, Ledger
+    from tidelock.postgres.session import Rows, Session
+    from tidelock.postgres.watch import Watch
+
+    Pairs = Sequence[tuple[str, Statement | None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long statements may wait and run."""
+
+    lock_timeout_s: float = 2.0
+    """Seconds that one attempt queues for a lock. Everyone behind it queues too."""
+    statement_timeout_s: float = 0.0
+    """0 is no limit."""
+    build_limit_s: float = 600.0
+    """Seconds that a concurrent index build may wait for others before it is cancelled and cleaned up."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What adds up over the steps of one migration."""
+
+    started: float = field(default_factory=time.monotonic)
+    lock_wait_s: float = 0.0
+    output: list[dict[str, object]] = field(default_factory=list)
+    """Notices and rows, for the journal."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """Session, ledger, watch and limits of a run, and the migration at hand."""
+
+    session: Session
+    ledger: Ledger
+    author: Author
+    watch: Watch
+    patience: Patience
+    sink: Sink
+    limits: Limits
+    role: str | None
+    pooled: bool
+    server_version: int
+    connect: Callable[[], psycopg.Connection[tuple[object, ...]]]
+    """Opens another connection to the same server."""
+    rows: int
+    """Rows in the ledger: a file that adds or removes another version's is found by the count."""
+    planned: PlannedMigration | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+    """psql variables that the migration at hand has set."""
+    tally: Tally = field(default_factory=Tally)
+    sent: tuple[Statement | None, ...] = ()
+    """For each text of the query that runs now the statement of the file that it is; None for ours."""
+    settings: tuple[float, float] | None = None
+    """(lock_timeout, statement_timeout) of the session in seconds; None when they are to be set anew."""
+    prepared: bool = False
+    """Fence and record are prepared statements of the session; false where a file may have removed them."""
+
+    @property
+    def plan(self) -> PlannedMigration:
+        """The migration at hand, with its steps."""
+        assert self.planned is not None, "no migration is at hand"
+        return self.planned
+
+    @property
+    def migration(self) -> Migration:
+        """The migration at hand."""
+        return self.plan.migration
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Path → text of the files that the migration at hand was read from."""
+        return self.plan.script.sources
+
+    @property
+    def fence(self) -> str:
+        """SQL that holds the lease until its transaction ends."""
+        return lease.fence(self.ledger, self.author.run_id)
+
+    def begin(self, planned: PlannedMigration) -> None:
+        """Take up a migration."""
+        self.planned, self.tally, self.variables = planned, Tally(), dict(planned.variables)
+
+    def duration(self, directive: str, default_s: float) -> float:
+        """A file's own limit in seconds, or the default."""
+        found = self.migration.directive(directive)
+        return seconds(found.value) if found else default_s
+
+    def usable(self, step: Step) -> bool:
+        """Whether the prepared statements are there for a step: nothing of its file may have discarded them."""
+        return self.prepared and not self.session.dirty and not step.session
+
+    # --- sending and telling -------------------------------------------------------------------------------------
+
+    def send(self, pairs: Pairs) -> list[Rows]:
+        """Send SQL as one simple query; each text with the file's statement that it is, or None when it is ours.
+
+        Raises BatchFailed, which then knows the statements too.
+        """
+        self.sent = tuple(statement for _, statement in pairs)
+        try:
+            return self.session.run([text for text, _ in pairs])
+        except BatchFailed as failed:
+            failed.sent = self.sent
+            raise
+
+    def tell(self, what: Happening, text: str, place: Place | None = None, **more: Any) -> None:
+        """An event about the migration at hand."""
+        migration = self.migration
+        self.sink.emit(
+            Event(what=what, text=text, version=migration.version, label=migration.label, place=place, **more)
+        )
+
+    def check_alive(self) -> None:
+        """Start nothing outside of a transaction when another run may have taken over."""
+        if self.watch.lost or time.monotonic() - self.watch.alive_at > lease.LIFETIME_S - lease.MARGIN_S:
+            raise lease.LeaseLost
+
+    # --- records -------------------------------------------------------------------------------------------------
+
+    def record(self, step: Step) -> str:
+        """SQL for a step's record: the ledger row when it is the last one, a line in the journal otherwise."""
+        waited = int((self.tally.lock_wait_s + self.watch.blocked_s) * 1000)
+        steps = self.plan.steps
+        if step.number == len(steps):
+            return tables.record(
+                self.ledger,
+                self.migration,
+                self.plan.script,
+                step,
+                self.author,
+                earlier_ms=int((time.monotonic() - self.tally.started) * 1000) if len(steps) > 1 else 0,
+                lock_wait_ms=waited,
+                prepared=self.usable(step),
+            )
+        detail = {"variables": self.variables} if self.variables else None
+        return self.line("done", step, lock_wait_ms=waited, detail=detail)
+
+    def line(self, event: str, step: Step, **columns: Any) -> str:
+        """SQL for a line in the journal about a step."""
+        return tables.journal(self.ledger, self.author, event, version=step.version, step=step, **columns)
+
+    def write(self, record: str, *, durable: bool = False) -> None:
+        """Commit one record by itself, as the holder of the lease. `durable` waits for the disk."""
+        statements = [
+            "BEGIN",
+            "SET LOCAL ROLE NONE",
+            f"SET LOCAL synchronous_commit = {'on' if durable else 'off'}",
+            "SET LOCAL lock_timeout = 0",
+            self.fence,
+            record,
+            "COMMIT",
+        ]
+        try:
+            self.send(ours(statements))
+        except BatchFailed as failed:
+            self.session.rollback()
+            if lease.LOST in str(failed.error):
+                raise lease.LeaseLost from None
+            place = Place(self.migration.path, 1)
+            why = "its record could not be written"
+            raise statement_failed(self.migration, failed.error, {}, place, why) from None
+
+    def note_failure(
+        self, step: Step, failed: BatchFailed, statement: Statement | None, evidence: Mapping[str, Any] | None = None
+    ) -> None:
+        """A line in the journal about a failure; the connection is whole, the transaction rolled back."""
+        diag = failed.error.diag
+        detail = {
+            "sqlstate": diag.sqlstate,
+            "message": diag.message_primary,
+            "detail": diag.message_detail,
+            "hint": diag.message_hint,
+            "place": str(statement.place) if statement else None,
+            "output": self.tally.output or None,
+            "evidence": evidence,
+        }
+        known = {name: value for name, value in detail.items() if value}
+        event = "failed" if step.mode is Mode.ALONE or step.journaled_first else "refused"
+        waited = int(self.tally.lock_wait_s * 1000)
+        text = statement.text if statement else None
+        self.write(self.line(event, step, statement=text, lock_wait_ms=waited, detail=known))
+
+    def note_output(self) -> None:
+        """Notices and rows of the migration, as a line of the journal."""
+        if self.tally.output:
+            detail = {"output": self.tally.output}
+            version = self.migration.version
+            self.write(tables.journal(self.ledger, self.author, "output", version=version, detail=detail))
+
+
+def ours(statements: Sequence[str]) -> list[tuple[str, Statement | None]]:
+    """SQL of our own, for `Turn.send`."""
+    return [(text, None) for text in statements]
