@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-SLOW = "CREATE TABLE a (id int); SELECT pg_sleep(3); INSERT INTO a VALUES (1);"
+SLOW = "CREATE TABLE a (id int); SELECT pg_sleep(4); INSERT INTO a VALUES (1);"
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_a_run_whose_session_ended_is_succeeded_at_once(project: Project, workin
     working.send_signal(signal.SIGSTOP)  # it cannot notice, let alone connect again
     pid = wait_for(project, "query LIKE '/* tidelock run %pg_sleep%'")
     project.query("SELECT pg_terminate_backend(%s, 5000)", pid)
-    assert took_over(project) < 8  # 3 of them are the migration's own
+    assert took_over(project) < 9  # 4 of them are the migration's own
     working.send_signal(signal.SIGCONT)
     assert working.wait(30) == 0
     assert project.one("SELECT count(*) FROM a") == 1
@@ -65,13 +65,13 @@ def test_a_killed_run_is_succeeded_when_its_statement_has_ended(
     project: Project, working: subprocess.Popen[str]
 ) -> None:
     working.kill()
-    assert took_over(project) < 9
+    assert took_over(project) < 14  # what is left of 4, and 4 again
 
 
 def test_a_live_session_keeps_the_lease_while_its_run_gives_signs_of_life(
     project: Project, working: subprocess.Popen[str]
 ) -> None:
-    assert project.tidelock("apply", "--wait", "1s").returncode == 75
+    assert project.tidelock("apply", "--wait", "0s").returncode == 75
     assert working.wait(30) == 0
     assert project.one("SELECT count(*) FROM a") == 1
 

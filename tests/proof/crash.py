@@ -311,7 +311,7 @@ def every_message(references: dict[str, Reference], chance: random.Random) -> li
     for index, migrations in enumerate(SETS):
         log = references[migrations.name].log
         for number in range(beginning(log) + 1 if index else 1, len(log) + 1):
-            how = hows[(number + index) % len(hows)]
+            how = chance.choice(hows)
             after = log[number - 1].direction is Direction.TO_SERVER or chance.random() < 0.5
             shots.append(Shot(migrations, how, number, after=after if chance.random() < 0.8 else not after))
     return shots
@@ -354,8 +354,20 @@ def random_moments(references: dict[str, Reference], chance: random.Random, coun
 # --- running them ------------------------------------------------------------------------------------------------
 
 
-def prove(*, messages: int | None, moments: int, seed: int = 20261123, lanes: int = LANES) -> Result:
-    """Run the rounds. `messages` None is every one of them."""
+def telling_first(shots: Sequence[Shot], references: dict[str, Reference]) -> list[Shot]:
+    """Moments of chance, queries, completions and ends of answers; then rows, settings and the like."""
+
+    def telling(shot: Shot) -> bool:
+        message = references[shot.migrations.name].log[shot.number - 1] if shot.number else None
+        return message is None or message.direction is Direction.TO_SERVER or message.kind in ("C", "Z")
+
+    return sorted(shots, key=lambda shot: not telling(shot))
+
+
+def prove(
+    *, messages: int | None, moments: int, most_s: float = 3600.0, seed: int = 20261123, lanes: int = LANES
+) -> Result:
+    """Run the rounds. `messages` None is every one of them; after `most_s` seconds no further round begins."""
     began, chance = time.monotonic(), random.Random(seed)
     with workplace() as (garage, folder), contextlib.ExitStack() as stack:
         for each in SETS:
@@ -372,11 +384,13 @@ def prove(*, messages: int | None, moments: int, seed: int = 20261123, lanes: in
         shots += running if messages is None else chance.sample(running, messages // 5)
         shots += random_moments(references, chance, moments)
         chance.shuffle(shots)
-        outcomes = share(teams, shots)
-        return summary(outcomes, references, seed, time.monotonic() - began)
+        outcomes = share(teams, telling_first(shots, references), until=began + most_s)
+        result = summary(outcomes, references, seed, time.monotonic() - began)
+        result.counts = {"rounds planned": len(shots), **result.counts}
+        return result
 
 
-def share(teams: Sequence[Lane], shots: Sequence[Shot]) -> list[Outcome]:
+def share(teams: Sequence[Lane], shots: Sequence[Shot], until: float) -> list[Outcome]:
     """Give the rounds to the lanes, and collect what became of them."""
     waiting: queue.SimpleQueue[Shot] = queue.SimpleQueue()
     for each in shots:
@@ -385,7 +399,7 @@ def share(teams: Sequence[Lane], shots: Sequence[Shot]) -> list[Outcome]:
     ticker, lock = Ticker("crash rounds", len(shots)), threading.Lock()
 
     def work(lane: Lane) -> None:
-        while True:
+        while time.monotonic() < until:
             try:
                 outcome = lane.run(waiting.get_nowait())
             except queue.Empty:
