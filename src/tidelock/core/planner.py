@@ -7,14 +7,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Migration, Observed, Outcome, Plan, PlannedMigration
-from tidelock.core.steps import Surroundings, steps_of
-from tidelock.core.tokens import TOKENS_VERSION
 from tidelock.errors import DatabaseFault, LedgerFault, SourceFault, UsageFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tidelock.core.model import LedgerEntry, Script, Step, StepRecord
+    from tidelock.core.steps import Surroundings
 
 
 class NoMigrations(UsageFault):
@@ -151,7 +150,7 @@ def plan(
     policy: Policy = Policy(),
     changed: Callable[[Migration], bool] = lambda _: False,
     stored: Callable[[int], str | None] = lambda _: None,
-    surroundings: Surroundings = Surroundings(),
+    surroundings: Surroundings | None = None,
 ) -> Plan:
     """Decide what to run.
 
@@ -164,12 +163,7 @@ def plan(
     pending = pending_of(files, observed)
     check_order(pending, observed, policy)
     check_requirements(pending, observed)
-    planned = []
-    for each in pending:
-        script = read(each)
-        steps = steps_of(each, script, surroundings)
-        surroundings = surroundings.after(script)
-        planned.append(resume(each, script, steps, observed.unfinished.get(each.version, ())))
+    planned = cut(pending, observed, read, surroundings)
     return Plan(
         id=plan_id(observed, planned),
         pending=tuple(planned),
@@ -178,6 +172,25 @@ def plan(
         ahead=ahead,
         missing=missing,
     )
+
+
+def cut(
+    pending: Sequence[Migration],
+    observed: Observed,
+    read: Callable[[Migration], Script],
+    surroundings: Surroundings | None,
+) -> list[PlannedMigration]:
+    """The pending files in steps; each finds the surroundings that those before it leave."""
+    if not pending:
+        return []
+    from tidelock.core.steps import Surroundings, steps_of
+
+    around, planned = surroundings or Surroundings(), []
+    for each in pending:
+        script = read(each)
+        planned.append(resume(each, script, steps_of(each, script, around), observed.unfinished.get(each.version, ())))
+        around = around.after(script)
+    return planned
 
 
 def compare_applied(
@@ -216,6 +229,8 @@ def tokens_then(
     file: Migration, entry: LedgerEntry, text: str | None, read: Callable[[Migration], Script]
 ) -> str | None:
     """The digest of what was applied: as recorded, or made anew when another version of the algorithm recorded it."""
+    from tidelock.core.tokens import TOKENS_VERSION  # compiles expressions that a run with nothing to do needs not
+
     if entry.tokens_version == TOKENS_VERSION or text is None:
         return entry.tokens
     return tokens_or_none(replace(file, text=text), read)

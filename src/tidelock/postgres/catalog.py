@@ -6,15 +6,23 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from tidelock.core.model import Observed
-from tidelock.core.steps import Surroundings
 from tidelock.postgres import lease
 from tidelock.postgres import ledger as tables
-from tidelock.postgres.session import TIMEOUTS
 
 if TYPE_CHECKING:
     import psycopg
 
+    from tidelock.core.steps import Surroundings
+
     Connection = psycopg.Connection[tuple[object, ...]]
+
+# What a role or a database may set that would cut a migration off, or hide what it does.
+TIMEOUTS = (
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_timeout",
+    "idle_session_timeout",
+)
 
 SERVER = """
 SELECT current_database(), current_user::text, current_setting('server_version_num')::int, pg_backend_pid(),
@@ -61,6 +69,8 @@ def observe(conn: Connection, configured_ledger: str | None, host: str) -> tuple
 
 def surroundings(conn: Connection) -> Surroundings:
     """Tables with deferred checks and procedures that commit: they decide where a file is cut."""
+    from tidelock.core.steps import Surroundings
+
     return Surroundings(
         deferred=frozenset(cast("str", name) for (name,) in conn.execute(DEFERRED)),
         committing=frozenset(cast("str", name) for (name,) in conn.execute(COMMITTING)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any, cast
 from tidelock import __version__
 from tidelock.core.model import Kind, Mode, PlannedMigration
 from tidelock.errors import ConnectionLost, DatabaseFault
-from tidelock.postgres import catalog, failures, lease
+from tidelock.postgres import catalog, lease
 from tidelock.postgres import ledger as tables
 from tidelock.postgres.connection import Address, DatabaseMissing, connect, connect_patiently, create_database
-from tidelock.postgres.executor import Executor
 from tidelock.postgres.ledger import Author
-from tidelock.postgres.session import Session
-from tidelock.postgres.turn import Limits, Turn
-from tidelock.postgres.watch import Watch
+from tidelock.postgres.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,7 +27,10 @@ if TYPE_CHECKING:
     from tidelock.core.model import Migration, Observed, Plan, Script, Step, StepRecord
     from tidelock.core.report import AppliedMigration
     from tidelock.core.steps import Surroundings
+    from tidelock.postgres.executor import Executor
     from tidelock.postgres.ledger import Ledger
+    from tidelock.postgres.session import Session
+    from tidelock.postgres.watch import Watch
 
     Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -162,6 +162,11 @@ class PostgresDatabase:
                 patience=self.patience,
                 sink=self.sink,
             )
+        from tidelock.postgres.executor import Executor
+        from tidelock.postgres.session import Session
+        from tidelock.postgres.turn import Turn
+        from tidelock.postgres.watch import Watch
+
         session = Session(self._work, self.author.run_id, self.target)
         watch = Watch(self._another, self.ledger, self.author.run_id, self.sink)
         watch.session = session
@@ -262,18 +267,18 @@ def adopted(migration: Migration, script: Script) -> PlannedMigration:
 
 def new_run_id() -> str:
     """Twelve hex digits: a name for one run in journal, lease and pg_stat_activity."""
-    return secrets.token_hex(6)
+    return os.urandom(6).hex()
 
 
 def check_pooled(step: Step) -> None:
     """Refuse what needs a session of its own."""
+    from tidelock.postgres.failures import NeedsDirect
+
     for each in step.statements:
         if step.mode is Mode.ALONE:
-            raise failures.NeedsDirect(
-                each.place, f"{each.facts.command or 'this statement'} runs outside of a transaction"
-            )
+            raise NeedsDirect(each.place, f"{each.facts.command or 'this statement'} runs outside of a transaction")
         if each.facts.session and (each.facts.kind is Kind.SESSION or each.facts.session_only):
-            raise failures.NeedsDirect(each.place, f"{each.facts.command or 'this statement'} changes the session")
+            raise NeedsDirect(each.place, f"{each.facts.command or 'this statement'} changes the session")
 
 
 def ledger_creation(scripts: Sequence[Script], ledger: Ledger) -> str | None:

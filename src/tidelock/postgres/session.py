@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
 GOOD = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)
 
-# What a role or a database may set that would cut a migration off, or hide what it does.
-TIMEOUTS = (
-    "statement_timeout",
-    "idle_in_transaction_session_timeout",
-    "transaction_timeout",
-    "idle_session_timeout",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Rows:

@@ -23,22 +23,11 @@ if TYPE_CHECKING:
     from tidelock.app.ports import Sink
     from tidelock.core.model import Migration, PlannedMigration, Statement, Step
     from tidelock.postgres.ledger import Author, Ledger
+    from tidelock.postgres.limits import Limits
     from tidelock.postgres.session import Rows, Session
     from tidelock.postgres.watch import Watch
 
     Pairs = Sequence[tuple[str, Statement | None]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How long statements may wait and run."""
-
-    lock_timeout_s: float = 2.0
-    """Seconds that one attempt queues for a lock. Everyone behind it queues too."""
-    statement_timeout_s: float = 0.0
-    """0 is no limit."""
-    build_limit_s: float = 600.0
-    """Seconds that a concurrent index build may wait for others before it is cancelled and cleaned up."""
 
 
 @dataclass(slots=True)

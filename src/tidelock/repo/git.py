@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 
@@ -24,6 +23,8 @@ def commit(directory: Path) -> str | None:
 
 def run(directory: Path, *arguments: str) -> str | None:
     """What git answers, or None when it cannot."""
+    import subprocess
+
     try:
         done = subprocess.run(
             ["git", "-C", str(directory), *arguments], capture_output=True, text=True, timeout=10, check=False
