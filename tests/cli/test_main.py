@@ -7,8 +7,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
 from tests.rig.project import Project
+
 from tidelock.cli.main import without_password
 
 if TYPE_CHECKING:

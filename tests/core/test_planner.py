@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from tidelock.app.reading import Reader
 from tidelock.core import planner
 from tidelock.core.model import LedgerEntry, Migration, Mode, Observed, Outcome, Script, StepRecord
 from tidelock.core.planner import Policy, plan
 from tidelock.core.source import SourceFile, migrations
-from tidelock.app.reading import Reader
 
 
 def files(**texts: str) -> tuple[Migration, ...]:

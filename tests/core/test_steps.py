@@ -10,7 +10,7 @@ from tidelock.core.model import Mode, Step
 from tidelock.core.source import SourceFile, migrations
 from tidelock.core.steps import Surroundings, steps_of
 
-T, O, A = Mode.TRANSACTION, Mode.OWN, Mode.ALONE
+T, OWN, A = Mode.TRANSACTION, Mode.OWN, Mode.ALONE
 
 
 def cut(text: str, surroundings: Surroundings = Surroundings()) -> tuple[Step, ...]:
@@ -39,7 +39,7 @@ def test_what_no_transaction_may_hold_is_a_step_of_its_own():
 def test_the_files_own_transactions_keep_their_meaning():
     assert modes(
         "CREATE TABLE a (id int); BEGIN; INSERT INTO a VALUES (1); COMMIT; BEGIN; DELETE FROM a; ROLLBACK; SELECT 1;"
-    ) == [(T, 1), (O, 1), (O, 1), (T, 1)]
+    ) == [(T, 1), (OWN, 1), (OWN, 1), (T, 1)]
     assert [step.rolled_back for step in cut("BEGIN; DELETE FROM a; ROLLBACK;")] == [True]
 
 
@@ -48,7 +48,7 @@ def test_and_chain_begins_the_next_transaction_alike():
         "BEGIN ISOLATION LEVEL SERIALIZABLE; INSERT INTO a VALUES (1); COMMIT AND CHAIN; INSERT INTO a VALUES (2); COMMIT;"
     )
     assert [(step.mode, step.begin.text if step.begin else "") for step in found] == [
-        (O, "BEGIN ISOLATION LEVEL SERIALIZABLE")
+        (OWN, "BEGIN ISOLATION LEVEL SERIALIZABLE")
     ] * 2
 
 

@@ -21,9 +21,9 @@ def ok(report):
     return report
 
 
-def failed(report, code: str, exit: int):
+def failed(report, code: str, exit_: int):
     assert report.failure is not None, "it did not fail"
-    assert (report.failure.code, exit_code(report)) == (code, exit), (
+    assert (report.failure.code, exit_code(report)) == (code, exit_), (
         f"{report.failure.code} {report.failure.message}\n{report.failure.detail}"
     )
     return report.failure

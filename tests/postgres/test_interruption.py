@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -38,7 +39,7 @@ def test_a_signal_ends_with_75_within_5_seconds_and_releases_everything(project:
     until(lambda: running(project, "pg_sleep"))
     sent = time.monotonic()
     process.send_signal(number)
-    out, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=10)
     assert process.returncode == 75, err
     assert time.monotonic() - sent < 5
     assert "T030" in err
@@ -183,7 +184,7 @@ def test_a_server_that_starts_is_waited_for(project: Project, server):
     process = project.start("apply", "--wait", "60s")
     time.sleep(1)
     server.restart()
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "waiting for" in err
 
@@ -250,8 +251,7 @@ def test_a_password_in_an_argument_is_not_in_the_process_list(project: Project):
         text=True,
     )
     until(lambda: running(project, "pg_sleep"))
-    with open(f"/proc/{process.pid}/cmdline") as shown:
-        assert "s3cret-word" not in shown.read()
+    assert "s3cret-word" not in Path(f"/proc/{process.pid}/cmdline").read_text()
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "s3cret-word" not in out + err

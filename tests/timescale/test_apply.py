@@ -152,6 +152,8 @@ def test_a_policy_in_a_file_of_single_statements_is_not_added_twice(project: Pro
 
 def test_the_extension_is_updated_as_the_first_command_of_a_session(project: Project):
     project.write("001_r.sql", TABLE)
-    project.write("002_update.sql", "SELECT count(*) FROM r;\nALTER EXTENSION timescaledb UPDATE;\nCREATE TABLE after (id int);")
+    project.write(
+        "002_update.sql", "SELECT count(*) FROM r;\nALTER EXTENSION timescaledb UPDATE;\nCREATE TABLE after (id int);"
+    )
     ok(project.apply())
     assert any("already installed" in text for text in project.heard.texts(Happening.NOTICE))

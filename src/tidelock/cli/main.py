@@ -47,7 +47,7 @@ def main() -> None:
         bug()
 
 
-def on_signal(number: int, frame: FrameType | None) -> None:
+def on_signal(_number: int, _frame: FrameType | None) -> None:
     """SIGTERM and ctrl-C alike: psycopg cancels the running statement, and `apply` rolls back and releases.
 
     When the server does not answer to that, the process ends all the same within the grace period.

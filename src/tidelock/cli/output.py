@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-
 if TYPE_CHECKING:
     from tidelock.cli.console import JsonLines, Plain, Quiet
     from tidelock.cli.terminal import Live

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tidelock.config import Target
 
 
-def each_target(asked: Asked, out: Output, command: str, act: Callable[[Run, Target], int]) -> int:
+def each_target(asked: Asked, out: Output, command: str, act: Callable[[Run], int]) -> int:
     """Do something for every target; a fault of one does not keep the others from their turn.
 
     Returns the first code that is not 0, a lasting one before a passing one.
@@ -32,13 +32,13 @@ def each_target(asked: Asked, out: Output, command: str, act: Callable[[Run, Tar
     return next((code for code in codes if code not in (0, 75)), max(codes))
 
 
-def one_target(target: Target, asked: Asked, out: Output, command: str, act: Callable[[Run, Target], int]) -> int:
+def one_target(target: Target, asked: Asked, out: Output, command: str, act: Callable[[Run], int]) -> int:
     """Do something for one target, and close what it opened."""
     sink = out.sink()
     run: Run | None = None
     try:
         run = wiring.run_of(target, asked, sink)
-        return act(run, target)
+        return act(run)
     except TidelockError as error:
         sink.close()
         return out.fail(error, command)
@@ -51,7 +51,7 @@ def one_target(target: Target, asked: Asked, out: Output, command: str, act: Cal
 def apply(asked: Asked, out: Output) -> int:
     """`tidelock apply`."""
 
-    def act(run: Run, target: Target) -> int:
+    def act(run: Run) -> int:
         report = application.apply(run)
         run.sink.close()
         out.end(report)
@@ -66,7 +66,7 @@ def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
     """`tidelock plan`."""
     from tidelock.render import json, text
 
-    def act(run: Run, target: Target) -> int:
+    def act(run: Run) -> int:
         if not run.files:
             raise NoMigrations(run.directory)
         observed = run.database.observe()
@@ -90,7 +90,7 @@ def server(observed: Any) -> str:
 def status(asked: Asked, out: Output, *, history: int | None, exit_code: bool) -> int:
     """`tidelock status`."""
 
-    def act(run: Run, target: Target) -> int:
+    def act(run: Run) -> int:
         from tidelock.app.status import look
 
         found = look(run)
@@ -111,7 +111,7 @@ def recover(asked: Asked, out: Output, *, mark_done: bool, retry: bool) -> int:
     if mark_done and retry:
         return out.fail(Contradiction("--mark-done", "--retry"), "recover")
 
-    def act(run: Run, target: Target) -> int:
+    def act(run: Run) -> int:
         found = settle(run, done=mark_done) if mark_done or retry else interrupted(run)
         decision = "recorded as done" if mark_done else "will be run again by `tidelock apply`" if retry else ""
         out.show(
@@ -147,7 +147,7 @@ def adopt(asked: Asked, out: Output, *, up_to: int, yes: bool) -> int:
     from tidelock.app.adopt import candidates
     from tidelock.render import json
 
-    def act(run: Run, target: Target) -> int:
+    def act(run: Run) -> int:
         wanted = candidates(run, up_to)
         shown = "\n".join(f"   {each.label}" for each in wanted)
         if not yes and not agreed(
