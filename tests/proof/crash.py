@@ -44,7 +44,7 @@ SETTINGS = {"autovacuum": "off", "max_connections": "40", "shared_buffers": "32M
 
 
 class How(StrEnum):
-    """Who is killed."""
+    """Who is killed. While a session has no process yet, a kill of it is a connection that breaks."""
 
     CLIENT = "client, SIGKILL"
     SESSION = "session, pg_terminate_backend"
@@ -277,7 +277,7 @@ class Lane:
             return
         found = differences(self.references[shot.migrations.name].dump, dump(dsn, fed_columns=False))
         with psycopg.connect(dsn) as conn:
-            held = conn.execute("SELECT run_id FROM schema_migrations_lease WHERE run_id IS NOT NULL AND part = 'holder'").fetchall()  # fmt: skip  # noqa: E501
+            held = conn.execute("SELECT run_id FROM schema_migrations_lease WHERE run_id IS NOT NULL AND part = 'holder'").fetchall()  # fmt: skip
         if found or held:
             outcome.failure = f"left: undisturbed, right: after the crash (lease: {held})\n" + "\n".join(
                 map(str, found)
@@ -381,7 +381,7 @@ def prove(
         references.update({each.name: teams[0].reference(each) for each in SETS})
         shots = every_message(references, chance) if messages is None else some_messages(references, chance, messages)
         running = while_running(references, chance, 2)
-        shots += running if messages is None else chance.sample(running, messages // 5)
+        shots += running if messages is None else chance.sample(running, messages // 3)
         shots += random_moments(references, chance, moments)
         chance.shuffle(shots)
         outcomes = share(teams, telling_first(shots, references), until=began + most_s)

@@ -90,10 +90,10 @@ class Bench:
             rows = conn.execute("SELECT file::int FROM witness ORDER BY 1").fetchall()
             ledger = conn.execute("SELECT version FROM schema_migrations ORDER BY 1").fetchall()
             tables = conn.execute("SELECT count(*) FROM pg_class WHERE relname ~ '^d[0-9]+$'").fetchone()
-            indexes = conn.execute("SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = indexrelid WHERE relname ~ '^d[0-9]+_n$' AND indisvalid").fetchone()  # fmt: skip  # noqa: E501
+            indexes = conn.execute("SELECT count(*) FROM pg_index i JOIN pg_class c ON c.oid = indexrelid WHERE relname ~ '^d[0-9]+_n$' AND indisvalid").fetchone()  # fmt: skip
         wanted = [(number,) for number in range(1, self.expected + 1)]
         good = rows == ledger == wanted and tables == (self.expected,) and indexes == (self.expected // ALONE,)
-        return "" if good else f"{len(rows)} rows, {len(ledger)} in the ledger, {tables} tables, {indexes} indexes of {self.expected}"  # fmt: skip  # noqa: E501
+        return "" if good else f"{len(rows)} rows, {len(ledger)} in the ledger, {tables} tables, {indexes} indexes of {self.expected}"  # fmt: skip
 
 
 def lose(server: Server, *, synchronous_end: bool) -> int:

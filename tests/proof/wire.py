@@ -156,7 +156,7 @@ def look(dsn: str, effect: str | None) -> Look:
     """Ask the server: first what runs, so that what had ended before is seen as ended."""
     with psycopg.connect(dsn, autocommit=True) as conn:
         active = bool(one(conn, ACTIVE))
-        there = conn.execute("SELECT to_regclass('witness') IS NOT NULL, to_regclass('schema_migrations_journal') IS NOT NULL").fetchone()  # fmt: skip  # noqa: E501
+        there = conn.execute("SELECT to_regclass('witness') IS NOT NULL, to_regclass('schema_migrations_journal') IS NOT NULL").fetchone()  # fmt: skip
         assert there is not None
         labels = [str(label) for (label,) in conn.execute("SELECT file FROM witness")] if there[0] else []
         event = one(conn, EVENT) if there[1] else None
@@ -183,7 +183,7 @@ def lone_of(queries: list[Sent], migrations: MigrationSet) -> Sent | None:
 
 def state_of(queries: list[Sent], seen: Look, migrations: MigrationSet) -> State:
     """The state that a kill hit."""
-    steps = [sent for sent in queries if sent.tagged and ((sent.opens and not sent.journal) or migrations.effect(sent.text) is not None)]  # fmt: skip  # noqa: E501
+    steps = [sent for sent in queries if sent.tagged and ((sent.opens and not sent.journal) or migrations.effect(sent.text) is not None)]  # fmt: skip
     if not steps:
         return State.AFTER if queries and queries[-1].text == "X" else State.BEFORE_BEGIN
     tagged = [sent for sent in queries if sent.tagged]
