@@ -1,4 +1,4 @@
-"""The page of each code: its first example is refused with that code, its second is read."""
+"""The page of each code: its example is refused with that code, and the one after it is read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXAMPLES = re.compile(r"```(\w+)\n(.*?)\n```", re.DOTALL)
 def test_the_examples_of_a_page_are_true(code: str) -> None:
     page = (PAGES / f"{code}.md").read_text()
     assert page.startswith(f"# {code} · ")
-    (_, before), (language, after) = EXAMPLES.findall(page)
+    (_, _message), (_, before), (language, after) = EXAMPLES.findall(page)
     with pytest.raises(CODES[code]):
         read("migrations/001.sql", before, load=lambda _: "", database="app")
     if language == "sql":

@@ -35,8 +35,8 @@ OPERATOR = r"~!@#^&|`?+\-*/%<>="
 # A run of operator characters stops before a comment. It may end in + or - only when it contains a character that
 # no SQL operator has: `=-1` is `=` and `-`, `@-1` is `@-`.
 TOKEN = re.compile(
-    r"[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]*"
-    r"|(?:[0-9]+(?:\.(?!\.)[0-9_]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[A-Za-z0-9_\x80-\U0010ffff]*"
+    r"[^\x00-@\[-^`{-\x7f][^\x00-#%-/:-@\[-^`{-\x7f]*"
+    r"|(?:[0-9]+(?:\.(?!\.)[0-9_]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?[^\x00-/:-@\[-^`{-\x7f]*"
     r"|::|:=|\.\.|\$[0-9]+"
     rf"|[{OPERATOR}]*[~!@#^&|`?%][{OPERATOR}]*"
     r"|[+\-*/<>=]*[*/<>=]"
