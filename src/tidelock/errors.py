@@ -71,7 +71,8 @@ class ConnectionLost(PassingFault):
     def __init__(self, target: str, why: str) -> None:
         super().__init__(
             f"the connection to {target} was lost: {why}",
-            hint="run `tidelock apply` again: what was committed is in the ledger, the rest is taken up where it stopped",
+            hint="run `tidelock apply` again: what was committed is in the ledger, "
+            "the rest is taken up where it stopped",
         )
 
 

@@ -45,7 +45,8 @@ def run(*, keep: bool, examples: Path | None) -> int:
             shutil.rmtree(folder, ignore_errors=True)
     say(f"That was all, in {time.monotonic() - started:.0f} s: eleven files applied once, each with its record in the")
     say(
-        "same transaction; nothing done twice; an edited file refused with the difference; the server stopped and removed."
+        "same transaction; nothing done twice; an edited file refused with the difference; "
+        "the server stopped and removed."
     )
     if keep:
         say(f"Kept: {folder}")

@@ -98,7 +98,8 @@ def bug() -> None:
 
     traceback.print_exc()
     print(
-        "\n✗ This is a bug in Tidelock. Please report it with the lines above (they hold no password, but do read them first).\n"
+        "\n✗ This is a bug in Tidelock. Please report it with the lines above"
+        " (they hold no password, but do read them first).\n"
         "  exit 70",
         file=sys.stderr,
     )

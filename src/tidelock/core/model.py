@@ -89,7 +89,8 @@ class Facts:
 
     kind: Kind = Kind.UNKNOWN
     command: str = ""
-    """What people call it: CREATE TABLE, CREATE INDEX CONCURRENTLY, ALTER TABLE … ADD COLUMN, refresh_continuous_aggregate."""
+    """What people call it: CREATE TABLE, CREATE INDEX CONCURRENTLY, ALTER TABLE … ADD COLUMN,
+    refresh_continuous_aggregate."""
     creates: tuple[Object, ...] = ()
     drops: tuple[Object, ...] = ()
     alters: tuple[Object, ...] = ()
@@ -112,7 +113,8 @@ class Facts:
     session_only: bool = False
     """Its whole effect is on the session (SET, CREATE TEMP …, writes to temporary tables): replay is harmless."""
     external: bool = False
-    """It has effects that leave the WAL and no rollback undoes: ALTER SYSTEM, tablespaces, dblink, COPY TO a server file."""
+    """It has effects that leave the WAL and no rollback undoes: ALTER SYSTEM, tablespaces, dblink, COPY TO a file of
+    the server."""
     calls: frozenset[str] = frozenset()
     """Functions and procedures it names, lower case, as written."""
     new_enum_values: tuple[tuple[str, str], ...] = ()
@@ -334,7 +336,7 @@ class Step:
 
     @property
     def recorded_after(self) -> bool:
-        """Its transaction cannot hold the record: the file rolls it back, or it is READ ONLY. Repeating it is harmless."""
+        """Its transaction cannot hold the record: rolled back by the file, or READ ONLY. Repeating it is harmless."""
         return self.rolled_back or (self.begin is not None and "READ ONLY" in self.begin.text.upper())
 
     @property

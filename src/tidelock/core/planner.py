@@ -58,7 +58,8 @@ class FileMissing(LedgerFault):
         names = ", ".join(f"{each.version} {each.description}".strip() for each in entries)
         super().__init__(
             f"applied, and without a file: {names}",
-            hint="bring the files back (git log --diff-filter=D -- '*.sql'), or pass --allow-missing when they are gone on purpose",
+            hint="bring the files back (git log --diff-filter=D -- '*.sql'), "
+            "or pass --allow-missing when they are gone on purpose",
         )
 
 

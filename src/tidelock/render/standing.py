@@ -122,7 +122,10 @@ def interrupted_text(found: PlannedMigration | None, target: str, decision: str)
         return f"{target}  nothing was interrupted."
     record, step = found.interrupted, found.steps[found.done]
     lines = [
-        f"{target}  {found.migration.label}, step {record.step} of {len(found.steps)}: {record.outcome.value} at {record.at:%Y-%m-%d %H:%M:%S %Z} by run {record.run_id}",
+        (
+            f"{target}  {found.migration.label}, step {record.step} of {len(found.steps)}: {record.outcome.value} "
+            f"at {record.at:%Y-%m-%d %H:%M:%S %Z} by run {record.run_id}"
+        ),
         f"  {step.statements[0].place}" if step.statements else "",
         *(f"    {line}" for line in record.statement.splitlines()),
     ]
@@ -137,7 +140,8 @@ def interrupted_text(found: PlannedMigration | None, target: str, decision: str)
     lines.append(
         f"  {decision[0].upper()}{decision[1:]}."
         if decision
-        else "  `tidelock apply` asks the catalog and goes on by itself where it can tell. Where it cannot: look, then\n"
+        else "  `tidelock apply` asks the catalog and goes on by itself where it can tell. "
+        "Where it cannot: look, then\n"
         "  `tidelock recover --mark-done` when it ran, `tidelock recover --retry` when it did not."
     )
     return "\n".join(line for line in lines if line)

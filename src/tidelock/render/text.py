@@ -101,7 +101,8 @@ def planned_text(planned: PlannedMigration) -> str:
         ]
     if planned.interrupted:
         lines.append(
-            f"  ?     step {planned.interrupted.step} was started by run {planned.interrupted.run_id} and its end is not known; the catalog will be asked"
+            f"  ?     step {planned.interrupted.step} was started by run {planned.interrupted.run_id} "
+            "and its end is not known; the catalog will be asked"
         )
     return "\n".join(lines)
 
