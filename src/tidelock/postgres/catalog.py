@@ -28,7 +28,8 @@ SERVER = """
 SELECT current_database(), current_user::text, current_setting('server_version_num')::int, pg_backend_pid(),
        pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
        (SELECT json_object_agg(extname, extversion) FROM pg_extension),
-       (SELECT json_object_agg(name, setting || coalesce(unit, '')) FROM pg_settings WHERE name = ANY (%s) AND setting <> '0')"""
+       (SELECT json_object_agg(name, setting || coalesce(unit, '')) FROM pg_settings
+         WHERE name = ANY (%s) AND setting <> '0')"""
 
 DEFERRED = """
 SELECT c.relname FROM pg_constraint k JOIN pg_class c ON c.oid IN (k.conrelid, k.confrelid) WHERE k.condeferred
@@ -78,18 +79,23 @@ def surroundings(conn: Connection) -> Surroundings:
 
 
 RELATIONS = """
-SELECT c.relname, CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' ELSE 'table' END
-  FROM pg_class c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND c.relnamespace::regnamespace::text !~ '^(pg_|information_schema|_timescaledb)'
+SELECT c.relname,
+       CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' ELSE 'table' END
+  FROM pg_class c
+ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+   AND c.relnamespace::regnamespace::text !~ '^(pg_|information_schema|_timescaledb)'
  LIMIT 5000"""
 COLUMNS = """
-SELECT DISTINCT a.attname, 'column of ' || a.attrelid::regclass::text FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
- WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm') AND c.relnamespace::regnamespace::text !~ '^(pg_|information_schema|_timescaledb)'
+SELECT DISTINCT a.attname, 'column of ' || a.attrelid::regclass::text
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+ WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm')
+   AND c.relnamespace::regnamespace::text !~ '^(pg_|information_schema|_timescaledb)'
  LIMIT 20000"""
 MISSING = {"42P01": RELATIONS, "42703": COLUMNS}
 
 
 def similar(conn: Connection, error: psycopg.Error) -> str:
-    """What the author of a missing relation or column may have meant: `table "sites" exists`; empty when nothing is near."""
+    """What the author of a missing relation or column may have meant: `table "sites" exists`; empty when nothing is."""
     from difflib import get_close_matches
 
     named = re.search(r'"([^"]+)"', error.diag.message_primary or "")

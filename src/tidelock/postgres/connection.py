@@ -83,7 +83,8 @@ class DatabaseMissing(DatabaseFault):
 
 
 REFUSED_LOGIN = re.compile(
-    r"password authentication failed|no password supplied|no pg_hba\.conf entry|role \"[^\"]*\" (?:does not exist|is not permitted)"
+    r"password authentication failed|no password supplied|no pg_hba\.conf entry"
+    r"|role \"[^\"]*\" (?:does not exist|is not permitted)"
     r"|permission denied for database|authentication failed|certificate|SASL|peer authentication|no such user",
     re.IGNORECASE,
 )
@@ -91,7 +92,8 @@ NO_DATABASE = re.compile(
     r"database \"(?P<name>[^\"]*)\" does not exist|no such database: (?P<pooled>\S+)", re.IGNORECASE
 )
 NOT_READY = re.compile(
-    r"starting up|shutting down|not yet accepting|not accepting|in recovery|too many (?:clients|connections)|remaining connection slots"
+    r"starting up|shutting down|not yet accepting|not accepting|in recovery"
+    r"|too many (?:clients|connections)|remaining connection slots"
     r"|consistent recovery|crash of another|connection limit|server_login_retry|server login has been failing",
     re.IGNORECASE,
 )

@@ -47,6 +47,11 @@ class ReadOnly(DatabaseFault):
         )
 
 
+HISTORY = """
+SELECT id, at, run_id, event, version, step, statement, duration_ms, lock_wait_ms, detail FROM {journal}
+ ORDER BY id DESC LIMIT %s"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How to connect and run, beside the address."""
@@ -100,7 +105,7 @@ class PostgresDatabase:
                 conn.close()
 
     def reconnect(self) -> None:
-        """After ConnectionLost: the next look opens a new connection, and the next lease succeeds the one that broke."""
+        """After ConnectionLost: the next look opens a new connection, the next lease succeeds the one that broke."""
         self.close()
         self._conn = self._work = None
         self._before, self.author = self.author.run_id, replace(self.author, run_id=new_run_id())
@@ -250,12 +255,7 @@ class PostgresDatabase:
         if not self.ledger.format:
             return []
         with translated(self.target):
-            cursor = self.conn.execute(
-                self.ledger.fill(
-                    "SELECT id, at, run_id, event, version, step, statement, duration_ms, lock_wait_ms, detail FROM {journal} ORDER BY id DESC LIMIT %s"
-                ).encode(),
-                (limit,),
-            )
+            cursor = self.conn.execute(self.ledger.fill(HISTORY).encode(), (limit,))
             names = [column.name for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor]
 

@@ -52,7 +52,8 @@ class LockNotHad(PassingFault):
         held = "\n".join(f"held by {blocker}" for blocker in blockers) or "the holder was gone before it could be named"
         super().__init__(
             f"{migration.label}: waited {waited_s:.0f} s for a lock" + (f" on {table}" if table else ""),
-            hint="nothing of this step was changed; it is tried again when the Job is, or now and longer: `tidelock apply --wait 10m`",
+            hint="nothing of this step was changed; it is tried again when the Job is, "
+            "or now and longer: `tidelock apply --wait 10m`",
             detail=f"{place}\n{held}",
         )
 
@@ -78,7 +79,8 @@ class ForeignLedgerRow(LedgerFault):
     def __init__(self, migration: Migration, place: Place, versions: str) -> None:
         super().__init__(
             f"{place}: {migration.label} records {versions} in the ledger, and it is version {migration.version}",
-            hint=f"write its own version, {migration.version}, or delete the statement: Tidelock records every file by itself",
+            hint=f"write its own version, {migration.version}, or delete the statement: "
+            "Tidelock records every file by itself",
         )
 
 
@@ -90,7 +92,8 @@ class NeedsDirect(DatabaseFault):
     def __init__(self, place: Place, why: str) -> None:
         super().__init__(
             f"{place}: {why}, and the connection goes through a pooler",
-            hint='name the server itself beside the pooler: `[database] direct = "postgresql://…"` in tidelock.toml, or --direct',
+            hint="name the server itself beside the pooler: "
+            '`[database] direct = "postgresql://…"` in tidelock.toml, or --direct',
         )
 
 
@@ -100,11 +103,12 @@ def caret(sources: Mapping[str, str], place: Place, *, width: int = 1) -> str:
     if not 0 < place.line <= len(lines):
         return str(place)
     number = len(str(place.line))
-    shown = [f"{place}"]
-    for line in range(max(1, place.line - 1), place.line + 1):
-        shown.append(f"{line:>{number}} │ {lines[line - 1].expandtabs(1)[:200]}")
-    shown.append(f"{'':>{number}} │ {' ' * (place.column - 1)}{'^' * max(1, width)}")
-    return "\n".join(shown)
+    shown = (
+        f"{line:>{number}} │ {lines[line - 1].expandtabs(1)[:200]}"
+        for line in range(max(1, place.line - 1), place.line + 1)
+    )
+    beneath = f"{'':>{number}} │ {' ' * (place.column - 1)}{'^' * max(1, width)}"
+    return "\n".join([str(place), *shown, beneath])
 
 
 def describe(error: psycopg.Error, sources: Mapping[str, str], place: Place) -> str:
@@ -137,14 +141,30 @@ def place_of(error: psycopg.Error, statement: Statement, offset: int) -> Place:
 
 
 HINTS = {
-    "2D000": "it commits by itself, and so needs to run outside of a transaction: `-- tidelock: no-transaction` at the top of the file",
-    "25001": "it cannot run inside a transaction: `-- tidelock: no-transaction` at the top of the file runs each statement on its own",
-    "55P04": "a new enum value can be used only after its commit: put the use into the next file, or `-- tidelock: no-transaction`",
-    "55006": "deferred checks are pending on the table: put the change into the next file, or `-- tidelock: no-transaction`",
+    "2D000": (
+        "it commits by itself, and so needs to run outside of a transaction: "
+        "`-- tidelock: no-transaction` at the top of the file"
+    ),
+    "25001": (
+        "it cannot run inside a transaction: "
+        "`-- tidelock: no-transaction` at the top of the file runs each statement on its own"
+    ),
+    "55P04": (
+        "a new enum value can be used only after its commit: "
+        "put the use into the next file, or `-- tidelock: no-transaction`"
+    ),
+    "55006": (
+        "deferred checks are pending on the table: put the change into the next file, or `-- tidelock: no-transaction`"
+    ),
     "42501": "grant the right, or run as the owner: `--role OWNER` (or `[database] role`)",
-    "25006": "the server or the transaction is read-only: connect to the primary (target_session_attrs=read-write in the connection string)",
+    "25006": (
+        "the server or the transaction is read-only: "
+        "connect to the primary (target_session_attrs=read-write in the connection string)"
+    ),
     "53100": "free space on the server's disk, then run `tidelock apply` again",
-    "53200": "the server is out of memory or of lock slots: see DETAIL; for many partitions raise max_locks_per_transaction",
+    "53200": (
+        "the server is out of memory or of lock slots: see DETAIL; for many partitions raise max_locks_per_transaction"
+    ),
 }
 
 

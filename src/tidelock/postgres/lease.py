@@ -58,7 +58,8 @@ class DeadRunnersStatement(PassingFault):
 
     def __init__(self, pid: int, query: str, age_s: float, waited_s: float) -> None:
         super().__init__(
-            f"a run that died left a statement running (pid {pid}, for {age_s:.0f} s): {query}; waited {waited_s:.0f} s for its end",
+            f"a run that died left a statement running (pid {pid}, for {age_s:.0f} s): {query}; "
+            f"waited {waited_s:.0f} s for its end",
             hint=f"wait longer with `--wait`, or end it: SELECT pg_terminate_backend({pid})",
         )
 
@@ -119,14 +120,18 @@ SELECT CASE WHEN pg_catalog.count(*) = 1 THEN 1 ELSE ('tidelock: lease lost ' ||
   FROM (SELECT 1 FROM {lease} WHERE part = 'holder' AND run_id = %s FOR SHARE) held"""
 LOST = "tidelock: lease lost"
 
-RELEASE = "UPDATE {lease} SET run_id = NULL, at = NULL, pid = NULL, backend_start = NULL, who = NULL WHERE part = 'holder' AND run_id = %s"
+RELEASE = """
+UPDATE {lease} SET run_id = NULL, at = NULL, pid = NULL, backend_start = NULL, who = NULL
+ WHERE part = 'holder' AND run_id = %s"""
 
 # Sessions of a dead run: by its mark in the query text (through a pooler too), or by pid and start of the process.
 LEFT = """
-SELECT pid, state, coalesce(extract(epoch FROM clock_timestamp() - coalesce(query_start, backend_start)), 0)::float8, left(query, 300)
+SELECT pid, state, coalesce(extract(epoch FROM clock_timestamp() - coalesce(query_start, backend_start)), 0)::float8,
+       left(query, 300)
   FROM pg_stat_activity
  WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
-   AND ((query LIKE %(mark)s AND state <> 'idle') OR (pid = %(pid)s AND coalesce(backend_start, %(backend_start)s) = %(backend_start)s))"""
+   AND ((query LIKE %(mark)s AND state <> 'idle')
+     OR (pid = %(pid)s AND coalesce(backend_start, %(backend_start)s) = %(backend_start)s))"""
 
 
 def read(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger) -> Holder:
@@ -162,7 +167,8 @@ def acquire(
 ) -> None:
     """Wait for the lease and take it; the journal gets its first line in the same transaction.
 
-    `before` is a run that is known to be dead: this process, before its connection broke. Polls, so that nobody's CREATE INDEX CONCURRENTLY has to wait for a transaction of ours.
+    `before` is a run that is known to be dead: this process, before its connection broke. Polls, so that nobody's
+    CREATE INDEX CONCURRENTLY has to wait for a transaction of ours.
     Raises AnotherRunner or DeadRunnersStatement when patience runs out.
     """
     started, told, attempt = time.monotonic(), "", 0

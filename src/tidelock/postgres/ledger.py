@@ -50,7 +50,8 @@ class LedgerUnfit(LedgerFault):
     def __init__(self, table: str, why: str) -> None:
         super().__init__(
             f"{table} cannot be the ledger: {why}",
-            hint='mend the table, or name another one: `[ledger] table = "tidelock.schema_migrations"` in tidelock.toml',
+            hint="mend the table, or name another one: "
+            '`[ledger] table = "tidelock.schema_migrations"` in tidelock.toml',
         )
 
 
@@ -129,7 +130,7 @@ class Ledger:
 
     @cached_property
     def prepare_record(self) -> str:
-        """SQL that prepares `RECORD` in a session of our own: planning it each time costs as much as a small migration."""
+        """SQL that prepares `RECORD` in a session of ours: planning it each time costs as much as a small migration."""
         numbers = itertools.count(1)
         body = re.sub(r"%s", lambda _: f"${next(numbers)}", self.record_template)
         return f"PREPARE {PREPARED_RECORD} ({RECORD_TYPES}) AS {body}"
@@ -147,7 +148,8 @@ SELECT n.nspname, c.relname,
        (SELECT json_object_agg(a.attname, format_type(a.atttypid, NULL)) FROM pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
        c.oid = to_regclass(%(wanted)s) AS visible,
-       EXISTS (SELECT FROM pg_class l WHERE l.relnamespace = c.relnamespace AND l.relname = c.relname || '_lease') AS ours,
+       EXISTS (SELECT FROM pg_class l
+                WHERE l.relnamespace = c.relnamespace AND l.relname = c.relname || '_lease') AS ours,
        current_schema()
   FROM (SELECT 1) one LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace)
     ON c.relname = %(table)s AND c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\\_%%'
@@ -211,8 +213,10 @@ def belongs_to_another_tool(columns: Mapping[str, str]) -> bool:
 # --- making it -------------------------------------------------------------------------------------------------
 
 HAS_UNIQUE = """
-SELECT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = %(table)s::regclass AND i.indisunique AND i.indpred IS NULL
-                 AND i.indnkeyatts = 1 AND i.indkey[0] = (SELECT attnum FROM pg_attribute WHERE attrelid = i.indrelid AND attname = 'version'))
+SELECT EXISTS (SELECT FROM pg_index i
+                WHERE i.indrelid = %(table)s::regclass AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 1
+                  AND i.indkey[0] = (SELECT attnum FROM pg_attribute
+                                      WHERE attrelid = i.indrelid AND attname = 'version'))
 """
 
 
@@ -354,11 +358,15 @@ def stored_text(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, ve
 # and its own words are kept. Times are the server's: now() is the start of the transaction.
 RECORD = """
 WITH written AS (
-  INSERT INTO {ledger} AS l (version, {description}, sha256, tokens, tokens_version, content, path, git_commit, applied_by, run_id, duration_ms)
-  VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s + (extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000)::bigint)
-  ON CONFLICT (version) DO UPDATE SET {description} = coalesce(l.{description}, excluded.{description}), sha256 = excluded.sha256,
-    tokens = excluded.tokens, tokens_version = excluded.tokens_version, content = excluded.content, path = excluded.path,
-    git_commit = excluded.git_commit, applied_by = excluded.applied_by, run_id = excluded.run_id, duration_ms = excluded.duration_ms
+  INSERT INTO {ledger} AS l (version, {description}, sha256, tokens, tokens_version, content, path, git_commit,
+                             applied_by, run_id, duration_ms)
+  VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+          %s + (extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000)::bigint)
+  ON CONFLICT (version) DO UPDATE SET
+    {description} = coalesce(l.{description}, excluded.{description}), sha256 = excluded.sha256,
+    tokens = excluded.tokens, tokens_version = excluded.tokens_version, content = excluded.content,
+    path = excluded.path, git_commit = excluded.git_commit, applied_by = excluded.applied_by,
+    run_id = excluded.run_id, duration_ms = excluded.duration_ms
   RETURNING l.version, l.run_id, l.duration_ms)
 INSERT INTO {journal} (run_id, event, version, step, digest, duration_ms, lock_wait_ms)
 SELECT run_id, %s, version, %s, %s, duration_ms, %s FROM written"""

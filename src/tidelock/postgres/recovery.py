@@ -51,9 +51,12 @@ STATES: dict[str, LiteralString] = {
     "index": """SELECT CASE WHEN i.indisvalid AND i.indisready THEN 'present' ELSE 'invalid' END
                   FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
                  WHERE CASE WHEN to_regclass(%(parent)s) IS NULL THEN c.oid = to_regclass(%(path)s)
-                            ELSE c.relname = %(name)s AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%(parent)s)) END""",
+                            ELSE c.relname = %(name)s
+                                 AND c.relnamespace = (SELECT relnamespace FROM pg_class
+                                                        WHERE oid = to_regclass(%(parent)s)) END""",
     "table": "SELECT 'present' WHERE to_regclass(%(path)s) IS NOT NULL",
-    "database": "SELECT CASE WHEN datconnlimit = -2 THEN 'invalid' ELSE 'present' END FROM pg_database WHERE datname = %(name)s",
+    "database": """SELECT CASE WHEN datconnlimit = -2 THEN 'invalid' ELSE 'present' END
+                     FROM pg_database WHERE datname = %(name)s""",
     "tablespace": "SELECT 'present' FROM pg_tablespace WHERE spcname = %(name)s",
     "subscription": "SELECT 'present' FROM pg_subscription WHERE subname = %(name)s",
     "publication": "SELECT 'present' FROM pg_publication WHERE pubname = %(name)s",
@@ -62,14 +65,18 @@ STATES: dict[str, LiteralString] = {
     "role": "SELECT 'present' FROM pg_roles WHERE rolname = %(name)s",
     "type": "SELECT 'present' WHERE to_regtype(%(path)s) IS NOT NULL",
     "hypertable": """SELECT 'present' FROM timescaledb_information.hypertables
-                      WHERE to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%(path)s)""",
+                      WHERE to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name))
+                            = to_regclass(%(path)s)""",
     "job": """SELECT 'present' FROM timescaledb_information.jobs
-                      WHERE proc_name = %(name)s AND to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%(parent)s)""",
+               WHERE proc_name = %(name)s
+                 AND to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%(parent)s)""",
 }
 for relation in ("view", "materialized view", "sequence", "aggregate"):
     STATES[relation] = STATES["table"]
 
-INDEXES = "SELECT coalesce(array_agg(indexrelid::bigint ORDER BY indexrelid), '{}') FROM pg_index WHERE indrelid = to_regclass(%s)"
+INDEXES = """
+SELECT coalesce(array_agg(indexrelid::bigint ORDER BY indexrelid), '{}') FROM pg_index
+ WHERE indrelid = to_regclass(%s)"""
 LEFTOVERS = """
 SELECT c.oid::bigint, format('%I.%I', n.nspname, c.relname)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace

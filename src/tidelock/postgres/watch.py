@@ -50,9 +50,11 @@ class Blocker:
 
 BLOCKERS = """
 SELECT b.pid, coalesce(b.usename, ''), coalesce(b.application_name, ''), coalesce(b.state, ''), coalesce(b.query, ''),
-       coalesce(extract(epoch FROM clock_timestamp() - coalesce(b.xact_start, b.query_start, b.backend_start)), 0)::float8
+       coalesce(extract(epoch FROM clock_timestamp()
+                                   - coalesce(b.xact_start, b.query_start, b.backend_start)), 0)::float8
   FROM pg_stat_activity w, pg_stat_activity b
- WHERE w.query LIKE %(mark)s AND w.state = 'active' AND w.pid <> pg_backend_pid() AND b.pid = ANY (pg_blocking_pids(w.pid))"""
+ WHERE w.query LIKE %(mark)s AND w.state = 'active' AND w.pid <> pg_backend_pid()
+   AND b.pid = ANY (pg_blocking_pids(w.pid))"""
 
 PROGRESS = """
 SELECT p.phase, CASE WHEN p.blocks_total > 0 THEN p.blocks_done::float8 / p.blocks_total
@@ -60,7 +62,9 @@ SELECT p.phase, CASE WHEN p.blocks_total > 0 THEN p.blocks_done::float8 / p.bloc
                      WHEN p.lockers_total > 0 THEN p.lockers_done::float8 / p.lockers_total END
   FROM pg_stat_progress_create_index p JOIN pg_stat_activity a USING (pid) WHERE a.query LIKE %(mark)s"""
 
-CANCEL = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE %(mark)s AND state = 'active' AND pid <> pg_backend_pid()"
+CANCEL = """
+SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+ WHERE query LIKE %(mark)s AND state = 'active' AND pid <> pg_backend_pid()"""
 
 
 class Watch:
