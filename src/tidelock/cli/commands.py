@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tidelock import __version__
-from tidelock.cli.options import WHERE, targeted
+from tidelock.cli.options import JSON, WHERE, targeted
 
 if TYPE_CHECKING:
     from tidelock.cli.output import Output
@@ -94,26 +94,32 @@ def adopt(asked: Asked, output: Output, up_to: int, yes: bool) -> int:
 @click.option("--aggregate", metavar="NAME:TABLE[:BUCKET]", help="A continuous aggregate with its refresh policy.")
 @click.option("--enum-value", metavar="TYPE:VALUE", help="A value of an enum, if it is not there.")
 @click.option("--timestamp", is_flag=True, help="Number it by the time (UTC), as for many branches at once.")
-def new(description: str, directory: Path | None, config: Path | None, timestamp: bool, **templates: Any) -> int:
+@JSON
+def new(
+    description: str, directory: Path | None, config: Path | None, timestamp: bool, json: bool, **templates: Any
+) -> int:
     """Create the next migration: the next number, and SQL that can run twice.
 
     DESCRIPTION is what it does, in a few words: add_humidity.
     """
     from tidelock.cli import verbs
+    from tidelock.cli.output import Output
     from tidelock.cli.wiring import Asked
 
     asked = Asked(directory=directory, config=config)
     chosen = {name.replace("_", "-"): text for name, text in templates.items() if text}
-    return verbs.new(asked, description, chosen, timestamp=timestamp)
+    return verbs.new(asked, Output(json=json), description, chosen, timestamp=timestamp)
 
 
 @app.command()
 @click.argument("code")
-def explain(code: str) -> int:
+@JSON
+def explain(code: str, json: bool) -> int:
     """Explain the CODE of an error: what it means, why it is one, and what to do."""
     from tidelock.cli import verbs
+    from tidelock.cli.output import Output
 
-    return verbs.explain(code)
+    return verbs.explain(code, Output(json=json))
 
 
 @app.command()

@@ -71,8 +71,9 @@ HOW: dict[str, Callable[[Any], Any]] = {
         "--plan", "plan_id", metavar="ID", help="Run this plan (`tidelock plan` shows its id), or nothing."
     ),
 }
+JSON = click.option("--json", "json", is_flag=True, help="The result as JSON on stdout (its schema: docs/schema/).")
 OUTPUT = (
-    click.option("--json", "json", is_flag=True, help="The result as JSON on stdout (its schema: docs/schema/)."),
+    JSON,
     click.option(
         "--log-format",
         type=click.Choice(["text", "json"]),

@@ -26,6 +26,12 @@ class Output:
     json: bool = False
     json_logs: bool = False
 
+    @property
+    def terminal(self) -> bool:
+        """A person looks, and the terminal can show colours and tables."""
+        plain = os.environ.get("TERM") == "dumb" or "NO_COLOR" in os.environ
+        return not self.json and not plain and sys.stdout.isatty()
+
     def sink(self) -> Plain | JsonLines | Live | Quiet:
         """Whoever watches a run."""
         from tidelock.cli.console import JsonLines, Plain, Quiet
@@ -34,7 +40,7 @@ class Output:
             return JsonLines()
         if self.json:
             return Quiet()
-        if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ:
+        if self.terminal:
             return OnDemand()  # type: ignore[return-value]  # the same methods
         return Plain()
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.markdown import Markdown
 from rich.progress import (
     BarColumn,
     Progress,
@@ -13,14 +14,19 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
 from rich.text import Text
 
 from tidelock.core.report import Happening
-from tidelock.render import text
+from tidelock.render import standing, text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from rich.progress import TaskID
 
+    from tidelock.app.status import Standing
     from tidelock.core.report import Event
 
 STYLES = {
@@ -80,3 +86,25 @@ class Live:
         """Give the terminal back."""
         self._end()
         self.progress.stop()
+
+
+STATES = {"applied": "green", "pending": "yellow", "interrupted": "yellow"}
+
+
+def show_standing(found: Standing, journal: Sequence[dict[str, Any]] | None) -> None:
+    """Status as a table: what is well is green, what waits is yellow, what is wrong is red."""
+    versions = Table("version", "name", "state", "applied", box=None, header_style="dim", pad_edge=False)
+    for number, name, state, when in standing.rows(found):
+        versions.add_row(
+            number, name, Text(state, style=STATES.get(state.rstrip("*"), "bold red")), Text(when, style="dim")
+        )
+    parts: list[Any] = [Text(standing.headline(found), style="bold"), versions]
+    if journal is not None:
+        parts += ["", Text(standing.history(journal))]
+    parts += [Text(f"\n{text.failure(error)}", style="red") for error in found.trouble]
+    Console(highlight=False).print(Group(*parts))
+
+
+def show_page(markdown: str) -> None:
+    """A page of the documentation."""
+    Console().print(Markdown(markdown))

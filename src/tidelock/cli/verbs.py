@@ -97,7 +97,12 @@ def status(asked: Asked, out: Output, *, history: int | None, exit_code: bool) -
         journal = run.database.history(history) if history else None
         from tidelock.render import standing
 
-        out.show(standing.text(found, journal), standing.data(found, journal))
+        if out.terminal:
+            from tidelock.cli.terminal import show_standing
+
+            show_standing(found, journal)
+        else:
+            out.show(standing.text(found, journal), standing.data(found, journal))
         return 1 if exit_code and found.pending else 0
 
     return each_target(asked, out, "status", act)
@@ -173,34 +178,32 @@ def agreed(question: str) -> bool:
     return input(f"{question}[y/N] ").strip().lower() in ("y", "yes")
 
 
-def new(asked: Asked, description: str, templates: Mapping[str, str], *, timestamp: bool) -> int:
+def new(asked: Asked, out: Output, description: str, templates: Mapping[str, str], *, timestamp: bool) -> int:
     """`tidelock new`."""
-    from tidelock.cli.output import Output
+    from tidelock.render.json import SCHEMA
     from tidelock.repo.scaffold import create
 
     try:
-        target = wiring.targets(asked)[0]
-        path = create(target.directory, description, templates, timestamp=timestamp)
+        path = create(wiring.targets(asked)[0].directory, description, templates, timestamp=timestamp)
     except TidelockError as error:
-        return Output().fail(error, "new")
-    print(path)
+        return out.fail(error, "new")
+    out.show(path, {"schema": SCHEMA, "command": "new", "path": path})
     return 0
 
 
-def explain(code: str) -> int:
+def explain(code: str, out: Output) -> int:
     """`tidelock explain CODE`."""
     from tidelock.cli.explanation import page
-    from tidelock.cli.output import Output
+    from tidelock.render.json import SCHEMA
 
     try:
         shown = page(code)
     except TidelockError as error:
-        return Output().fail(error, "explain")
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.markdown import Markdown
+        return out.fail(error, "explain")
+    if out.terminal:
+        from tidelock.cli.terminal import show_page
 
-        Console().print(Markdown(shown))
+        show_page(shown)
     else:
-        print(shown)
+        out.show(shown, {"schema": SCHEMA, "command": "explain", "code": code.upper(), "page": shown})
     return 0

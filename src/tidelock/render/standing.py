@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from tidelock.core.model import PlannedMigration
 
 
-def text(found: Standing, journal: Sequence[dict[str, Any]] | None) -> str:
-    """A line for the target, a table of versions, and what `apply` would stumble over."""
+def headline(found: Standing) -> str:
+    """Target and counts."""
     observed = found.observed
     words = f"{found.target}  {len(observed.applied)} applied, {len(found.pending)} pending"
     if found.orphans:
         words += f", {len(found.orphans)} without a file"
-    if not observed.clean:
-        words += ", a run is at work or died"
-    lines = [words, ""] if found.files or observed.applied else [words]
-    lines += [table(rows(found))] if rows(found) else []
+    return words if observed.clean else f"{words}, a run is at work or died"
+
+
+def text(found: Standing, journal: Sequence[dict[str, Any]] | None) -> str:
+    """A line for the target, a table of versions, and what `apply` would stumble over."""
+    shown = rows(found)
+    lines = [headline(found), "", table(shown)] if shown else [headline(found)]
     if journal is not None:
         lines += ["", history(journal)]
     for error in found.trouble:
