@@ -325,18 +325,15 @@ def some_messages(references: dict[str, Reference], chance: random.Random, count
     return chance.sample(early, count // 5) + chance.sample(late, count - count // 5)
 
 
-def while_running(references: dict[str, Reference], chance: random.Random, times: int) -> list[Shot]:
+def while_running(references: dict[str, Reference], chance: random.Random) -> list[Shot]:
     """Moments soon after a lone statement was sent, for every one of them and every way to kill."""
     shots = []
     for migrations in SETS:
-        longest = 0.08 if migrations is BIG else 0.006
+        longest_s, times = (0.06, 8) if migrations is BIG else (0.002, 2)
         for message in references[migrations.name].log:
             if message.kind == "Q" and migrations.effect(TAG.sub("", message.text)) is not None:
-                shots += [
-                    Shot(migrations, how, message.number, delay_s=chance.uniform(0, longest))
-                    for how in How
-                    for _ in range(times)
-                ]
+                for how in list(How) * times:
+                    shots.append(Shot(migrations, how, message.number, delay_s=chance.uniform(0, longest_s)))
     return shots
 
 
@@ -355,13 +352,15 @@ def random_moments(references: dict[str, Reference], chance: random.Random, coun
 
 
 def telling_first(shots: Sequence[Shot], references: dict[str, Reference]) -> list[Shot]:
-    """Moments of chance, queries, completions and ends of answers; then rows, settings and the like."""
+    """Moments of chance; queries, completions and ends of answers; then rows, settings and the like."""
 
-    def telling(shot: Shot) -> bool:
-        message = references[shot.migrations.name].log[shot.number - 1] if shot.number else None
-        return message is None or message.direction is Direction.TO_SERVER or message.kind in ("C", "Z")
+    def rank(shot: Shot) -> int:
+        if shot.delay_s:
+            return 0
+        message = references[shot.migrations.name].log[shot.number - 1]
+        return 1 if message.direction is Direction.TO_SERVER or message.kind in ("C", "Z") else 2
 
-    return sorted(shots, key=lambda shot: not telling(shot))
+    return sorted(shots, key=rank)
 
 
 def prove(
@@ -380,7 +379,7 @@ def prove(
         say(f"crash: {len(SETS)} sets run undisturbed …")
         references.update({each.name: teams[0].reference(each) for each in SETS})
         shots = every_message(references, chance) if messages is None else some_messages(references, chance, messages)
-        running = while_running(references, chance, 2)
+        running = while_running(references, chance)
         shots += running if messages is None else chance.sample(running, messages // 3)
         shots += random_moments(references, chance, moments)
         chance.shuffle(shots)
