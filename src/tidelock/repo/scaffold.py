@@ -56,6 +56,11 @@ def parts(option: str, text: str, pattern: str, wanted: str) -> dict[str, str]:
     return {name: value or "" for name, value in found.groupdict().items()}
 
 
+ADD_COLUMN = """\
+ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {column} {type};
+"""
+
+
 def add_column(text: str) -> str:
     """A column, if it is not there."""
     found = parts(
@@ -64,16 +69,26 @@ def add_column(text: str) -> str:
         rf"(?P<table>{NAME})\.(?P<column>[A-Za-z_]\w*):(?P<type>.+)",
         "table.column:type, such as sensors.humidity:double precision",
     )
-    return f"ALTER TABLE {found['table']} ADD COLUMN IF NOT EXISTS {found['column']} {found['type']};\n"
+    return ADD_COLUMN.format(**found)
+
+
+CREATE_TABLE = """\
+CREATE TABLE IF NOT EXISTS {table} (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    created_at timestamptz NOT NULL DEFAULT now()
+);
+"""
 
 
 def create_table(text: str) -> str:
     """A table, if it is not there."""
-    found = parts("create-table", text, rf"(?P<table>{NAME})", "a table's name")
-    return (
-        f"CREATE TABLE IF NOT EXISTS {found['table']} (\n    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,\n"
-        "    created_at timestamptz NOT NULL DEFAULT now()\n);\n"
-    )
+    return CREATE_TABLE.format(**parts("create-table", text, rf"(?P<table>{NAME})", "a table's name"))
+
+
+INDEX = """\
+-- It runs outside of a transaction. If it is cut off, `tidelock apply` drops the invalid index and builds it again.
+CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} ({columns});
+"""
 
 
 def index(text: str) -> str:
@@ -86,21 +101,41 @@ def index(text: str) -> str:
     )
     columns = re.sub(r"\W+", "_", found["columns"]).strip("_")
     name = f"{found['table'].rpartition('.')[2]}_{columns}_idx"[:63]
-    return (
-        "-- It runs outside of a transaction. If it is cut off, `tidelock apply` drops the invalid index and builds it again.\n"
-        f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {found['table']} ({found['columns']});\n"
-    )
+    return INDEX.format(**found, name=name)
+
+
+HYPERTABLE = """\
+-- tidelock: requires timescaledb
+CREATE TABLE IF NOT EXISTS {table} (
+    {time} timestamptz NOT NULL,
+    device_id bigint NOT NULL,
+    value double precision
+);
+SELECT create_hypertable('{table}', '{time}', if_not_exists => TRUE);
+CREATE INDEX IF NOT EXISTS {bare}_device_{time}_idx ON {table} (device_id, {time} DESC);
+"""
 
 
 def hypertable(text: str) -> str:
     """A TimescaleDB hypertable."""
     found = parts("hypertable", text, rf"(?P<table>{NAME})(?::(?P<time>[A-Za-z_]\w*))?", "table or table:time_column")
-    time = found["time"] or "time"
-    return (
-        f"-- tidelock: requires timescaledb\nCREATE TABLE IF NOT EXISTS {found['table']} (\n    {time} timestamptz NOT NULL,\n    device_id bigint NOT NULL,\n"
-        f"    value double precision\n);\nSELECT create_hypertable('{found['table']}', '{time}', if_not_exists => TRUE);\n"
-        f"CREATE INDEX IF NOT EXISTS {found['table'].rpartition('.')[2]}_device_{time}_idx ON {found['table']} (device_id, {time} DESC);\n"
-    )
+    table = found["table"]
+    return HYPERTABLE.format(table=table, bare=table.rpartition(".")[2], time=found["time"] or "time")
+
+
+AGGREGATE = """\
+-- tidelock: requires timescaledb
+CREATE MATERIALIZED VIEW IF NOT EXISTS {name}
+WITH (timescaledb.continuous) AS
+SELECT time_bucket('{bucket}', time) AS bucket, device_id, avg(value) AS average, count(*) AS readings
+FROM {table}
+GROUP BY 1, 2
+WITH NO DATA;
+
+-- Keep start_offset shorter than the retention of {table}: a refresh of a range without raw rows erases it.
+SELECT add_continuous_aggregate_policy('{name}', start_offset => INTERVAL '3 days', end_offset => INTERVAL '{bucket}',
+    schedule_interval => INTERVAL '{bucket}', if_not_exists => TRUE);
+"""
 
 
 def aggregate(text: str) -> str:
@@ -111,21 +146,19 @@ def aggregate(text: str) -> str:
         rf"(?P<name>{NAME}):(?P<table>{NAME})(?::(?P<bucket>[\w ]+))?",
         "name:hypertable or name:hypertable:1 hour",
     )
-    bucket = found["bucket"] or "1 hour"
-    return (
-        f"-- tidelock: requires timescaledb\nCREATE MATERIALIZED VIEW IF NOT EXISTS {found['name']}\nWITH (timescaledb.continuous) AS\n"
-        f"SELECT time_bucket('{bucket}', time) AS bucket, device_id, avg(value) AS average, count(*) AS readings\nFROM {found['table']}\nGROUP BY 1, 2\nWITH NO DATA;\n\n"
-        f"-- Keep start_offset shorter than the retention of {found['table']}: a refresh of a range without raw rows erases it.\n"
-        f"SELECT add_continuous_aggregate_policy('{found['name']}', start_offset => INTERVAL '3 days', end_offset => INTERVAL '{bucket}',\n"
-        f"    schedule_interval => INTERVAL '{bucket}', if_not_exists => TRUE);\n"
-    )
+    return AGGREGATE.format(name=found["name"], table=found["table"], bucket=found["bucket"] or "1 hour")
+
+
+ENUM_VALUE = """\
+-- A new value can be used only after its commit, so use it in a later file.
+ALTER TYPE {type} ADD VALUE IF NOT EXISTS '{literal}';
+"""
 
 
 def enum_value(text: str) -> str:
     """A value of an enum, if it is not there."""
     found = parts("enum-value", text, rf"(?P<type>{NAME}):(?P<value>.+)", "type:value, such as status:archived")
-    literal = found["value"].replace("'", "''")
-    return f"-- A new value can be used only after its commit, so use it in a later file.\nALTER TYPE {found['type']} ADD VALUE IF NOT EXISTS '{literal}';\n"
+    return ENUM_VALUE.format(type=found["type"], literal=found["value"].replace("'", "''"))
 
 
 TEMPLATES: dict[str, Callable[[str], str]] = {
