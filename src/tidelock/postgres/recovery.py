@@ -75,8 +75,8 @@ for relation in ("view", "materialized view", "sequence", "aggregate"):
     STATES[relation] = STATES["table"]
 
 INDEXES = """
-SELECT coalesce(array_agg(indexrelid::bigint ORDER BY indexrelid), '{}') FROM pg_index
- WHERE indrelid = to_regclass(%s)"""
+SELECT coalesce(array_agg(indexrelid::bigint ORDER BY indexrelid), '{}')
+  FROM pg_index WHERE indrelid = to_regclass(%s)"""
 LEFTOVERS = """
 SELECT c.oid::bigint, format('%I.%I', n.nspname, c.relname)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
