@@ -1,0 +1,126 @@
+"""What --json and --log-format json print is as docs/schema says."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+from tests.docs.texts import DOCS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.rig.project import Project
+
+
+def validator(name: str) -> Draft202012Validator:
+    """A schema of docs/schema; here, unlike for readers, a field that it does not name is a mistake."""
+    schema = json.loads((DOCS / "schema" / f"{name}.schema.json").read_text("utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(closed(schema))
+
+
+def closed(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inner = {name: closed(value) for name, value in schema.items()}
+    return {**inner, "additionalProperties": False} if "properties" in inner and "type" in inner else inner
+
+
+def check(name: str, text: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(text)
+    validator(name).validate(found)
+    return found
+
+
+SLOW = "-- tidelock: no-transaction\nCREATE TABLE w (i int);\nDO $$ BEGIN PERFORM pg_sleep(60); END $$;\n"
+
+
+def test_json_of_runs_that_go_well_is_as_documented(project: Project) -> None:
+    project.write("001_a.sql", "CREATE TABLE a (i int);\nINSERT INTO a VALUES (1);\nSELECT * FROM a;\n")
+    project.write("002_b.sql", "CREATE INDEX CONCURRENTLY ON a (i);\n")
+    planned = check("plan", project.tidelock("plan", "--json").stdout)
+    assert [step["mode"] for each in planned["pending"] for step in each["steps"]] == ["transaction", "alone"]
+    assert len(check("report", project.tidelock("apply", "--json").stdout)["applied"]) == 2
+    project.write("001_a.sql", "CREATE  TABLE a (i int);\nINSERT INTO a VALUES (1);\nSELECT * FROM a;\n")
+    assert check("report", project.tidelock("apply", "--json").stdout)["findings"][0]["code"] == "N001"
+    assert check("plan", project.tidelock("plan", "--json").stdout)["cosmetic"]
+    assert check("status", project.tidelock("status", "--json", "--history").stdout)["history"]
+    assert check("recover", project.tidelock("recover", "--json").stdout)["interrupted"] is None
+    project.write("003_c.sql", "CREATE TABLE c (i int);\n")
+    assert check("report", project.tidelock("adopt", "--up-to", "3", "--yes", "--json").stdout)["adopted"] == [3]
+
+
+def test_json_of_runs_that_fail_is_as_documented(project: Project) -> None:
+    project.write("001_a.sql", "CREATE TABLE a (i int);\n")
+    project.write("002_b.sql", "SELECT 1;\nSELECT no_such_thing;\n")
+    failed = check("report", project.tidelock("apply", "--json").stdout)
+    assert (failed["failure"]["code"], failed["pending"], failed["exit_code"]) == ("D010", 1, 5)
+    project.write("001_a.sql", "CREATE TABLE a (i bigint);\n")
+    assert check("status", project.tidelock("status", "--json", "--history").stdout)["trouble"][0]["code"] == "L002"
+    for command in ("plan", "recover"):
+        assert check("report", project.tidelock(command, "--json").stdout)["failure"]["code"] == "L002"
+    assert (
+        check("report", project.tidelock("adopt", "--up-to", "9", "--yes", "--json").stdout)["failure"]["code"]
+        == "U005"
+    )
+
+
+def test_json_of_a_run_that_was_killed_is_as_documented(project: Project) -> None:
+    project.write("001_w.sql", SLOW)
+    with project.start("apply") as running:
+        wait_for(
+            project, "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND state = 'active'", 2
+        )
+        running.kill()
+    project.query(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE '/* tidelock run%pg_sleep(60)%'"
+    )
+    found = check("recover", project.tidelock("recover", "--json").stdout)["interrupted"]
+    assert (found["version"], found["step"], found["outcome"]) == (1, 2, "started")
+    assert check("status", project.tidelock("status", "--json", "--history").stdout)["unfinished"] == [1]
+    assert check("plan", project.tidelock("plan", "--json").stdout)["pending"][0]["interrupted"] == 2
+    assert check("recover", project.tidelock("recover", "--mark-done", "--json").stdout)["decision"]
+
+
+def wait_for(project: Project, query: str, least: int) -> None:
+    """`least` counts this query itself, whose text holds what it looks for."""
+    for _ in range(200):
+        if project.one(query) >= least:
+            return
+        time.sleep(0.05)
+    pytest.fail(f"never {least}: {query}")
+
+
+def test_json_of_commands_without_a_database_is_as_documented(project: Project) -> None:
+    check("explain", project.tidelock("explain", "l002", "--json", where=False).stdout)
+    check("report", project.tidelock("explain", "L999", "--json", where=False).stdout)
+    path = check("new", project.tidelock("new", "first", "--json", where=False).stdout)["path"]
+    assert path == "migrations/001_first.sql"
+
+
+def test_the_log_is_as_documented(project: Project) -> None:
+    project.write(
+        "001_a.sql", "CREATE TABLE a (i int);\n\\echo hello\nCREATE TABLE IF NOT EXISTS a (i int);\nSELECT 1;\n"
+    )
+    lines = project.tidelock("apply", "--log-format", "json").stderr.splitlines()
+    assert {check("event", line)["event"] for line in lines} >= {
+        "target",
+        "migration",
+        "notice",
+        "rows",
+        "echo",
+        "applied",
+    }
+
+
+def test_the_summary_for_kubernetes_is_as_documented(project: Project, tmp_path: Path) -> None:
+    project.write("001_a.sql", "SELECT no_such_thing;\n")
+    log = tmp_path / "termination-log"
+    project.tidelock("apply", env={"KUBERNETES_SERVICE_HOST": "1", "TIDELOCK_TERMINATION_LOG": str(log)})
+    assert check("report", log.read_text("utf-8"))["failure"]["code"] == "D010"
