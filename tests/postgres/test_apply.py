@@ -469,3 +469,30 @@ def test_a_read_only_transaction_of_the_file_is_recorded_after_it(project: Proje
     project.write("001_a.sql", "CREATE TABLE a (id int);\nBEGIN READ ONLY; SELECT count(*) FROM a; COMMIT;")
     ok(project.apply())
     assert ok(project.apply()).applied == ()
+
+
+def test_a_file_may_change_role_and_session_user_and_the_ledger_stays_ours(project: Project):
+    project.query("DROP ROLE IF EXISTS tidelock_guest")
+    project.query("CREATE ROLE tidelock_guest")
+    project.query("GRANT ALL ON SCHEMA public TO tidelock_guest")
+    try:
+        project.write(
+            "001_a.sql",
+            "SET ROLE tidelock_guest; CREATE TABLE a (id int);\nSET SESSION AUTHORIZATION tidelock_guest;\nVACUUM a;\nCREATE TABLE b (id int);",
+        )
+        project.write("002_c.sql", "CREATE TABLE c (id int);")
+        ok(project.apply())
+        assert project.query(
+            "SELECT relname, relowner::regrole::text FROM pg_class WHERE relname IN ('a', 'b', 'c') ORDER BY 1"
+        ) == [("a", "tidelock_guest"), ("b", "tidelock_guest"), ("c", "postgres")]
+    finally:
+        project.query("DROP OWNED BY tidelock_guest")
+        project.query("DROP ROLE tidelock_guest")
+
+
+def test_a_file_that_drops_the_ledger_is_refused(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    project.write("002_b.sql", "DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
+    assert "while it was recorded" in failed(project.apply(), "D010", 5).message
+    assert project.versions() == [1]

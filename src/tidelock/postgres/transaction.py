@@ -13,7 +13,7 @@ from tidelock.postgres import ledger as tables
 from tidelock.postgres.performer import marked
 from tidelock.postgres.recovery import path_of
 from tidelock.postgres.session import BatchFailed, prelude
-from tidelock.postgres.turn import ours
+from tidelock.postgres.turn import AS_CONNECTED, ours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +85,7 @@ def opening(turn: Turn, step: Step) -> list[str]:
             lock_timeout_ms=int(lock_s * 1000),
             statement_timeout_ms=int(statement_s * 1000),
         )
-    if not sets_transaction(step) and not step.recorded_after:
+    if not fenced_late(turn, step) and not step.recorded_after:
         statements.append(f"EXECUTE {lease.PREPARED_FENCE}" if turn.usable(step) else turn.fence)
     return [*statements, f"SET LOCAL ROLE {path_of(turn.role, '')}"] if turn.role else statements
 
@@ -94,10 +94,10 @@ def closing(turn: Turn, step: Step) -> list[str]:
     """What comes after them: the record, and the fence when it could not stand at the beginning."""
     if step.recorded_after:
         return ["ROLLBACK" if step.rolled_back else "COMMIT"]
-    statements = ["SET LOCAL ROLE NONE"] if turn.role or step.session else []
+    statements = list(AS_CONNECTED) if turn.role or turn.session.dirty or step.session else []
     if turn.pooled and step.session:
         statements += ["RESET ALL", "SELECT pg_catalog.pg_advisory_unlock_all()"]
-    if sets_transaction(step):
+    if fenced_late(turn, step):
         statements.append(turn.fence)
     if may_write_ledger(step, turn.ledger.table):
         statements.append(tables.only_own_row(turn.ledger, step.version, turn.rows))
@@ -157,6 +157,14 @@ def plain(statement: Statement) -> bool:
         and statement.ending is not Ending.GSET
         and statement.facts.sets != "standard_conforming_strings"
     )
+
+
+def fenced_late(turn: Turn, step: Step) -> bool:
+    """The fence stands at the end where SET TRANSACTION must be first, or where an earlier step may have changed role.
+
+    That is enough there: such a session is its run's own, and a successor ends it before it takes over.
+    """
+    return sets_transaction(step) or (turn.session.dirty and step.number > 1)
 
 
 def sets_transaction(step: Step) -> bool:

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     Pairs = Sequence[tuple[str, Statement | None]]
 
 
+AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE")
+"""The ledger is written as the role that connected, whatever a file has made of the session."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What adds up over the steps of one migration."""
@@ -157,7 +161,7 @@ class Turn:
         """Commit one record by itself, as the holder of the lease. `durable` waits for the disk."""
         statements = [
             "BEGIN",
-            "SET LOCAL ROLE NONE",
+            *AS_CONNECTED,
             f"SET LOCAL synchronous_commit = {'on' if durable else 'off'}",
             "SET LOCAL lock_timeout = 0",
             self.fence,
