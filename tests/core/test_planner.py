@@ -10,7 +10,7 @@ import pytest
 
 from tidelock.app.reading import Reader
 from tidelock.core import planner
-from tidelock.core.model import LedgerEntry, Migration, Mode, Observed, Outcome, Script, StepRecord
+from tidelock.core.model import LedgerEntry, Migration, Mode, Observed, Outcome, Plan, Script, StepRecord
 from tidelock.core.planner import Policy, plan
 from tidelock.core.source import SourceFile, migrations
 
@@ -51,7 +51,7 @@ def seen(*applied: Migration, **changes: Any) -> Observed:
     return replace(base, **changes)
 
 
-def decide(of: tuple[Migration, ...], observed: Observed, policy: Policy = Policy(), **more: Any) -> planner.Plan:
+def decide(of: tuple[Migration, ...], observed: Observed, policy: Policy = Policy(), **more: Any) -> Plan:
     return plan(of, observed, read=reader(of).script, policy=policy, **more)
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tidelock.core import source
 from tidelock.core.source import SourceFile, migrations
 
+if TYPE_CHECKING:
+    from tidelock.core.model import Migration
 
-def read(*pairs: tuple[str, str | bytes]) -> tuple[source.Migration, ...]:
+
+def read(*pairs: tuple[str, str | bytes]) -> tuple[Migration, ...]:
     return migrations(SourceFile(path, text if isinstance(text, bytes) else text.encode()) for path, text in pairs)
 
 

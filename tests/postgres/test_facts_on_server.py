@@ -748,7 +748,7 @@ BREAKERS = [
 
 def is_there(conn: psycopg.Connection[Any], found: Object) -> bool:
     names = {"name": found.name, "qualified": found.qualified, "parent": found.parent}
-    return conn.execute(THERE[found.kind], names).fetchone() is not None  # type: ignore[arg-type]
+    return conn.execute(THERE[found.kind], names).fetchone() is not None
 
 
 @pytest.mark.parametrize("statement", MAKERS)
@@ -837,7 +837,7 @@ def test_an_unnamed_index_is_recognised_by_the_definition_that_the_server_prints
     conn: psycopg.Connection[Any], statement: str
 ) -> None:
     known = [row[0] for row in conn.execute("SELECT indexrelid FROM pg_index")]
-    conn.execute(statement)  # type: ignore[arg-type]
+    conn.execute(statement)
     ((printed,),) = conn.execute(NEWEST, [known]).fetchall()
     found = index_definition(printed)
     assert found is not None
@@ -978,9 +978,9 @@ def test_timescaledb_refuses_in_a_transaction_what_facts_call_alone_and_repeats_
     if facts.alone:
         assert refused(timescale, text)
         return
-    timescale.execute(text)  # type: ignore[arg-type]
+    timescale.execute(text)
     if facts.rerunnable:
-        timescale.execute(text)  # type: ignore[arg-type]
+        timescale.execute(text)
 
 
 FOUND = {
@@ -1007,11 +1007,11 @@ def test_the_catalog_of_timescaledb_knows_what_facts_say_is_created(
     timescale: psycopg.Connection[Any], statement: str
 ) -> None:
     made = [each for each in facts_of(statement).creates if each.kind in FOUND]
-    timescale.execute(statement)  # type: ignore[arg-type]
+    timescale.execute(statement)
     for each in made:
         row = timescale.execute(
             FOUND[each.kind],
-            {"name": each.name, "schema": each.schema, "parent": each.parent},  # type: ignore[arg-type]
+            {"name": each.name, "schema": each.schema, "parent": each.parent},
         ).fetchone()
         assert row == (1,), each
 

@@ -61,7 +61,7 @@ def test_a_connection_that_breaks_at_a_question_to_the_catalog_is_made_again(pro
     from tests.rig.proxy import Proxy, sends
 
     project.write("001_t.sql", f"CREATE TABLE t (id int);\n{CUT}INSERT INTO t VALUES (1);\n")
-    port = int(psycopg.conninfo.conninfo_to_dict(project.dsn)["port"])
+    port = int(psycopg.conninfo.conninfo_to_dict(project.dsn)["port"] or 5432)
     with Proxy(port) as proxy:
         proxy.before(sends(question), lambda seen: seen.connection.cut())
         direct, project.dsn = project.dsn, proxy.dsn(project.dsn)
