@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - a format string stands on one line, so that its parts can be counted
 """The queries behind `dump.py`: each returns rows of (name, definition) for one section of the catalog.
 
 What belongs to an extension, to PostgreSQL or to TimescaleDB's internals is left out, and so is Tidelock's

@@ -1,4 +1,3 @@
-# ruff: noqa: E501 - a script is easier to compare with psql when it is not broken up
 """Corners of psql's lexer that are rare in real files, told by a real psql."""
 
 from __future__ import annotations
