@@ -122,7 +122,7 @@ def test_notices_are_shown_with_their_place_and_kept_in_the_journal(project: Pro
     told = [
         (event.place.line, event.severity, event.text)
         for event in project.heard.events
-        if event.what is Happening.NOTICE
+        if event.what is Happening.NOTICE and event.place is not None
     ]
     assert told == [(2, "NOTICE", 'relation "a" already exists, skipping'), (3, "WARNING", "careful")]
     assert "careful" in str(project.one("SELECT detail FROM schema_migrations_journal WHERE event = 'output'"))
@@ -254,6 +254,7 @@ def test_the_target_may_be_named_by_connect_and_another_may_not(project: Project
     project.write("002_b.sql", "\\c elsewhere\nCREATE TABLE b (id int);")
     report = project.apply()
     assert exit_code(report) == 3
+    assert report.failure is not None
     assert "elsewhere" in report.failure.message
 
 
@@ -292,7 +293,7 @@ def test_a_changed_include_counts_as_a_change(project: Project):
 def test_a_missing_database_is_named_and_created_on_demand(project: Project):
     project.write("001_a.sql", "CREATE TABLE a (id int);")
     info = psycopg.conninfo.conninfo_to_dict(project.dsn)
-    missing = psycopg.conninfo.make_conninfo(**{**info, "dbname": f"{info['dbname']}_new"})
+    missing = psycopg.conninfo.make_conninfo(project.dsn, dbname=f"{info['dbname']}_new")
     fault = failed(project.apply(database=[missing]), "D002", 5)
     assert "--create-database" in fault.hint
     ok(project.apply(database=[missing], create_database=True))
@@ -496,3 +497,11 @@ def test_a_file_that_drops_the_ledger_is_refused(project: Project):
     project.write("002_b.sql", "DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
     assert "while it was recorded" in failed(project.apply(), "D010", 5).message
     assert project.versions() == [1]
+
+
+def test_what_psql_knows_of_its_connection_is_known(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (x text);\nINSERT INTO a VALUES (:'DBNAME'), (:'USER'), (:'PORT');\n\\if :{?SERVER_VERSION_NUM}\nINSERT INTO a VALUES ('versioned');\n\\endif\n")
+    ok(project.apply())
+    info = psycopg.conninfo.conninfo_to_dict(project.dsn)
+    assert [x for (x,) in project.query("SELECT x FROM a")] == [info["dbname"], info["user"], str(info["port"]), "versioned"]
+    assert ok(project.apply()).applied == ()

@@ -61,7 +61,8 @@ def candidates(run: Run, up_to: int) -> tuple[Migration, ...]:
     if up_to not in {file.version for file in run.files}:
         raise NoSuchVersion(up_to, [file.version for file in run.files])
     observed = run.database.observe()
-    run.before, run.reader.database = len(observed.applied), observed.database
+    run.before = len(observed.applied)
+    run.reader.target(observed)
     missing = tuple(
         file for file in run.files if file.version <= up_to and not known(observed.applied.get(file.version))
     )

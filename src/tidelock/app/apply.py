@@ -46,7 +46,7 @@ class Run:
 
     def decide(self, observed: Observed) -> Plan:
         """The plan for what was observed. Raises the reason why there is none."""
-        self.reader.database = observed.database
+        self.reader.target(observed)
         pending = pending_of(self.files, observed)
         extra = {"surroundings": self.database.surroundings()} if pending else {}
         return plan(

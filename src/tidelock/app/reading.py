@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tidelock.core.model import Migration, Script
+    from tidelock.core.model import Migration, Observed, Script
 
 INCLUDES = re.compile(r"\\(?:i|ir|include|include_relative|copy)\b")
 
@@ -25,7 +25,20 @@ class Reader:
     """From --set and tidelock.toml."""
     database: str | None = None
     """The target's name: what \\c may name."""
+    specials: Mapping[str, str] = field(default_factory=dict)
+    """Variables that psql has by itself: USER, HOST, PORT, … They enter digests by name."""
     _scripts: dict[str, Script] = field(default_factory=dict, init=False)
+
+    def target(self, observed: Observed) -> None:
+        """Take from a look at the database what scripts may ask for."""
+        version = str(observed.server_version)
+        self.database = observed.database
+        self.specials = {
+            "USER": observed.user,
+            "HOST": observed.host,
+            "PORT": observed.port,
+            "SERVER_VERSION_NUM": version,
+        }
 
     def script(self, migration: Migration) -> Script:
         """The file's statements with their facts. Raises a SourceFault with file, line and column."""

@@ -31,7 +31,7 @@ class Standing:
 def look(run: Run) -> Standing:
     """Observe, compare, and collect what `apply` would stumble over."""
     observed = run.database.observe()
-    run.reader.database = observed.database
+    run.reader.target(observed)
     versions = {file.version for file in run.files}
     trouble: list[TidelockError] = []
     cosmetic: list[str] = []

@@ -412,6 +412,7 @@ class Observed:
     database: str
     user: str
     host: str = ""
+    port: str = ""
     server_version: int = 0
     """As `server_version_num`: 150020."""
     pooled: bool = False

@@ -56,6 +56,7 @@ def observe(conn: Connection, configured_ledger: str | None, host: str) -> tuple
         database=cast("str", database),
         user=cast("str", user),
         host=host,
+        port=str(conn.info.port),
         server_version=cast("int", version),
         pooled=conn.pgconn.backend_pid != pid,
         writable=not read_only,
