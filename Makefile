@@ -30,7 +30,7 @@ static: $(VENV)/.dev ## the part of check that needs no server
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests/rig tests/examples tests/bench tests/conftest.py bench
+	$(BIN)/mypy tests bench
 	$(BIN)/lint-imports
 
 packages:
