@@ -500,8 +500,16 @@ def test_a_file_that_drops_the_ledger_is_refused(project: Project):
 
 
 def test_what_psql_knows_of_its_connection_is_known(project: Project):
-    project.write("001_a.sql", "CREATE TABLE a (x text);\nINSERT INTO a VALUES (:'DBNAME'), (:'USER'), (:'PORT');\n\\if :{?SERVER_VERSION_NUM}\nINSERT INTO a VALUES ('versioned');\n\\endif\n")
+    project.write(
+        "001_a.sql",
+        "CREATE TABLE a (x text);\nINSERT INTO a VALUES (:'DBNAME'), (:'USER'), (:'PORT');\n\\if :{?SERVER_VERSION_NUM}\nINSERT INTO a VALUES ('versioned');\n\\endif\n",
+    )
     ok(project.apply())
     info = psycopg.conninfo.conninfo_to_dict(project.dsn)
-    assert [x for (x,) in project.query("SELECT x FROM a")] == [info["dbname"], info["user"], str(info["port"]), "versioned"]
+    assert [x for (x,) in project.query("SELECT x FROM a")] == [
+        info["dbname"],
+        info["user"],
+        str(info["port"]),
+        "versioned",
+    ]
     assert ok(project.apply()).applied == ()

@@ -54,6 +54,7 @@ class Reader:
                 variables=self.variables,
                 load=self.load,
                 database=self.database,
+                specials=self.specials,
             )
             items = tuple(
                 replace(item, facts=facts_of(item.text)) if isinstance(item, Statement) else item
