@@ -33,6 +33,36 @@ def test_rows_of_a_temporary_table_are_there_again(project: Project) -> None:
     assert project.query("SELECT what FROM found ORDER BY 1") == [("10x",), ("20x",)]
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "CREATE TEMP TABLE kept AS SELECT id AS n FROM l;\n{cut}UPDATE l SET id = id + 1;\n",
+        "CREATE TEMP TABLE kept (n int);\nINSERT INTO kept SELECT id FROM l;\n{cut}DELETE FROM l;\n",
+        "CREATE TEMP TABLE kept (n int);\nSELECT 7 AS n \\gset x_\nINSERT INTO kept VALUES (:x_n);\n",
+        "CREATE TEMP TABLE kept (n int);\nWITH k AS (INSERT INTO kept VALUES (1) RETURNING n) INSERT INTO l SELECT n FROM k;\n",
+    ],
+)
+def test_a_temporary_table_whose_rows_cannot_be_had_again_is_not_made_up(project: Project, before: str) -> None:
+    project.write("000_l.sql", "CREATE TABLE l (id int); INSERT INTO l VALUES (1);")
+    before = before.format(cut="CREATE INDEX CONCURRENTLY l_i ON l (id);\n")
+    with pytest.raises(AssertionError, match="temporary table kept is gone"):
+        cut_off(project, before, "INSERT INTO found SELECT n FROM kept;\n")
+    assert project.query("SELECT what FROM found") == []
+
+
+def test_a_temporary_table_that_nobody_wants_any_more_holds_nothing_up(project: Project) -> None:
+    before = "CREATE TEMP TABLE kept AS SELECT id AS n FROM t;\nUPDATE t SET id = id + 1;\n"
+    cut_off(project, before, "INSERT INTO found VALUES ('on');\n")
+    assert project.query("SELECT what FROM found") == [("on",)]
+
+
+def test_a_temporary_table_is_made_again_from_a_table_that_only_got_an_index(project: Project) -> None:
+    project.write("000_l.sql", "CREATE TABLE l (id int); INSERT INTO l VALUES (1);")
+    before = "CREATE TEMP TABLE kept AS SELECT id AS n FROM l;\nCREATE INDEX CONCURRENTLY l_i ON l (id);\n"
+    cut_off(project, before, "INSERT INTO found SELECT n FROM kept;\n")
+    assert project.query("SELECT what FROM found") == [("1",)]
+
+
 def test_a_temporary_table_of_one_transaction_does_not_come_back(project: Project) -> None:
     cut_off(
         project,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tidelock.core.model import Mode
 from tidelock.core.report import AppliedMigration, Happening
 from tidelock.postgres import alone, lease, replay, transaction
-from tidelock.postgres.failures import statement_failed
+from tidelock.postgres.failures import caret, statement_failed
 from tidelock.postgres.performer import Performer
 from tidelock.postgres.session import BatchFailed, prelude
 from tidelock.postgres.turn import ours
@@ -36,6 +36,7 @@ class Executor:
         turn = self.turn
         turn.begin(planned)
         turn.tell(Happening.MIGRATION, kind_of(planned))
+        replay.check(planned.migration, planned.steps[: planned.done], planned.steps[planned.done :])
         self.fresh_session()
         self.replay(planned.steps[: planned.done])
         for step in planned.steps[planned.done :]:
@@ -65,7 +66,8 @@ class Executor:
         outside = [each for each in step.statements if each.facts.external and not each.facts.rerunnable]
         if outside:
             why = "it has effects that no rollback undoes"
-            raise alone.OutcomeUnknown(self.turn.migration, record, outside[0].place, why, outside[0].text)
+            shown = caret(self.turn.sources, outside[0].place)
+            raise alone.OutcomeUnknown(self.turn.migration, record, why, shown)
         return False
 
     # --- the session ---------------------------------------------------------------------------------------------
