@@ -36,6 +36,8 @@ class Target:
     directory: Path = Path(DEFAULT_DIRECTORY)
     url: str = ""
     """A libpq connection string or URL; empty leaves all to the environment. May hold a password: never print it."""
+    database: str = ""
+    """Another database on that server, by its bare name (--database NAME)."""
     direct: str = ""
     """The server itself, when `url` leads to a pooler."""
     role: str = ""

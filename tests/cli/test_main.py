@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.rig.project import Project
 
-from tidelock.cli.main import without_password
+from tidelock.cli.main import without_secrets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,18 +18,41 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize(
-    ("argument", "cleaned", "password"),
+    "secret",
     [
-        ("postgresql://u:p%40ss@h/d", "postgresql://u@h/d", "p@ss"),
-        ("--database=postgres://u:pw@h:5/d?x=y", "--database=postgres://u@h:5/d?x=y", "pw"),
-        ("host=h password='it\\'s it' dbname=d", "host=h dbname=d", "it's it"),
-        ("password=pw host=h", "host=h", "pw"),
-        ("postgresql://u@h/d", "postgresql://u@h/d", None),
-        ("--wait=5s", "--wait=5s", None),
+        "postgresql://u:p%40ss@h/d",
+        "postgres://:pw@h",
+        "postgresql://u@h/d?sslmode=require&password=pw",
+        "host=h password='it\\'s it' dbname=d",
+        "password=pw host=h",
     ],
 )
-def test_passwords_are_taken_out_of_arguments(argument: str, cleaned: str, password: str | None):
-    assert without_password(argument) == (cleaned, password)
+def test_passwords_are_taken_out_of_connection_strings(secret: str):
+    for given in (["apply", "-d", secret], ["apply", f"--database={secret}"], ["apply", "--direct", secret]):
+        cleaned, hidden = without_secrets(given)
+        assert secret not in " ".join(cleaned)
+        assert list(hidden.values()) == [secret]
+
+
+@pytest.mark.parametrize(
+    "given", [["-d", "postgresql://u@h/d"], ["--set", "password=abc"], ["--wait=5s"], ["-d", "farm"]]
+)
+def test_other_arguments_stay_as_they_are(given: list[str]):
+    assert without_secrets(given) == (given, {})
+
+
+def test_two_connections_keep_their_own_passwords():
+    cleaned, hidden = without_secrets(["-d", "postgresql://u:a@h/d", "--direct", "postgresql://u:b@h/d"])
+    assert cleaned == ["-d", "${TIDELOCK_HIDDEN_1}", "--direct", "${TIDELOCK_HIDDEN_2}"]
+    assert list(hidden.values()) == ["postgresql://u:a@h/d", "postgresql://u:b@h/d"]
+
+
+def test_a_bare_name_is_another_database_on_the_same_server(project: Project):
+    project.write("tidelock.toml", f'[database]\nurl = "{project.dsn}"\n[migrations]\ndir = "."\n')
+    project.write("001_a.sql", "SELECT 1;")
+    done = project.tidelock("status", "-d", "postgres", where=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("postgres@127.0.0.1:")
 
 
 def tidelock(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -200,3 +200,10 @@ def test_a_digest_of_another_algorithm_is_made_anew_from_the_stored_text():
     assert decide((A,), seen(applied={1: old}), stored=lambda _: A.text).pending == ()
     with pytest.raises(planner.ChecksumChanged):
         decide((A,), seen(applied={1: old}), stored=lambda _: "CREATE TABLE a (id bigint);")
+
+
+def test_an_extension_of_an_earlier_pending_file_counts():
+    of = files(_001_a="CREATE EXTENSION IF NOT EXISTS hstore;", _002_b="-- tidelock: requires hstore >= 1.8\nSELECT 1;")
+    assert len(decide(of, seen()).pending) == 2
+    with pytest.raises(planner.RequirementMissing):
+        decide(of[1:], seen())

@@ -142,3 +142,20 @@ def test_the_bundle_digest_changes_with_names_and_contents():
     one = source.bundle_digest(read(("001_a.sql", "SELECT 1;")))
     assert one != source.bundle_digest(read(("001_b.sql", "SELECT 1;")))
     assert one != source.bundle_digest(read(("001_a.sql", "SELECT 2;")))
+
+
+def test_a_directive_that_steers_stands_at_the_top():
+    with pytest.raises(source.DirectiveBelow, match=r"001_a\.sql:2:1: `no-transaction` steers the whole file"):
+        read(("001_a.sql", "SELECT 1;\n-- tidelock: no-transaction\n"))
+    [found] = read(
+        (
+            "001_a.sql",
+            "/* why */ -- and how\n\n-- tidelock: no-transaction\nSELECT 1;\n-- tidelock: allow LK001: small\n",
+        )
+    )
+    assert [each.name for each in found.directives] == ["no-transaction", "allow"]
+
+
+def test_what_looks_like_a_directive_in_data_is_none():
+    [found] = read(("001_a.sql", "COPY a FROM stdin;\n-- tidelock: whatever\n\\.\n"))
+    assert found.directives == ()

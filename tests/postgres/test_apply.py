@@ -372,7 +372,7 @@ def test_a_concurrent_build_beyond_its_limit_is_cancelled_and_cleaned_up(project
     ok(project.apply())
     project.write("002_b.sql", "-- tidelock: build-limit 1s\nCREATE INDEX CONCURRENTLY i ON a (id);")
     holder = hold(project, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT * FROM other", 6)
-    failed(project.apply(wait="3s"), "T020", 75)
+    failed(project.apply(wait="3s"), "T022", 75)
     assert project.one("SELECT to_regclass('i') IS NULL")
     holder.join()
     ok(project.apply())
@@ -384,7 +384,7 @@ def test_what_cannot_be_cleaned_up_at_once_is_cleaned_up_by_the_next_run(project
     ok(project.apply())
     project.write("002_b.sql", "-- tidelock: build-limit 1s\nCREATE INDEX CONCURRENTLY i ON a (id);")
     holder = hold(project, "INSERT INTO a VALUES (1)", 6)
-    failed(project.apply(wait="3s"), "T020", 75)
+    failed(project.apply(wait="3s"), "T022", 75)
     assert any("left for the next run" in text for text in project.heard.texts(Happening.RECOVERED))
     holder.join()
     ok(project.apply())
@@ -513,3 +513,35 @@ def test_what_psql_knows_of_its_connection_is_known(project: Project):
         "versioned",
     ]
     assert ok(project.apply()).applied == ()
+
+
+def test_a_reviewed_plan_may_be_asked_for_again_after_it_ran_or_ran_in_part(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    project.write("002_b.sql", "CREATE TABLE b (id int); SELECT * FROM made_later;")
+    run = project.run()
+    reviewed = run.decide(run.database.observe()).id
+    run.database.close()
+    failed(project.apply(plan_id=reviewed), "D010", 5)
+    project.query("CREATE TABLE made_later ()")
+    ok(project.apply(plan_id=reviewed))
+    assert project.versions() == [1, 2]
+    assert ok(project.apply(plan_id=reviewed)).applied == ()
+    failed(project.apply(plan_id="00000000"), "L007", 4)
+
+
+def test_two_ledgers_and_no_word_which_is_refused(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    (project.folder / "other.toml").write_text(
+        '[migrations]\ndir = "."\n[ledger]\ntable = "tidelock.schema_migrations"\n'
+    )
+    project.write("001_a.sql", "CREATE TABLE IF NOT EXISTS a (id int);")
+    ok(project.apply(config=project.folder / "other.toml"))
+    failed(project.apply(), "L012", 4)
+
+
+def test_another_client_encoding_is_refused(project: Project):
+    project.write("001_a.sql", "SET client_encoding = 'LATIN1';\nCREATE TABLE a (id int);")
+    failed(project.apply(), "S029", 3)
+    project.write("001_a.sql", "SET client_encoding = 'UTF8';\nCREATE TABLE a (id int);")
+    ok(project.apply())

@@ -38,6 +38,8 @@ class Run:
     before: int = 0
     applied: list[AppliedMigration] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    doing: str = ""
+    """The migration at hand."""
 
     @property
     def files(self) -> Sequence[Migration]:
@@ -71,7 +73,7 @@ def apply(run: Run) -> Report:
     except TidelockError as error:
         failure = error
     except KeyboardInterrupt:
-        failure = Interrupted(f" while {run.applied[-1].label} was the last one applied" if run.applied else "")
+        failure = Interrupted(f" while {run.doing} was running" if run.doing else "")
     return Report(
         command="apply",
         target=run.database.target,
@@ -122,14 +124,16 @@ def attempt(run: Run) -> None:
         announce(run, decided, observed)
         run.database.check(decided)
         for planned in decided.pending:
+            run.doing = planned.migration.label
             run.applied.append(run.database.apply(planned))
+            run.doing = ""
 
 
 def announce(run: Run, decided: Plan, observed: Observed) -> None:
     """Tell what is about to happen; refuse a plan that is not the one that was reviewed."""
     first = run.plan is None
-    if first and run.plan_id is not None and run.plan_id != decided.id:
-        raise PlanChanged(run.plan_id, decided)
+    if first and run.plan_id not in (None, decided.id) and not begun(run, decided):
+        raise PlanChanged(str(run.plan_id), decided)
     if not first:
         # After a lost connection: what the last attempt committed without hearing of it counts as applied.
         note_committed(run, decided)
@@ -141,6 +145,14 @@ def announce(run: Run, decided: Plan, observed: Observed) -> None:
         run.sink.emit(Event(what=Happening.TARGET, text=f"{run.database.target}  {counts}   plan {decided.id}"))
     for finding in run.findings:
         run.sink.emit(Event(what=Happening.NOTE, text=finding.message, severity=finding.severity))
+
+
+def begun(run: Run, decided: Plan) -> bool:
+    """True when an earlier run began the plan that is asked for, with the very same files: what is left of it is it.
+
+    A Job that was killed after its commit, or half-way, comes again with the same --plan.
+    """
+    return run.database.bundle_of(str(run.plan_id)) == bundle_digest(run.files) and not decided.ahead
 
 
 def note_committed(run: Run, decided: Plan) -> None:

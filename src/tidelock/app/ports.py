@@ -69,5 +69,8 @@ class Database(Protocol):
     def close(self) -> None:
         """Close what is open."""
 
+    def bundle_of(self, plan_id: str) -> str | None:
+        """The digest of the files that a run with this plan had, by the journal; None when no run had it."""
+
     def history(self, limit: int) -> list[dict[str, Any]]:
         """The journal's last lines, newest first."""

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 GRACE_S = 4.5
 """After a signal everything is released within this time, or the process ends without."""
-PASSWORD = re.compile(r"^(?P<option>--?[a-z-]+=)?(?P<before>[a-z]+://[^:/@]*):(?P<password>[^@]+)@(?P<after>[^@]*)$")
-KEYWORD = re.compile(r"(?:^|\s)password\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<plain>\S+))")
+CONNECTIONS = ("-d", "--database", "--dbname", "--direct")
+"""Options whose value may be a connection string."""
+SECRET = re.compile(r"://[^/@]*:[^@]*@|[?&\s]password=|^\s*password\s*=|\spassword\s*=", re.IGNORECASE)
+HIDDEN = "TIDELOCK_HIDDEN_"
 
 
 def main() -> None:
@@ -61,27 +63,28 @@ def on_signal(_number: int, _frame: FrameType | None) -> None:
 
 
 def hide_password() -> None:
-    """A password in an argument is visible to everybody through ps: start again with it in the environment."""
-    arguments, password = [], None
-    for argument in sys.argv[1:]:
-        cleaned, found = without_password(argument)
-        arguments.append(cleaned)
-        password = found or password
-    if password is not None and "TIDELOCK_HIDDEN" not in os.environ:
-        environment = {**os.environ, "PGPASSWORD": password, "TIDELOCK_HIDDEN": "1"}
-        os.execve(sys.executable, [sys.executable, "-m", "tidelock", *arguments], environment)  # noqa: S606 - ourselves, no shell
+    """A password in an argument is visible to everybody through ps: start again with it in the environment.
+
+    `--database postgresql://u:secret@h/d` becomes `--database ${TIDELOCK_HIDDEN_1}`, which is read as in tidelock.toml.
+    """
+    arguments, secrets = without_secrets(sys.argv[1:])
+    if secrets:
+        os.execve(sys.executable, [sys.executable, "-m", "tidelock", *arguments], {**os.environ, **secrets})  # noqa: S606 - ourselves, no shell
 
 
-def without_password(argument: str) -> tuple[str, str | None]:
-    """A URL or conninfo string without its password, and the password."""
-    from urllib.parse import unquote
-
-    if found := PASSWORD.match(argument):
-        return f"{found['option'] or ''}{found['before']}@{found['after']}", unquote(found["password"])
-    if found := KEYWORD.search(argument):
-        plain = found["plain"] if found["plain"] is not None else re.sub(r"\\(.)", r"\1", found["quoted"])
-        return (argument[: found.start()] + argument[found.end() :]).strip(), plain
-    return argument, None
+def without_secrets(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The arguments with each connection string that holds a password replaced, and what it is to be read from."""
+    cleaned: list[str] = []
+    secrets: dict[str, str] = {}
+    for argument in arguments:
+        option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+        wanted = option in CONNECTIONS if equals else bool(cleaned) and cleaned[-1] in CONNECTIONS
+        if wanted and SECRET.search(value):
+            name = f"{HIDDEN}{len(secrets) + 1}"
+            secrets[name] = value
+            value = f"${{{name}}}"
+        cleaned.append(f"{option}{equals}{value}")
+    return cleaned, secrets
 
 
 def fail(error: TidelockError) -> None:

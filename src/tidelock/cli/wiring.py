@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tidelock.app.apply import Run
 from tidelock.app.patience import Patience
 from tidelock.app.reading import Reader
-from tidelock.config import BadSetting, Target, duration, load
+from tidelock.config import BadSetting, Target, duration, expanded, load
 from tidelock.core.planner import Policy
 from tidelock.core.source import migrations
 from tidelock.repo import directory, git
@@ -49,12 +49,19 @@ def targets(asked: Asked) -> tuple[Target, ...]:
     named = {each.name: each for each in configured if each.name}
     if asked.database:
         chosen = [
-            named[text] if text in named else replace(only_one(configured, path), url=text, direct="", name="")
+            named[text] if text in named else elsewhere(only_one(configured, path), expanded(text, "--database"))
             for text in asked.database
         ]
     else:
         chosen = list(configured)
     return tuple(with_options(each, asked) for each in chosen)
+
+
+def elsewhere(target: Target, text: str) -> Target:
+    """The settings of a target for another database: a bare name, as in psql, is one on the same server."""
+    if "://" in text or "=" in text:
+        return replace(target, url=text, direct="", database="", name="")
+    return replace(target, database=text, name="")
 
 
 def only_one(configured: tuple[Target, ...], path: Path | None) -> Target:
@@ -75,7 +82,7 @@ def with_options(target: Target, asked: Asked) -> Target:
     if asked.directory is not None:
         changes["directory"] = asked.directory
     if asked.direct is not None:
-        changes["direct"] = asked.direct
+        changes["direct"] = expanded(asked.direct, "--direct")
     if asked.role is not None:
         changes["role"] = asked.role
     if asked.wait is not None:
@@ -98,20 +105,29 @@ def address_of(target: Target, asked: Asked) -> Address:
     from tidelock.postgres.connection import Address, address
 
     found = address(target.url or os.environ.get("DATABASE_URL", ""))
-    if target.url and "://" not in target.url and "=" not in target.url and "DATABASE_URL" in os.environ:
-        found = address(os.environ["DATABASE_URL"]).to(target.url)
+    if target.database:
+        found = found.to(target.database)
     extra = {"host": asked.host, "port": str(asked.port) if asked.port else None, "user": asked.user}
     return Address({**found.parameters, **{name: value for name, value in extra.items() if value}})
 
 
+def direct_of(target: Target) -> Address | None:
+    """The server itself, behind a pooler."""
+    from tidelock.postgres.connection import address
+
+    if not target.direct:
+        return None
+    found = address(target.direct)
+    return found.to(target.database) if target.database else found
+
+
 def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
     """The real database of a target; nothing connects yet."""
-    from tidelock.postgres.connection import address
     from tidelock.postgres.database import Options, PostgresDatabase
     from tidelock.postgres.limits import Limits
 
     options = Options(
-        direct=address(target.direct) if target.direct else None,
+        direct=direct_of(target),
         ledger=target.ledger or None,
         role=target.role or None,
         create_database=asked.create_database,

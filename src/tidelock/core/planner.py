@@ -163,7 +163,6 @@ def plan(
     missing, ahead = compare_versions(files, observed, policy)
     pending = pending_of(files, observed)
     check_order(pending, observed, policy)
-    check_requirements(pending, observed)
     planned = cut(pending, observed, read, surroundings)
     return Plan(
         id=plan_id(observed, planned),
@@ -187,8 +186,14 @@ def cut(
     from tidelock.core.steps import Surroundings, steps_of
 
     around, planned = surroundings or Surroundings(), []
+    extensions: dict[str, str | None] = dict(observed.extensions)
     for each in pending:
         script = read(each)
+        check_requirements(each, observed.server_version, extensions)
+        made = (item for statement in script.statements for item in statement.facts.creates)
+        extensions.update(
+            (item.name, None) for item in made if item.kind == "extension" and item.name not in extensions
+        )
         planned.append(resume(each, script, steps_of(each, script, around), observed.unfinished.get(each.version, ())))
         around = around.after(script)
     return planned
@@ -278,28 +283,28 @@ def check_order(pending: Sequence[Migration], observed: Observed, policy: Policy
         raise OutOfOrder(below, highest)
 
 
-def check_requirements(pending: Sequence[Migration], observed: Observed) -> None:
-    """Refuse files whose `requires` the server does not meet."""
-    for each in pending:
-        for directive in each.directives:
-            if directive.name == "requires":
-                require(each.path, directive.value, observed)
+def check_requirements(migration: Migration, server_version: int, extensions: Mapping[str, str | None]) -> None:
+    """Refuse a file whose `requires` is not met. An extension of version None is created by an earlier file."""
+    for directive in migration.directives:
+        if directive.name == "requires":
+            require(migration.path, directive.value, server_version, extensions)
 
 
-def require(path: str, wanted: str, observed: Observed) -> None:
+def require(path: str, wanted: str, server_version: int, extensions: Mapping[str, str | None]) -> None:
     """Check one requirement such as `timescaledb >= 2.18` or `postgresql >= 16`."""
     from tidelock.core.source import REQUIREMENT
 
     found = REQUIREMENT.fullmatch(wanted)
     assert found is not None
     name = found["name"].lower()
-    if name in ("postgresql", "postgres"):
-        has: str | None = f"{observed.server_version // 10000}.{observed.server_version % 10000}"
-    else:
-        has = observed.extensions.get(name)
-    if has is None:
+    known = {
+        **extensions,
+        **dict.fromkeys(("postgresql", "postgres"), f"{server_version // 10000}.{server_version % 10000}"),
+    }
+    if name not in known:
         raise RequirementMissing(path, wanted, f"no extension {name}")
-    if found["version"] and not meets(has, found["operator"], found["version"]):
+    has = known[name]
+    if has is not None and found["version"] and not meets(has, found["operator"], found["version"]):
         raise RequirementMissing(path, wanted, f"{name} {has}")
 
 

@@ -148,6 +148,18 @@ class SourceFile:
     data: bytes
 
 
+class DirectiveBelow(SourceFault):
+    """A directive that steers the whole file, below its first statement."""
+
+    code = "S012"
+
+    def __init__(self, name: str, place: Place) -> None:
+        super().__init__(
+            f"{place}: `{name}` steers the whole file, and stands below its first statement",
+            hint="move the line to the top of the file",
+        )
+
+
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h)", re.IGNORECASE)
 SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 REQUIREMENT = re.compile(
@@ -177,6 +189,8 @@ EXAMPLES = {
     "accept-loss": "energy_hourly: rebuilt from the archive",
     "rebuild": "energy_hourly",
 }
+ANYWHERE = ("allow", "accept-loss")
+HEADER = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 LINE = re.compile(
     r"^[ \t]*--[ \t]*(?:tidelock:[ \t]*(?P<directive>[^\r\n]*)|(?P<breaking>BREAKING):[ \t]*(?P<why>[^\r\n]*))",
     re.MULTILINE,
@@ -239,15 +253,24 @@ def decoded(file: SourceFile) -> str:
 
 
 def directives(path: str, text: str) -> Iterator[Directive]:
-    """The `-- tidelock: …` and `-- BREAKING: …` lines of a file."""
+    """The `-- tidelock: …` and `-- BREAKING: …` lines of a file.
+
+    What steers stands above the first statement; what allows may stand anywhere. Below the first statement a line
+    that nobody knows is none: it may be data.
+    """
     if "tidelock:" not in text and "BREAKING:" not in text:
         return
+    header = HEADER.match(text)
+    end = header.end() if header else 0
     for found in LINE.finditer(text):
         place = Place(path, text.count("\n", 0, found.start()) + 1)
+        name = "BREAKING" if found["breaking"] else found["directive"].partition(" ")[0].rstrip(":")
         if found["breaking"]:
             yield Directive("BREAKING", "", found["why"].strip(), place)
-        else:
+        elif found.start() < end or name in ANYWHERE:
             yield directive(found["directive"].strip(), place)
+        elif name in DIRECTIVES:
+            raise DirectiveBelow(name, place)
 
 
 def directive(line: str, place: Place) -> Directive:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Ending, Kind, Mode, Place, Statement, Step
+from tidelock.core.script_faults import EncodingRefused
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Surroundings:
         return Surroundings(deferred=self.deferred | deferred, committing=self.committing | committing)
 
 
+UTF8 = re.compile(r"utf-?8|unicode|\bdefault\b|^\s*reset\b", re.IGNORECASE)
 BUILT_ALONE = re.compile(
     r"\s*(?:CREATE\s+DATABASE|DROP\s+DATABASE|VACUUM|CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY"
     r"|REINDEX\s|ALTER\s+SYSTEM|CREATE\s+TABLESPACE|DROP\s+TABLESPACE)",
@@ -120,6 +122,9 @@ class Cutter:
                 raise RuntimeTransaction(item.place, item.facts.command)
             case Kind.TWO_PHASE:
                 raise TwoPhase(item.place, item.facts.command)
+            case Kind.SESSION if item.facts.sets == "client_encoding" and not UTF8.search(item.text):
+                what = "client_encoding is set to something other than UTF8, and the file was read as UTF-8"
+                raise EncodingRefused(what, item.place, hint="delete the line; convert a file in another encoding")
             case Kind.BEGIN:
                 self.open(item)
             case Kind.COMMIT | Kind.ROLLBACK:

@@ -16,7 +16,7 @@ from tidelock.postgres.session import BatchFailed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tidelock.core.model import Migration, Place, Statement, Step, StepRecord
+    from tidelock.core.model import Migration, Statement, Step, StepRecord
     from tidelock.postgres.performer import Performer
     from tidelock.postgres.turn import Turn
 
@@ -26,13 +26,13 @@ class OutcomeUnknown(LedgerFault):
 
     code = "L020"
 
-    def __init__(self, migration: Migration, record: StepRecord, place: Place, why: str, shown: str) -> None:
+    def __init__(self, migration: Migration, record: StepRecord, why: str, shown: str) -> None:
         at = f" on {record.at:%Y-%m-%d %H:%M:%S %Z}" if record.at else ""
         super().__init__(
             f"{migration.label}: step {record.step} was started{at} and nobody recorded its end; {why}",
             hint="look at the database, then: `tidelock recover --mark-done` when it ran, "
             "`tidelock recover --retry` when it did not",
-            detail=f"{place}\n{shown}",
+            detail=shown,
         )
 
 
@@ -106,6 +106,8 @@ def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: f
     turn.note_failure(step, failed, statement, known)
     table = statement.facts.creates[0].parent if statement.facts.creates else ""
     waited_s, blockers = turn.tally.lock_wait_s, turn.watch.blockers
+    if turn.watch.cancelled:
+        raise failures.WaitedForOthers(turn.migration, statement.place, waited_s, blockers) from None
     raise failures.LockNotHad(turn.migration, statement.place, waited_s, blockers, table) from None
 
 
@@ -131,7 +133,7 @@ def settle(turn: Turn, step: Step, record: StepRecord) -> bool:
     finding = recovery.judge(turn.session.conn, statement, record.evidence, failed=failed)
     if finding.verdict is recovery.Verdict.ASK:
         shown = caret(turn.sources, statement.place)
-        raise OutcomeUnknown(turn.migration, record, statement.place, finding.why, shown)
+        raise OutcomeUnknown(turn.migration, record, finding.why, shown)
     at = f" on {record.at:%Y-%m-%d %H:%M %Z}" if record.at else ""
     turn.tell(Happening.RECOVERED, f"{turn.migration.label} was cut off{at}: {finding.why}", statement.place)
     for repair in finding.repairs:

@@ -69,6 +69,13 @@ def observe(conn: Connection, configured_ledger: str | None, host: str) -> tuple
     ), ledger
 
 
+def extensions(conn: Connection) -> dict[str, str | None]:
+    """Name → version of what is installed now."""
+    return dict(
+        cast("list[tuple[str, str | None]]", conn.execute("SELECT extname, extversion FROM pg_extension").fetchall())
+    )
+
+
 def surroundings(conn: Connection) -> Surroundings:
     """Tables with deferred checks and procedures that commit: they decide where a file is cut."""
     from tidelock.core.steps import Surroundings

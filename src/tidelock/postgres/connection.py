@@ -85,7 +85,8 @@ class DatabaseMissing(DatabaseFault):
 REFUSED_LOGIN = re.compile(
     r"password authentication failed|no password supplied|no pg_hba\.conf entry"
     r"|role \"[^\"]*\" (?:does not exist|is not permitted)"
-    r"|permission denied for database|authentication failed|certificate|SASL|peer authentication|no such user",
+    r"|permission denied for database|authentication failed|certificate|SASL|peer authentication|no such user"
+    r"|does not support SSL|SSL (?:off|on|connection is required)",
     re.IGNORECASE,
 )
 NO_DATABASE = re.compile(
@@ -172,13 +173,14 @@ def address(text: str) -> Address:
     return found
 
 
-def connect(where: Address, *, run_id: str) -> psycopg.Connection[tuple[object, ...]]:
+def connect(where: Address, *, run_id: str, timeout_s: float = 10.0) -> psycopg.Connection[tuple[object, ...]]:
     """Open one connection in autocommit mode. Raises psycopg.OperationalError; `explain_failure` translates it.
 
     No prepared statements and no `options` in the start packet: a pooler in transaction mode passes on neither.
     """
     parameters = {
         **Address.keep_alive,
+        "connect_timeout": str(max(2, min(10, round(timeout_s)))),  # libpq takes 1 for 2
         "application_name": f"tidelock {run_id}",
         **where.parameters,
         "client_encoding": "UTF8",
@@ -193,8 +195,10 @@ def connect_patiently(
     attempt, started, last_told = 0, time.monotonic(), 0.0
     while True:
         try:
-            return connect(where, run_id=run_id)
+            tried = time.monotonic()
+            return connect(where, run_id=run_id, timeout_s=patience.left_s)
         except psycopg.OperationalError as error:
+            patience.spend(time.monotonic() - tried)
             waited = time.monotonic() - started
             fault = explain_failure(error, where, waited)
             if not isinstance(fault, PassingFault) or patience.left_s <= 0:

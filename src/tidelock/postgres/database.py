@@ -47,6 +47,8 @@ class ReadOnly(DatabaseFault):
         )
 
 
+BUNDLE_OF = """
+SELECT detail ->> 'bundle' FROM {journal} WHERE event = 'run' AND detail ->> 'plan' = %s ORDER BY id DESC LIMIT 1"""
 HISTORY = """
 SELECT id, at, run_id, event, version, step, statement, duration_ms, lock_wait_ms, detail FROM {journal}
  ORDER BY id DESC LIMIT %s"""
@@ -249,6 +251,14 @@ class PostgresDatabase:
             ),
             durable=True,
         )
+
+    def bundle_of(self, plan_id: str) -> str | None:
+        """The digest of the files that a run with this plan had, by the journal."""
+        if not self.ledger.format:
+            return None
+        with translated(self.target):
+            row = self.conn.execute(self.ledger.fill(BUNDLE_OF).encode(), (plan_id,)).fetchone()
+        return cast("str", row[0]) if row else None
 
     def history(self, limit: int) -> list[dict[str, Any]]:
         """The journal's last lines, newest first."""

@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Mode
+from tidelock.core.planner import check_requirements
 from tidelock.core.report import AppliedMigration, Happening
-from tidelock.postgres import alone, lease, replay, transaction
+from tidelock.postgres import alone, catalog, lease, replay, transaction
 from tidelock.postgres.failures import caret, statement_failed
 from tidelock.postgres.performer import Performer
 from tidelock.postgres.session import BatchFailed, prelude
@@ -38,6 +39,7 @@ class Executor:
         turn.tell(Happening.MIGRATION, kind_of(planned))
         replay.check(planned.migration, planned.steps[: planned.done], planned.steps[planned.done :])
         self.fresh_session()
+        self.check_requirements(planned)
         self.replay(planned.steps[: planned.done])
         for step in planned.steps[planned.done :]:
             record = planned.interrupted if step.number == planned.done + 1 else None
@@ -58,6 +60,12 @@ class Executor:
             self.run_first(step)
         else:
             alone.run(self.turn, self.performer, step)
+
+    def check_requirements(self, planned: PlannedMigration) -> None:
+        """What the plan could not know: the version of an extension that an earlier file of this run has created."""
+        if planned.migration.directive("requires"):
+            extensions = catalog.extensions(self.turn.session.conn)
+            check_requirements(planned.migration, self.turn.server_version, extensions)
 
     def settled(self, step: Step, record: StepRecord) -> bool:
         """Deal with a step that an earlier run started. True when it needs no run."""

@@ -76,11 +76,27 @@ class ForeignLedgerRow(LedgerFault):
 
     code = "L013"
 
-    def __init__(self, migration: Migration, place: Place, versions: str) -> None:
+    def __init__(self, migration: Migration, place: Place) -> None:
         super().__init__(
-            f"{place}: {migration.label} records {versions} in the ledger, and it is version {migration.version}",
+            f"{place}: {migration.label} writes or deletes a ledger row of another version than its own, "
+            f"{migration.version}; nothing of it was kept",
             hint=f"write its own version, {migration.version}, or delete the statement: "
             "Tidelock records every file by itself",
+        )
+
+
+class WaitedForOthers(PassingFault):
+    """A concurrent build waited longer for other sessions than its limit, and was cancelled."""
+
+    code = "T022"
+
+    def __init__(self, migration: Migration, place: Place, waited_s: float, blockers: Sequence[Blocker]) -> None:
+        held = "\n".join(f"waited for {blocker}" for blocker in blockers) or "they were gone before they could be named"
+        super().__init__(
+            f"{migration.label}: cancelled after {waited_s:.0f} s of waiting for other sessions",
+            hint="end those sessions, or raise the limit: `-- tidelock: build-limit 2h` in the file, "
+            "or build_limit under [limits] in tidelock.toml; the next `tidelock apply` builds it again",
+            detail=f"{place}\n{held}",
         )
 
 

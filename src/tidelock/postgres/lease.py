@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from tidelock.app.ports import Sink
     from tidelock.postgres.ledger import Author, Ledger
 
+OURS = ("BEGIN", "SET ", "EXECUTE tidelock", "SELECT CASE WHEN pg_catalog", "COMMIT")
+"""How the statements begin that Tidelock puts around those of a file."""
+
 LIFETIME_S = 10.0
 """A run without a sign of life for so long is taken for dead, also when its session is still there."""
 PULSE_S = 2.5
@@ -172,10 +175,11 @@ def acquire(
     Raises AnotherRunner or DeadRunnersStatement when patience runs out.
     """
     started, told, attempt = time.monotonic(), "", 0
+    said: set[int] = set()
     while True:
         holder = read(conn, ledger)
         dead = holder.run_id is not None and (holder.gone or holder.silent_s > LIFETIME_S or holder.run_id == before)
-        if holder.run_id is None or (dead and clear_away(conn, holder, patience, sink, started)):
+        if holder.run_id is None or (dead and clear_away(conn, holder, patience, sink, started, said)):
             if take(conn, ledger, author, before=holder.run_id, pid=pid, detail=detail):
                 if dead:
                     sink.emit(
@@ -227,11 +231,13 @@ def clear_away(
     patience: Patience,
     sink: Sink,
     started: float,
+    said: set[int],
 ) -> bool:
     """See to it that nothing of a dead run is at work. True when nothing is left.
 
     A statement that still runs is waited for, since it may be hours of index building; a session that only idles,
-    in a transaction or not, is ended, so that a runner that was merely paused cannot go on.
+    in a transaction or not, is ended, so that a runner that was merely paused cannot go on. `said` are the processes
+    that were told of already.
     """
     left = cast(
         "list[tuple[int, str | None, float, str]]",
@@ -246,18 +252,23 @@ def clear_away(
     )
     for pid, state, age_s, query in left:
         if state in ("active", None):  # None: another role's, which hides what it does
-            sink.emit(
-                Event(
-                    what=Happening.WAITING,
-                    text=f"the run before ({holder.who}) died; its statement still runs, waiting for it: pid {pid}, "
-                    f"{age_s:.0f} s, {' '.join(query.split())}",
+            if pid not in said:
+                said.add(pid)
+                text = (
+                    f"the run before ({holder.who}) died and its statement still runs; waiting for its end: pid {pid}, "
                 )
-            )
+                sink.emit(Event(what=Happening.WAITING, text=f"{text}for {age_s:.0f} s, {own_words(query)}"))
             if patience.left_s <= 0:
-                raise DeadRunnersStatement(pid, " ".join(query.split()), age_s, time.monotonic() - started)
+                raise DeadRunnersStatement(pid, own_words(query), age_s, time.monotonic() - started)
             return False
         conn.execute("SELECT pg_terminate_backend(%s)", (pid,))
     return not left
+
+
+def own_words(query: str) -> str:
+    """What a file says in a query of ours: without our mark, and without the statements around it."""
+    parts = (part.strip() for part in query.partition("*/")[2].split("\n;"))
+    return " ".join(next((part for part in parts if part and not part.startswith(OURS)), query).split())[:160]
 
 
 def pulse(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, run_id: str) -> bool:

@@ -176,9 +176,11 @@ def find(conn: psycopg.Connection[tuple[object, ...]], configured: str | None) -
         if not place:
             raise LedgerElsewhere((), current)
         return shape(place, table, tables.get(place))
-    if OWN_SCHEMA in tables and tables[OWN_SCHEMA][4]:
-        return shape(OWN_SCHEMA, table, tables[OWN_SCHEMA])
     visible = next((row for row in tables.values() if row[3]), None)
+    if OWN_SCHEMA in tables and tables[OWN_SCHEMA][4]:
+        if visible is not None and visible[4] and visible[0] != OWN_SCHEMA:
+            raise LedgerElsewhere([visible[0], OWN_SCHEMA], current)  # two of ours: which one is meant?
+        return shape(OWN_SCHEMA, table, tables[OWN_SCHEMA])
     if visible is not None:
         if belongs_to_another_tool(visible[2]):
             return shape(OWN_SCHEMA, table, tables.get(OWN_SCHEMA))

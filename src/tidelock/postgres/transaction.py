@@ -111,7 +111,7 @@ def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: f
     if turn.watch.lost or lease.LOST in str(failed.error):
         raise lease.LeaseLost from None
     if tables.FOREIGN_ROWS in str(failed.error):
-        raise failures.ForeignLedgerRow(turn.migration, place, "a version other than its own") from None
+        raise failures.ForeignLedgerRow(turn.migration, place) from None
     if failed.error.diag.sqlstate not in PASSING:
         turn.note_failure(step, failed, statement)
         raise failures.step_failed(turn, step, failed, place) from None
