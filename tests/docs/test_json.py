@@ -63,8 +63,8 @@ def test_json_of_runs_that_fail_is_as_documented(project: Project) -> None:
     assert (failed["failure"]["code"], failed["pending"], failed["exit_code"]) == ("D010", 1, 5)
     project.write("001_a.sql", "CREATE TABLE a (i bigint);\n")
     assert check("status", project.tidelock("status", "--json", "--history").stdout)["trouble"][0]["code"] == "L002"
-    for command in ("plan", "recover"):
-        assert check("report", project.tidelock(command, "--json").stdout)["failure"]["code"] == "L002"
+    assert check("report", project.tidelock("plan", "--json").stdout)["failure"]["code"] == "L002"
+    assert check("recover", project.tidelock("recover", "--json").stdout)["interrupted"] is None
     assert (
         check("report", project.tidelock("adopt", "--up-to", "9", "--yes", "--json").stdout)["failure"]["code"]
         == "U005"

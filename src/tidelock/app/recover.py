@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Outcome
+from tidelock.core.planner import cut
 from tidelock.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -25,10 +26,12 @@ class NothingInterrupted(UsageFault):
 
 
 def interrupted(run: Run) -> PlannedMigration | None:
-    """The migration with a step that was started and not recorded as ended; the plan reaches no further than it."""
+    """The first migration with a step that was started and not recorded as ended; other files do not matter here."""
     observed = run.database.observe()
-    decided = run.decide(observed)
-    return next((each for each in decided.pending if each.interrupted is not None), None)
+    run.reader.target(observed)
+    files = [file for file in run.files if file.version in observed.unfinished]
+    planned = cut(files, observed, run.reader.script, run.database.surroundings()) if files else []
+    return next((each for each in planned if each.interrupted is not None), None)
 
 
 def settle(run: Run, *, done: bool) -> PlannedMigration:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tidelock.core.report import Happening
 from tidelock.render import text
 
 if TYPE_CHECKING:
     from tidelock.core.report import Event
+    from tidelock.errors import TidelockError
 
 
 class Plain:
@@ -41,16 +42,30 @@ class JsonLines:
 
     def emit(self, event: Event) -> None:
         """Write the event with its time."""
-        from datetime import UTC, datetime
-
         from tidelock.render import json
 
         with self._lock:
-            at = datetime.now(UTC).isoformat(timespec="milliseconds")
-            print(json.line({"at": at, "level": level(event), **json.event(event)}), file=sys.stderr, flush=True)
+            log_line({"level": level(event), **json.event(event)})
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def log_failure(error: TidelockError) -> None:
+    """A failure as the last line of the log."""
+    from tidelock.render import json
+
+    log_line({"level": "error", "event": "failure", "text": error.message, **json.failure(error)})
+
+
+def log_line(data: dict[str, Any]) -> None:
+    """One JSON object with its time, on stderr."""
+    from datetime import UTC, datetime
+
+    from tidelock.render import json
+
+    at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    print(json.line({"at": at, **data}), file=sys.stderr, flush=True)
 
 
 def level(event: Event) -> str:

@@ -61,17 +61,21 @@ class Output:
             from tidelock.render.json import report as data
 
             self.show("", data(report))
+        elif report.failure is not None and self.json_logs:
+            from tidelock.cli.console import log_failure
+
+            log_failure(report.failure)
         elif report.failure is not None:
             print(colour(text.summary(report), "31"), file=sys.stderr, flush=True)
         else:
             self.show(text.summary(report), {})
         last_words(report)
 
-    def fail(self, error: TidelockError, command: str) -> int:
+    def fail(self, error: TidelockError, command: str, target: str = "") -> int:
         """A failure before there was a run."""
         from tidelock.core.report import Report
 
-        self.end(Report(command=command, failure=error))
+        self.end(Report(command=command, target=target, failure=error))
         return error.exit_code
 
 
@@ -118,15 +122,12 @@ def last_words(report: Report) -> None:
 
 def fitting(data: dict[str, Any]) -> str:
     """As much as fits: first the remarks go, then the list of what was applied, then the end of the failure's text."""
-    failure = data["failure"] or {}
-    detail, message = failure.get("detail", ""), failure.get("message", "")
-    shorter: tuple[dict[str, Any], ...] = (
-        data,
-        {**data, "findings": []},
-        {**data, "findings": [], "applied": len(data["applied"])},
-        {**data, "findings": [], "applied": len(data["applied"]), "failure": {**failure, "detail": detail[:1000]}},
-        {"exit_code": data["exit_code"], "failure": {"code": failure.get("code"), "message": message[:800]}},
-    )
+    failure = data["failure"]
+    short = {**data, "findings": [], "applied": [], "applied_count": len(data["applied"])}
+    shorter: list[dict[str, Any]] = [data, {**data, "findings": []}, short]
+    if failure is not None:
+        shorter.append({**short, "failure": {**failure, "detail": failure["detail"][:1000]}})
+        shorter.append({**short, "failure": {**failure, "detail": "", "message": failure["message"][:800]}})
     from tidelock.render.json import line as on_one_line
 
     lines = (on_one_line(each) for each in shorter)

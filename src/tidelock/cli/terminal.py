@@ -101,7 +101,7 @@ def show_standing(found: Standing, journal: Sequence[dict[str, Any]] | None) -> 
     parts: list[Any] = [Text(standing.headline(found), style="bold"), versions]
     if journal is not None:
         parts += ["", Text(standing.history(journal))]
-    parts += [Text(f"\n{text.failure(error)}", style="red") for error in found.trouble]
+    parts += [Text(f"\n{text.failure(error, ends=False)}", style="red") for error in found.trouble]
     Console(highlight=False).print(Group(*parts))
 
 

@@ -41,7 +41,7 @@ def one_target(target: Target, asked: Asked, out: Output, command: str, act: Cal
         return act(run)
     except TidelockError as error:
         sink.close()
-        return out.fail(error, command)
+        return out.fail(error, command, run.database.target if run else "")
     finally:
         sink.close()
         if run is not None:

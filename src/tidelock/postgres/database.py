@@ -54,6 +54,20 @@ SELECT id, at, run_id, event, version, step, statement, duration_ms, lock_wait_m
  ORDER BY id DESC LIMIT %s"""
 
 
+class RoleUnfit(DatabaseFault):
+    """--role names a role that is not there, or that the connecting one may not become."""
+
+    code = "D008"
+
+    def __init__(self, target: str, role: str, user: str, *, exists: bool) -> None:
+        super().__init__(
+            f"{target}: {user} may not become {role}" if exists else f"{target}: there is no role {role}",
+            hint=f'as an administrator: GRANT "{role}" TO "{user}"'
+            if exists
+            else "check --role (or `[database] role`)",
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
     """How to connect and run, beside the address."""
@@ -131,9 +145,20 @@ class PostgresDatabase:
         """Refuse, before anything runs, what this connection cannot carry."""
         if plan.pending and not self.observed.writable:
             raise ReadOnly(self.target)
+        if plan.pending and self.options.role:
+            self._check_role(self.options.role)
         if self.observed.pooled and self.options.direct is None:
             for step in (step for each in plan.pending for step in each.steps[each.done :]):
                 check_pooled(step)
+
+    def _check_role(self, role: str) -> None:
+        """The role of --role is there, and this one may become it."""
+        with translated(self.target):
+            row = self.conn.execute(
+                "SELECT pg_has_role(oid, 'MEMBER') FROM pg_roles WHERE rolname = %s", (role,)
+            ).fetchone()
+        if row is None or not row[0]:
+            raise RoleUnfit(self.target, role, self.observed.user, exists=row is not None)
 
     @contextmanager
     def lease(

@@ -98,7 +98,11 @@ def event(value: Event) -> dict[str, Any]:
         "fraction": value.fraction,
         "severity": value.severity or None,
     }
-    return {name: item for name, item in found.items() if item is not None}
+    known = {name: item for name, item in found.items() if item is not None}
+    if value.applied:
+        done = applied(value.applied)
+        known |= {name: done[name] for name in ("steps", "statements", "alone", "duration_s", "lock_wait_s", "locks")}
+    return known
 
 
 def plan(value: Plan, target: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def text(found: Standing, journal: Sequence[dict[str, Any]] | None) -> str:
     if journal is not None:
         lines += ["", history(journal)]
     for error in found.trouble:
-        lines += ["", failure(error)]
+        lines += ["", failure(error, ends=False)]
     return "\n".join(lines)
 
 

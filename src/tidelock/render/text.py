@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from tidelock.errors import TidelockError
 
 
+COMMANDS = ("pip ", "tidelock ", "as ")
+
+
 def span(seconds: float) -> str:
     """`38 ms`, `4.2 s`, `3 min 12 s`."""
     if seconds < 1:
@@ -69,17 +72,24 @@ def summary(report: Report) -> str:
     return f"Applied {len(report.applied)} in {span(report.duration_s)}. Longest wait for a lock: {span(longest)}."
 
 
-def failure(error: TidelockError, *, applied: Sequence[AppliedMigration] = ()) -> str:
-    """What happened, where, with which values, and what to do now."""
+def failure(error: TidelockError, *, applied: Sequence[AppliedMigration] = (), ends: bool = True) -> str:
+    """What happened, where, with which values, and what to do now. `ends`: the command ends with its exit code."""
     stays = f" ({', '.join(each.label for each in applied[-3:])} applied before, and stays)" if applied else ""
     lines = [f"✗ {error.code} {error.message}{stays}"]
     if error.detail:
         lines += ["", *(f"  {line}" for line in error.detail.splitlines()), ""]
     if error.hint:
-        end = "" if error.hint[-1] in ".?!" else "."
-        lines.append(f"  {error.hint[0].upper()}{error.hint[1:]}{end}")
-    lines.append(f"  exit {error.exit_code} · tidelock explain {error.code}")
+        lines.append(f"  {sentence(error.hint)}")
+    lines.append(
+        f"  exit {error.exit_code} · tidelock explain {error.code}" if ends else f"  tidelock explain {error.code}"
+    )
     return "\n".join(lines)
+
+
+def sentence(hint: str) -> str:
+    """A hint as a sentence; a command at its beginning stays as it is typed."""
+    first = hint if hint.startswith(COMMANDS) else f"{hint[0].upper()}{hint[1:]}"
+    return first if first[-1] in ".?!" else f"{first}."
 
 
 def plan_text(plan: Plan, target: str, about: str) -> str:

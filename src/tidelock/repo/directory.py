@@ -33,7 +33,7 @@ class Unreadable(SourceFault):
     def __init__(self, path: str, why: str) -> None:
         super().__init__(
             f"{path} cannot be read: {why}",
-            hint="mend or remove the file; for a compressed one: is it whole?",
+            hint="mend or remove the file",
         )
 
 
