@@ -362,8 +362,3 @@ def plan_id(observed: Observed, pending: Sequence[PlannedMigration]) -> str:
         for step in each.steps:
             digest.update(f"{step.mode} {step.digest}\n".encode())
     return digest.hexdigest()[:8]
-
-
-def versions_of(entries: Mapping[int, LedgerEntry]) -> tuple[int, ...]:
-    """The applied versions, ascending."""
-    return tuple(sorted(entries))

@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from tidelock.core.steps import Surroundings
     from tidelock.postgres.executor import Executor
     from tidelock.postgres.ledger import Ledger
-    from tidelock.postgres.session import Session
-    from tidelock.postgres.watch import Watch
+    from tidelock.postgres.turn import Turn
 
     Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -167,78 +166,92 @@ class PostgresDatabase:
         """Be the one runner. On leaving normally, everything that was done is durable."""
         self.author = replace(self.author, commit=self.options.commit())
         with translated(self.target):
-            self._work = self.conn
-            if self.options.direct is not None and self.observed.pooled:
-                self._work = connect_patiently(self.options.direct, self.patience, self.sink, run_id=self.author.run_id)
-            pooled = self.observed.pooled and self.options.direct is None
+            conn = self._working_connection()
             self.ledger = tables.prepare(
-                self._work,
+                conn,
                 self.ledger,
                 created_by_file=ledger_creation(plan_scripts, self.ledger),
                 highest_version=highest_version,
                 user=self.observed.user,
             )
-            row = self._work.execute("SELECT pg_backend_pid()").fetchone()
-            lease.acquire(
-                self._work,
-                self.ledger,
-                self.author,
-                pid=None if pooled else cast("int", row[0]) if row else None,
-                before=self._before,
-                detail={
-                    **detail,
-                    "tidelock": __version__,
-                    "who": self.author.who,
-                    "commit": self.author.commit,
-                },
-                patience=self.patience,
-                sink=self.sink,
-            )
+            self._acquire(conn, detail)
+        self._executor = executor = self._executor_on(conn)
+        executor.turn.watch.start()
+        try:
+            yield
+        finally:
+            executor.turn.watch.stop()
+            self._work = executor.turn.session.conn  # a migration may have needed another one
+            self._let_go(executor.turn)
+            self._work.remove_notice_handler(executor.performer.notice)
+            self._executor = None
+
+    @property
+    def _pooled(self) -> bool:
+        """The work itself goes through a pooler."""
+        return self.observed.pooled and self.options.direct is None
+
+    def _working_connection(self) -> Connection:
+        """The connection that looks, or one to the server itself when that goes through a pooler."""
+        if self.options.direct is None or not self.observed.pooled:
+            self._work = self.conn
+        else:
+            self._work = connect_patiently(self.options.direct, self.patience, self.sink, run_id=self.author.run_id)
+        return self._work
+
+    def _acquire(self, conn: Connection, detail: Mapping[str, object]) -> None:
+        """Take the lease, with the server process in it that statements outside of transactions will run in."""
+        pid = None if self._pooled else conn.info.backend_pid
+        who = {"tidelock": __version__, "who": self.author.who, "commit": self.author.commit}
+        lease.acquire(
+            conn,
+            self.ledger,
+            self.author,
+            pid=pid,
+            before=self._before,
+            detail={**detail, **who},
+            patience=self.patience,
+            sink=self.sink,
+        )
+
+    def _executor_on(self, conn: Connection) -> Executor:
+        """What runs migrations. Imported here: a run with nothing to do needs none of it."""
         from tidelock.postgres.executor import Executor
         from tidelock.postgres.session import Session
         from tidelock.postgres.turn import Turn
         from tidelock.postgres.watch import Watch
 
-        session = Session(self._work, self.author.run_id, self.target)
+        session = Session(conn, self.author.run_id, self.target)
         watch = Watch(self._another, self.ledger, self.author.run_id, self.sink)
         watch.session = session
-        self._executor = Executor(
-            Turn(
-                session=session,
-                ledger=self.ledger,
-                author=self.author,
-                watch=watch,
-                patience=self.patience,
-                sink=self.sink,
-                limits=self.options.limits,
-                role=self.options.role,
-                pooled=pooled,
-                server_version=self.observed.server_version,
-                connect=self._another,
-                rows=len(self.observed.applied),
-            )
+        turn = Turn(
+            session=session,
+            ledger=self.ledger,
+            author=self.author,
+            watch=watch,
+            patience=self.patience,
+            sink=self.sink,
+            limits=self.options.limits,
+            role=self.options.role,
+            pooled=self._pooled,
+            server_version=self.observed.server_version,
+            connect=self._another,
+            rows=len(self.observed.applied),
         )
-        watch.start()
-        try:
-            yield
-        finally:
-            watch.stop()
-            self._work = session.conn
-            self._let_go(session, watch)
-            session.conn.remove_notice_handler(self._executor.performer.notice)
-            self._executor = None
+        return Executor(turn)
 
     def _another(self) -> Connection:
         """One more connection to where the work is done."""
         return connect(self.options.direct or self.where, run_id=self.author.run_id)
 
-    def _let_go(self, session: Session, watch: Watch) -> None:
+    def _let_go(self, turn: Turn) -> None:
         """Release the lease, also after a failure; not when the connection or the lease itself is gone."""
-        if session.broken or watch.lost:
+        session = turn.session
+        if session.broken or turn.watch.lost:
             return
         with translated(self.target):
             session.rollback()
-            if session.dirty and not self.observed.pooled:
+            if session.dirty and not turn.pooled:
                 session.run(["DISCARD ALL"])
             lease.release(session.conn, self.ledger, self.author, {"lock_wait_s": round(self.patience.spent_s, 3)})
 
