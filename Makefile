@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check static packages proof bench docs clean
+.PHONY: help demo test check static packages proof proof-psql bench docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -37,8 +37,11 @@ packages:
 	@.ci/packages
 
 proof: $(VENV)/.dev packages ## the long proofs with their full counts; writes docs/proofs.md
-	@echo "Running the proofs with full counts (hours) …"
+	@echo "Running the proofs with full counts (about 40 minutes) …"
 	@$(BIN)/python -m tests.proof --full --write docs/proofs.md
+
+proof-psql: $(VENV)/.dev packages ## the script reader against psql, over the SQL in TIDELOCK_TEST_SQL_CORPUS (folders, colon between)
+	@$(BIN)/python -m pytest -q -s -p no:cacheprovider tests/core/psql_comparison/test_corpus.py
 
 bench: $(VENV)/.dev ## side by side with dbmate, psql, sqitch, yoyo and Alembic; writes bench/results.md
 	@$(BIN)/python -m bench --write bench/results.md
