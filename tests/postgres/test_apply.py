@@ -545,3 +545,8 @@ def test_another_client_encoding_is_refused(project: Project):
     failed(project.apply(), "S029", 3)
     project.write("001_a.sql", "SET client_encoding = 'UTF8';\nCREATE TABLE a (id int);")
     ok(project.apply())
+
+
+def test_an_error_without_a_position_points_to_the_name_that_it_is_about(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (\n  id int,\n  site int REFERENCES nowhere (id)\n);")
+    assert failed(project.apply(), "D010", 5).detail.splitlines()[0].endswith("001_a.sql:3:23")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Mode
@@ -149,11 +150,20 @@ def place_of(error: psycopg.Error, statement: Statement, offset: int) -> Place:
     """Where in the files an error points; `offset` is where the statement's text begins in the query."""
     position = error.diag.statement_position
     if position is None:
-        return statement.place
+        return named_place(error, statement)
     within = int(position) - 1 - offset
     if not 0 <= within <= len(statement.text) + 1:
         return statement.place
     return statement.place_at(min(within, len(statement.text) - 1))  # the semicolon behind it is ours
+
+
+def named_place(error: psycopg.Error, statement: Statement) -> Place:
+    """Where the statement has the name that an error without a position is about; otherwise where it begins."""
+    named = re.search(r'"([^"]+)"', error.diag.message_primary or "")
+    if named is None or not (error.diag.sqlstate or "").startswith("42"):
+        return statement.place
+    found = re.search(rf"(?<![\w$]){re.escape(named[1])}(?![\w$])", statement.text)
+    return statement.place_at(found.start()) if found else statement.place
 
 
 HINTS = {

@@ -38,15 +38,15 @@ class Blocker:
     """Seconds since its transaction began."""
 
     def __str__(self) -> str:
-        parts = [
-            f"pid {self.pid}",
-            self.user,
-            self.application,
-            self.state,
-            " ".join(self.query.split())[:120],
-        ]
+        if self.query == HIDDEN:
+            who = [f"pid {self.pid}", self.user, self.application]
+            return " · ".join(part for part in who if part) + " (the rest is hidden without pg_read_all_stats)"
+        parts = [f"pid {self.pid}", self.user, self.application, self.state, " ".join(self.query.split())[:120]]
         return " · ".join(part for part in parts if part) + f" · for {span(self.age_s)}"
 
+
+HIDDEN = "<insufficient privilege>"
+"""What pg_stat_activity shows of another role's query."""
 
 BLOCKERS = """
 SELECT b.pid, coalesce(b.usename, ''), coalesce(b.application_name, ''), coalesce(b.state, ''), coalesce(b.query, ''),

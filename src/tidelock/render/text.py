@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tidelock.errors import TidelockError
 
 
-COMMANDS = ("pip ", "tidelock ", "as ")
+COMMANDS = ("pip ", "tidelock ")
 
 
 def span(seconds: float) -> str:
