@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tidelock.cli.console import JsonLines, Plain, Quiet
+    from tidelock.app.ports import Sink
     from tidelock.cli.terminal import Live
-    from tidelock.core.report import Report
+    from tidelock.core.report import Event, Report
     from tidelock.errors import TidelockError
 
 TERMINATION_LOG = Path("/dev/termination-log")
@@ -32,7 +32,7 @@ class Output:
         plain = os.environ.get("TERM") == "dumb" or "NO_COLOR" in os.environ
         return not self.json and not plain and sys.stdout.isatty()
 
-    def sink(self) -> Plain | JsonLines | Live | Quiet:
+    def sink(self) -> Sink:
         """Whoever watches a run."""
         from tidelock.cli.console import JsonLines, Plain, Quiet
 
@@ -41,7 +41,7 @@ class Output:
         if self.json:
             return Quiet()
         if self.terminal:
-            return OnDemand()  # type: ignore[return-value]  # the same methods
+            return OnDemand()
         return Plain()
 
     def show(self, shown: str, data: dict[str, Any]) -> None:
@@ -85,7 +85,7 @@ class OnDemand:
     def __init__(self) -> None:
         self._live: Live | None = None
 
-    def emit(self, event: Any) -> None:
+    def emit(self, event: Event) -> None:
         """Pass it on."""
         if self._live is None:
             from tidelock.cli.terminal import Live

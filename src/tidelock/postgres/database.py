@@ -146,7 +146,7 @@ class PostgresDatabase:
             raise ReadOnly(self.target)
         if plan.pending and self.options.role:
             self._check_role(self.options.role)
-        if self.observed.pooled and self.options.direct is None:
+        if self._pooled:
             for step in (step for each in plan.pending for step in each.steps[each.done :]):
                 check_pooled(step)
 

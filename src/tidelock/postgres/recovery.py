@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 from psycopg import sql
 
+from tidelock.core.facts import index_definition
 from tidelock.core.model import Kind
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from tidelock.core.facts import IndexDefinition
     from tidelock.core.model import Facts, Object, Statement
 
     Connection = psycopg.Connection[tuple[object, ...]]
@@ -81,8 +83,8 @@ LEFTOVERS = """
 SELECT c.oid::bigint, format('%I.%I', n.nspname, c.relname)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND c.relkind = 'i'"""
-INVALID_NEW = """
-SELECT format('%%I.%%I', n.nspname, c.relname), i.indisvalid AND i.indisready
+NEW_INDEXES = """
+SELECT c.relname, format('%%I.%%I', n.nspname, c.relname), i.indisvalid AND i.indisready, pg_get_indexdef(i.indexrelid)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE i.indrelid = to_regclass(%(table)s) AND NOT i.indexrelid::bigint = ANY (%(before)s)"""
 
@@ -128,7 +130,7 @@ def evidence(conn: Connection, statement: Statement) -> dict[str, object]:
     if builds_index(facts):
         table = next(each.parent for each in facts.creates if each.kind == "index")
         row = conn.execute(INDEXES, (quoted(table),)).fetchone()
-        found |= {"table": table, "indexes": row[0] if row else []}
+        found |= {"table": table, "indexes": row[0] if row else [], "definition": statement.text}
     if is_reindex(facts):
         found["leftovers"] = [oid for oid, _ in conn.execute(LEFTOVERS)]
     return found
@@ -216,23 +218,32 @@ def fill_aggregates(statement: Statement) -> tuple[str, ...]:
 
 
 def unnamed_index(conn: Connection, before: Evidence) -> Finding:
-    """An index that the server named: whatever is new on its table."""
+    """An index that the server named: one on its table that is new and defined as the statement says."""
     new = new_indexes(conn, before)
     if new:
         return Finding(Verdict.DONE, f"{', '.join(name for name, _ in new)}: it is there and valid")
-    return Finding(Verdict.RETRY, "no index was added to the table")
+    return Finding(Verdict.RETRY, "the index was not added to the table")
 
 
 def new_indexes(conn: Connection, before: Evidence) -> list[tuple[str, bool]]:
-    """(quoted name, valid) of the indexes that the table has now and had not before."""
-    if "indexes" not in before:
+    """(quoted name, valid) of the indexes that the statement made: new on its table, and with its name or definition.
+
+    Another session may add an index to the same table meanwhile, or be building one that looks invalid: not ours.
+    """
+    wanted = index_definition(str(before.get("definition", "")))
+    if wanted is None:
         return []
-    return cast(
-        "list[tuple[str, bool]]",
-        conn.execute(
-            INVALID_NEW, {"table": quoted(str(before["table"])), "before": list(before["indexes"])}
-        ).fetchall(),
-    )
+    parameters = {"table": quoted(str(before["table"])), "before": list(before["indexes"])}
+    found = cast("list[tuple[str, str, bool, str]]", conn.execute(NEW_INDEXES, parameters).fetchall())
+    return [(path, valid) for name, path, valid, definition in found if is_wanted(wanted, name, definition)]
+
+
+def is_wanted(wanted: IndexDefinition, name: str, definition: str) -> bool:
+    """Whether an index is the one that a statement defines: by its name, or by what it indexes when it names none."""
+    if wanted.name:
+        return name == wanted.name
+    there = index_definition(definition)
+    return there is not None and wanted.same_as(there)
 
 
 def leftover_indexes(conn: Connection, before: Evidence) -> tuple[str, ...]:

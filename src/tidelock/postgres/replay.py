@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Kind
+from tidelock.core.steps import bare
 from tidelock.errors import LedgerFault
 
 if TYPE_CHECKING:
@@ -60,12 +61,12 @@ def changed(statement: Statement, *, but: Sequence[str] = READS) -> set[str]:
     """Bare names of the tables that it changes: writes to, or locks in another mode than these."""
     facts = statement.facts
     names = {lock.table for lock in facts.locks if lock.mode not in but} | facts.writes
-    return {name.rpartition(".")[2] for name in names}
+    return {bare(name) for name in names}
 
 
 def read(statement: Statement) -> set[str]:
     """Bare names of the tables that it reads."""
-    return {lock.table.rpartition(".")[2] for lock in statement.facts.locks if lock.mode in READS}
+    return {bare(lock.table) for lock in statement.facts.locks if lock.mode in READS}
 
 
 def check(migration: Migration, done: Sequence[Step], left: Sequence[Step]) -> None:

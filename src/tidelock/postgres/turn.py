@@ -72,6 +72,11 @@ class Turn:
     """(lock_timeout, statement_timeout) of the session in seconds; None when they are to be set anew."""
     prepared: bool = False
     """Fence and record are prepared statements of the session; false where a file may have removed them."""
+    fence: str = field(init=False)
+    """SQL that holds the lease until its transaction ends; the same for the whole run."""
+
+    def __post_init__(self) -> None:
+        self.fence = lease.fence(self.ledger, self.author.run_id)
 
     @property
     def plan(self) -> PlannedMigration:
@@ -88,11 +93,6 @@ class Turn:
     def sources(self) -> Mapping[str, str]:
         """Path → text of the files that the migration at hand was read from."""
         return self.plan.script.sources
-
-    @property
-    def fence(self) -> str:
-        """SQL that holds the lease until its transaction ends."""
-        return lease.fence(self.ledger, self.author.run_id)
 
     def begin(self, planned: PlannedMigration) -> None:
         """Take up a migration."""

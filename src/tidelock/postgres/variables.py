@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from tidelock.core.model import Guard
 
 TRUE = ("true", "yes", "on", "1")
-FALSE = ("false", "no", "off", "0")
 
 
 class Variables:
