@@ -123,10 +123,11 @@ def attempt(run: Run) -> None:
         decided = run.decide(observed)
         announce(run, decided, observed)
         run.database.check(decided)
+        done = run.database.apply(decided.pending)
         for planned in decided.pending:
             run.doing = planned.migration.label
-            run.applied.append(run.database.apply(planned))
-            run.doing = ""
+            run.applied.append(next(done))
+        run.doing = ""
 
 
 def announce(run: Run, decided: Plan, observed: Observed) -> None:

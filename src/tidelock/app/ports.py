@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, Script, Step, StepRecord
@@ -54,8 +54,8 @@ class Database(Protocol):
     def renewed(self) -> Observed:
         """A second look, as the holder of the lease: what was seen before may be old."""
 
-    def apply(self, planned: PlannedMigration) -> AppliedMigration:
-        """Run what is left of a migration and record it. Only inside `lease`."""
+    def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
+        """Run what is left of each migration, in order; each comes back when it is recorded. Only inside `lease`."""
 
     def record_adopted(self, migrations: Sequence[tuple[Migration, Script]]) -> None:
         """Ledger rows for migrations that the database already has. Only inside `lease`."""

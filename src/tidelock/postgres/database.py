@@ -261,11 +261,11 @@ class PostgresDatabase:
         cast("Executor", self._executor).turn.rows = len(observed.applied)
         return observed
 
-    def apply(self, planned: PlannedMigration) -> AppliedMigration:
-        """Run what is left of a migration and record it. Only inside `lease`."""
+    def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
+        """Run what is left of each migration, in order, and record it. Only inside `lease`."""
         assert self._executor is not None, "apply needs the lease"
         with translated(self.target):  # its questions to the catalog; for statements of files the executor does it
-            return self._executor.apply(planned)
+            yield from self._executor.apply(pending)
 
     def record_adopted(self, migrations: Sequence[tuple[Migration, Script]]) -> None:
         """Ledger rows for what the database already has. Only inside `lease`."""

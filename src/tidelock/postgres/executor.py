@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from tidelock.core.model import Mode
 from tidelock.core.planner import check_requirements
 from tidelock.core.report import AppliedMigration, Happening
-from tidelock.postgres import alone, catalog, lease, replay, transaction
+from tidelock.postgres import alone, catalog, lease, replay, together, transaction
 from tidelock.postgres.failures import caret, statement_failed
 from tidelock.postgres.performer import Performer
 from tidelock.postgres.session import BatchFailed, prelude
 from tidelock.postgres.turn import ours
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tidelock.core.model import PlannedMigration, Statement, Step, StepRecord
     from tidelock.postgres.turn import Turn
@@ -32,8 +32,32 @@ class Executor:
         self.performer = Performer(turn)
         turn.session.conn.add_notice_handler(self.performer.notice)
 
-    def apply(self, planned: PlannedMigration) -> AppliedMigration:
-        """Run what is left of a migration. Its ledger row is written with its last step."""
+    def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
+        """Run what is left of each migration, in order; small ones share a query.
+
+        The ledger row of a migration is written with its last step.
+        """
+        at = 0
+        while at < len(pending):
+            end = at + together.count(self.turn, pending, at)
+            if end - at > 1:
+                for applied in self.several(pending[at:end]):
+                    yield applied
+                    at += 1
+            if at < end:
+                yield self.one(pending[at])
+                at += 1
+
+    def several(self, group: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
+        """Small migrations in one query, up to the first that is to run by itself."""
+        self.turn.begin(group[0])
+        self.fresh_session()
+        for done in together.run(self.turn, self.performer, group):
+            self.turn.tally.lock_wait_s = done.waited_s
+            yield self.applied(done.planned, done.took_s)
+
+    def one(self, planned: PlannedMigration) -> AppliedMigration:
+        """What is left of a migration, step by step."""
         turn = self.turn
         turn.begin(planned)
         turn.tell(Happening.MIGRATION, kind_of(planned))
@@ -47,9 +71,7 @@ class Executor:
                 self.run(step)
         if planned.done == len(planned.steps):  # a person said that the last step had run
             turn.write(turn.record(planned.steps[-1]))
-        turn.rows += 1
-        turn.note_output()
-        return self.summary(planned)
+        return self.applied(planned, time.monotonic() - turn.tally.started)
 
     def run(self, step: Step) -> None:
         """One step, in the way that it asks for."""
@@ -148,9 +170,11 @@ class Executor:
 
     # --- what is told --------------------------------------------------------------------------------------------
 
-    def summary(self, planned: PlannedMigration) -> AppliedMigration:
-        """What is told of a migration at its end."""
+    def applied(self, planned: PlannedMigration, took_s: float) -> AppliedMigration:
+        """Note what a migration said, and tell that it is done."""
         turn, migration = self.turn, planned.migration
+        turn.rows += 1
+        turn.note_output()
         statements = [each for step in planned.steps for each in step.statements]
         created = {made.qualified for each in statements for made in each.facts.creates}
         locks = dict.fromkeys(lock.table for each in statements for lock in each.facts.locks if lock.mode in STRONG)
@@ -161,7 +185,7 @@ class Executor:
             steps=len(planned.steps),
             statements=len(statements),
             alone=any(step.mode is Mode.ALONE for step in planned.steps),
-            duration_s=time.monotonic() - turn.tally.started,
+            duration_s=took_s,
             lock_wait_s=turn.tally.lock_wait_s,
             locks=tuple(table for table in locks if table not in created),
         )

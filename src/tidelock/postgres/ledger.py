@@ -371,7 +371,8 @@ WITH written AS (
     run_id = excluded.run_id, duration_ms = excluded.duration_ms
   RETURNING l.version, l.run_id, l.duration_ms)
 INSERT INTO {journal} (run_id, event, version, step, digest, duration_ms, lock_wait_ms)
-SELECT run_id, %s, version, %s, %s, duration_ms, %s FROM written"""
+SELECT run_id, %s, version, %s, %s, duration_ms, %s FROM written
+RETURNING extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())"""
 
 JOURNAL = """
 INSERT INTO {journal} (run_id, event, version, step, digest, statement, duration_ms, lock_wait_ms, detail)

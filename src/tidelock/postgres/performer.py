@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.model import Echo, Ending, Place, Quit, Statement
@@ -12,11 +13,13 @@ from tidelock.postgres.session import BatchFailed
 from tidelock.postgres.variables import Variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from tidelock.core.model import Guard, Item
+    from tidelock.core.model import Guard, Item, Step
     from tidelock.postgres.session import Rows
     from tidelock.postgres.turn import Turn
+
+    Held = list[tuple[Statement, Any]]
 
 SHOWN_ROWS = 20
 KEPT_OUTPUT = 200
@@ -28,6 +31,8 @@ class Performer:
 
     def __init__(self, turn: Turn) -> None:
         self.turn = turn
+        self.held: Held | None = None
+        """Not None while notices are kept, not told."""
 
     @property
     def variables(self) -> Variables:
@@ -104,11 +109,34 @@ class Performer:
     def notice(self, diag: Any) -> None:
         """The server said something while a statement ran."""
         # libpq reads a notice before it hands out the result in front of it, so one that seems to belong to a
-        # statement of ours belongs to the next of the file; `marked` puts one of ours between any two of these.
+        # statement of ours belongs to the one after it; `marked` puts one of ours between any two of the file.
         turn = self.turn
-        statement = next((each for each in turn.sent[turn.session.index :] if each is not None), None)
+        at = len(turn.session.answered)
+        statement = next((each for each in turn.sent[at : at + 2] if each is not None), None)
         if statement is None:
             return
+        if self.held is None:
+            self.pass_on(statement, diag)
+        else:
+            self.held.append((statement, diag))
+
+    @contextmanager
+    def holding(self) -> Iterator[Held]:
+        """Keep what the server says for `let_go`: the statements that are sent meanwhile are of several migrations."""
+        self.held = held = []
+        try:
+            yield held
+        finally:
+            self.held = None
+
+    def let_go(self, held: Held, step: Step) -> None:
+        """Pass on what was kept for a step of the migration at hand."""
+        for statement, diag in held:
+            if statement in step.items:
+                self.pass_on(statement, diag)
+
+    def pass_on(self, statement: Statement, diag: Any) -> None:
+        """What the server said to a statement of the migration at hand."""
         text = diag.message_primary or ""
         if diag.message_detail:
             text += f" ({diag.message_detail})"

@@ -37,10 +37,12 @@ class Rows:
 class BatchFailed(Exception):
     """One of several statements sent together failed."""
 
-    def __init__(self, index: int, error: psycopg.Error, texts: Sequence[str]) -> None:
+    def __init__(self, index: int, ran: int, error: psycopg.Error, texts: Sequence[str]) -> None:
         super().__init__(str(error))
         self.index = index
         """Which of them, from 0."""
+        self.ran = ran
+        """How many were done before; 0 when the server could not even read one of them."""
         self.error = error
         self.texts = texts
         self.sent: tuple[Statement | None, ...] = ()
@@ -57,41 +59,47 @@ class Session:
         """Goes before every statement, so that pg_stat_activity tells whose it is, through a pooler too."""
         self.sent_at = 0.0
         """Monotonic time at which the statement that runs now was sent; 0 when none runs."""
-        self.index = 0
-        """Which of the statements sent together runs now, from 0: a notice belongs to it."""
+        self.answered: list[PGresult] = []
+        """Results so far of the statements sent together. The one after them runs now: a notice belongs to it."""
         self.dirty = False
         """Something of a migration may be left in the session."""
 
     def run(self, statements: Sequence[str]) -> list[Rows]:
-        """Send statements as one simple query.
+        """Send statements as one simple query: what each returned. Raises as `exchange` does."""
+        return [rows_of(result) for result in self.exchange(statements)]
+
+    def exchange(self, statements: Sequence[str]) -> list[PGresult]:
+        """Send statements as one simple query: libpq's result for each.
 
         Raises BatchFailed with the number of the one that failed, ConnectionLost when nobody answers any more.
         The newline before the semicolon closes a `--` comment at a statement's end.
         """
-        query = self.tag + "\n;".join(statements)
+        self.answered = []
+        query = (self.tag + "\n;".join(statements)).encode()
         with self._sending():
-            results = self.conn.wait(self._exchange(query))
-        if results and results[-1].status not in GOOD:
-            error = errors.error_from_result(results[-1], "utf-8")
+            self.conn.wait(self._exchange(query))
+        if self.answered and self.answered[-1].status not in GOOD:
+            error = errors.error_from_result(self.answered[-1], "utf-8")
             self._lost_if_fatal(error)
-            index = self._pointed_at(error, statements)
-            raise BatchFailed(len(results) - 1 if index is None else index, error, statements)
-        return [rows_of(result) for result in results]
+            ran = len(self.answered) - 1
+            raise BatchFailed(self._pointed_at(error, statements), ran, error, statements)
+        return self.answered
 
-    def _pointed_at(self, error: psycopg.Error, statements: Sequence[str]) -> int | None:
-        """The statement that the error's position lies in: a syntax error is found before any of them runs."""
+    def _pointed_at(self, error: psycopg.Error, statements: Sequence[str]) -> int:
+        """The statement that failed: a syntax error is found before any of them runs, and its position tells."""
+        last = len(self.answered) - 1
         if error.diag.statement_position is None:
-            return None
+            return last
         left = int(error.diag.statement_position) - 1 - len(self.tag)
         for index, text in enumerate(statements):
             if left <= len(text) + 1:
                 return index
             left -= len(text) + 2
-        return None
+        return last
 
     @contextmanager
     def _sending(self) -> Iterator[None]:
-        self.sent_at, self.index = time.monotonic(), 0
+        self.sent_at = time.monotonic()
         try:
             yield
         except psycopg.OperationalError as error:
@@ -108,17 +116,14 @@ class Session:
             words = (error.diag.message_primary or str(error)).strip().splitlines()
             raise ConnectionLost(self.target, words[0] if words else "no answer") from None
 
-    def _exchange(self, query: str) -> PQGen[list[PGresult]]:
+    def _exchange(self, query: bytes) -> PQGen[None]:
         pgconn = self.conn.pgconn
-        pgconn.send_query(query.encode())
+        pgconn.send_query(query)
         yield from generators.send(pgconn)
-        results: list[PGresult] = []
         while (result := (yield from generators.fetch(pgconn))) is not None:
-            results.append(result)
-            self.index = len(results)
+            self.answered.append(result)
             if result.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH):
                 yield from self._refuse_copy(result.status)
-        return results
 
     def _refuse_copy(self, status: int) -> PQGen[None]:
         """A COPY that the script's reader did not see: end it, so that the connection stays usable."""
@@ -128,7 +133,8 @@ class Session:
             self.conn.pgconn.finish()
 
     def copy(self, statement: str, data: str) -> Rows:
-        """COPY … FROM STDIN with its data. Raises as `run` does."""
+        """COPY … FROM STDIN with its data. Raises as `exchange` does."""
+        self.answered = []
         with self._sending(), self.conn.cursor() as cursor:
             try:
                 with cursor.copy((self.tag + statement).encode()) as copy:
@@ -136,7 +142,7 @@ class Session:
                         copy.write(data[start : start + (1 << 16)])
             except psycopg.Error as error:
                 self._lost_if_fatal(error)
-                raise BatchFailed(0, error, (statement,)) from error
+                raise BatchFailed(0, 0, error, (statement,)) from error
             return Rows(cursor.statusmessage or "COPY")
 
     def renew(self, conn: Connection) -> None:

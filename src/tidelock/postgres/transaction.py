@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tidelock.core.model import Item, Step
     from tidelock.postgres.performer import Performer
-    from tidelock.postgres.turn import Turn
+    from tidelock.postgres.turn import Pairs, Turn
 
 PASSING = ("55P03", "40P01", "40001")
 """lock_not_available, deadlock_detected, serialization_failure: the transaction is gone and may be tried again."""
@@ -52,8 +52,7 @@ def attempt(turn: Turn, performer: Performer, step: Step) -> None:
     """Try the transaction once. Raises BatchFailed."""
     items = [item for item in step.items if not is_ledger_creation(turn, item)]
     if fits_one_batch(items):
-        statements = [item for item in items if isinstance(item, Statement)]
-        pairs = [*ours(opening(turn, step)), *marked(statements), *ours(closing(turn, step))]
+        pairs = whole(turn, step, items)
         for (_, statement), result in zip(pairs, turn.send(pairs), strict=True):
             if statement is not None:
                 performer.show([result], statement)
@@ -63,6 +62,12 @@ def attempt(turn: Turn, performer: Performer, step: Step) -> None:
         turn.send(ours(closing(turn, step)))  # made only now: its record keeps what \gset has set
     if step.recorded_after:
         turn.write(turn.record(step))
+
+
+def whole(turn: Turn, step: Step, items: Sequence[Item]) -> Pairs:
+    """A transaction that one query can hold: every text of it, the record and COMMIT being the last two."""
+    statements = [item for item in items if isinstance(item, Statement)]
+    return [*ours(opening(turn, step)), *marked(statements), *ours(closing(turn, step))]
 
 
 def one_by_one(turn: Turn, performer: Performer, items: Sequence[Item]) -> None:

@@ -12,12 +12,13 @@ from tidelock.core.source import seconds
 from tidelock.postgres import lease
 from tidelock.postgres import ledger as tables
 from tidelock.postgres.failures import statement_failed
-from tidelock.postgres.session import BatchFailed
+from tidelock.postgres.session import BatchFailed, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import psycopg
+    from psycopg.pq.abc import PGresult
 
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink
@@ -110,13 +111,17 @@ class Turn:
     # --- sending and telling -------------------------------------------------------------------------------------
 
     def send(self, pairs: Pairs) -> list[Rows]:
+        """Send SQL as one simple query: what each statement returned. Raises as `exchange` does."""
+        return [rows_of(result) for result in self.exchange(pairs)]
+
+    def exchange(self, pairs: Pairs) -> list[PGresult]:
         """Send SQL as one simple query; each text with the file's statement that it is, or None when it is ours.
 
         Raises BatchFailed, which then knows the statements too.
         """
         self.sent = tuple(statement for _, statement in pairs)
         try:
-            return self.session.run([text for text, _ in pairs])
+            return self.session.exchange([text for text, _ in pairs])
         except BatchFailed as failed:
             failed.sent = self.sent
             raise

@@ -1,0 +1,152 @@
+"""Several small migrations in one query, each in a transaction of its own.
+
+A round trip costs as much as all else that is done for a small migration. The server runs the transactions of a
+query one after the other; an error ends the query, and what was committed before it stays (ADR 0006).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from psycopg.pq import ExecStatus
+
+from tidelock.core.model import Mode
+from tidelock.core.report import Happening
+from tidelock.postgres import transaction
+from tidelock.postgres.session import GOOD, BatchFailed, rows_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from psycopg.pq.abc import PGresult
+
+    from tidelock.core.model import PlannedMigration, Step
+    from tidelock.postgres.performer import Held, Performer
+    from tidelock.postgres.turn import Pairs, Turn
+
+OF_ITS_OWN = ("lock-timeout", "statement-timeout", "requires")
+"""Directives that change the session, or ask something, before their file runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One migration of the query: its texts, of which the last two are its record and its COMMIT, begin at `first`."""
+
+    planned: PlannedMigration
+    pairs: Pairs
+    first: int
+
+    @property
+    def step(self) -> Step:
+        """Its one step."""
+        return self.planned.steps[0]
+
+    @property
+    def end(self) -> int:
+        """Where the next one begins."""
+        return self.first + len(self.pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """One that was committed, by the server's clock."""
+
+    planned: PlannedMigration
+    took_s: float
+    waited_s: float
+
+
+def count(turn: Turn, pending: Sequence[PlannedMigration], start: int) -> int:
+    """How many migrations from `start` on may share a query; 1 when the first one is to run by itself."""
+    if turn.pooled or turn.limits.statement_timeout_s:
+        return 1
+    found = statements = characters = 0
+    for planned in islice(pending, start, None):
+        if not fits(turn, planned):
+            break
+        texts = [each.text for each in planned.steps[0].statements]
+        statements += len(texts)
+        characters += sum(map(len, texts))
+        if statements > transaction.BATCH_STATEMENTS or characters > transaction.BATCH_CHARACTERS:
+            break
+        found += 1
+    return max(found, 1)
+
+
+def fits(turn: Turn, planned: PlannedMigration) -> bool:
+    """Nothing of it has begun, and one plain transaction is all of it, which leaves nothing in the session."""
+    if len(planned.steps) != 1 or planned.done or planned.interrupted:
+        return False
+    [step] = planned.steps
+    return (
+        step.mode is Mode.TRANSACTION
+        and not any(map(planned.migration.directive, OF_ITS_OWN))
+        and not step.session
+        and not step.external
+        and not transaction.may_write_ledger(step, turn.ledger.table)
+        and transaction.fits_one_batch(step.items)
+    )
+
+
+def run(turn: Turn, performer: Performer, group: Sequence[PlannedMigration]) -> Iterator[Done]:
+    """Run them; each that was committed comes back.
+
+    Ends early at one that found a lock taken, or that the server cannot read: the caller runs it by itself. Raises
+    for one that failed, as `transaction.run` does.
+    """
+    members = composed(turn, group)
+    turn.begin(group[0])
+    turn.tell(Happening.MIGRATION, f"and {len(group) - 1} more, each in a transaction")
+    turn.watch.attend(f"{group[0].migration.label} to {group[-1].migration.label}")
+    began = time.monotonic()
+    try:
+        with performer.holding() as held:
+            turn.exchange([pair for each in members for pair in each.pairs])
+    except KeyboardInterrupt:
+        yield from committed(turn, performer, members, held, turn.session.answered)
+        raise
+    except BatchFailed as failed:
+        answers = turn.session.answered
+        turn.session.rollback()
+        at = next(number for number, each in enumerate(members) if failed.index < each.end)
+        if failed.ran == 0 and at > 0:  # a syntax error in that one: the server has run nothing, of none of them
+            yield from run(turn, performer, group[:at])
+            return
+        yield from committed(turn, performer, members, held, answers)
+        turn.begin(group[at])
+        performer.let_go(held, members[at].step)
+        transaction.consider(turn, members[at].step, failed, 0, time.monotonic() - began)
+    else:
+        yield from committed(turn, performer, members, held, turn.session.answered)
+
+
+def composed(turn: Turn, group: Sequence[PlannedMigration]) -> list[Member]:
+    """The texts of each."""
+    members: list[Member] = []
+    for planned in group:
+        turn.begin(planned)
+        [step] = planned.steps
+        first = members[-1].end if members else 0
+        members.append(Member(planned, transaction.whole(turn, step, step.items), first))
+    return members
+
+
+def committed(
+    turn: Turn, performer: Performer, members: Sequence[Member], held: Held, answers: Sequence[PGresult]
+) -> Iterator[Done]:
+    """Those whose COMMIT was answered; what the server said to their statements is told first."""
+    good = sum(each.status in GOOD for each in answers)
+    done = [each for each in members if each.end <= good]
+    took_s = [float(answers[each.end - 2].get_value(0, 0) or 0) for each in done]
+    longest_s = max(took_s, default=0.0)
+    for each, seconds in zip(done, took_s, strict=True):
+        turn.begin(each.planned)
+        performer.let_go(held, each.step)
+        for (_, statement), answer in zip(each.pairs, answers[each.first : each.end], strict=True):
+            if statement is not None and answer.status == ExecStatus.TUPLES_OK:
+                performer.show([rows_of(answer)], statement)
+        # Which of them waited for a lock, nobody can say; the one that took longest is the likeliest.
+        yield Done(each.planned, seconds, turn.watch.blocked_s if seconds == longest_s else 0.0)
