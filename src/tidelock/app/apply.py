@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Migration
@@ -119,9 +119,10 @@ def attempt(run: Run) -> None:
     highest = max((file.version for file in run.files), default=0)
     detail = {"bundle": bundle_digest(run.files), "plan": decided.id, "files": len(run.files)}
     with run.database.lease(scripts, highest, detail):
-        observed = run.database.renewed()
-        decided = run.decide(observed)
-        announce(run, decided, observed)
+        again = run.database.renewed()
+        if replace(again, ledger=observed.ledger, clean=observed.clean) != observed:
+            decided = run.decide(again)
+        announce(run, decided, again)
         run.database.check(decided)
         done = run.database.apply(decided.pending)
         for planned in decided.pending:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from tidelock.core.model import Mode
 from tidelock.core.planner import check_requirements
 from tidelock.core.report import AppliedMigration, Happening
-from tidelock.postgres import alone, catalog, lease, replay, together, transaction
+from tidelock.postgres import alone, catalog, lease, replay, transaction
 from tidelock.postgres.failures import caret, statement_failed
 from tidelock.postgres.performer import Performer
 from tidelock.postgres.session import BatchFailed, prelude
+from tidelock.postgres.together import Together
 from tidelock.postgres.turn import ours
 
 if TYPE_CHECKING:
@@ -37,22 +38,22 @@ class Executor:
 
         The ledger row of a migration is written with its last step.
         """
-        at = 0
+        together, at = Together(self.turn, self.performer, pending), 0
         while at < len(pending):
-            end = at + together.count(self.turn, pending, at)
+            end = at + together.count(at)
             if end - at > 1:
-                for applied in self.several(pending[at:end]):
+                for applied in self.several(together, at, end):
                     yield applied
                     at += 1
             if at < end:
                 yield self.one(pending[at])
                 at += 1
 
-    def several(self, group: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
+    def several(self, together: Together, start: int, end: int) -> Iterator[AppliedMigration]:
         """Small migrations in one query, up to the first that is to run by itself."""
-        self.turn.begin(group[0])
+        self.turn.begin(together.pending[start])
         self.fresh_session()
-        for done in together.run(self.turn, self.performer, group):
+        for done in together.run(start, end):
             self.turn.tally.lock_wait_s = done.waited_s
             yield self.applied(done.planned, done.took_s)
 
@@ -159,14 +160,14 @@ class Executor:
     def run_again(self, statements: Sequence[Statement], *, alone: bool) -> None:
         """Statements whose effect is the session's, in a transaction as when they ran first."""
         if not alone:
-            self.turn.send(ours(["BEGIN"]))
+            self.turn.run(ours(["BEGIN"]))
         for each in statements:
             if each.copy_data is None:
-                self.turn.send(ours([each.text]))  # as if it were ours: what the server says to it was shown before
+                self.turn.run(ours([each.text]))  # as if it were ours: what the server says to it was shown before
             else:
                 self.performer.copy(each, each.text)
         if not alone:
-            self.turn.send(ours(["COMMIT"]))
+            self.turn.run(ours(["COMMIT"]))
 
     # --- what is told --------------------------------------------------------------------------------------------
 

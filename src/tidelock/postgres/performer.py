@@ -49,7 +49,7 @@ class Performer:
             return
         if isinstance(item, Statement):
             text = self.variables.fill(item.pieces) if item.pieces else item.text
-            self.after(item, [self.copy(item, text)] if item.copy_data is not None else self.turn.send([(text, item)]))
+            self.after(item, [self.copy(item, text)] if item.copy_data is not None else self.turn.run([(text, item)]))
         elif isinstance(item, Echo):
             severity = "WARNING" if item.warning else ""
             self.say(Happening.ECHO, self.variables.fill(item.parts), item.place, severity=severity)
@@ -74,7 +74,7 @@ class Performer:
             self.keep(statement, results[-1])
         elif statement.ending is Ending.GEXEC:
             for cell in (cell for row in results[-1].rows for cell in row if cell is not None):
-                self.show(self.turn.send([(cell, statement)]), statement)
+                self.show(self.turn.run([(cell, statement)]), statement)
         else:
             self.show(results, statement)
 
@@ -123,7 +123,8 @@ class Performer:
     @contextmanager
     def holding(self) -> Iterator[Held]:
         """Keep what the server says for `let_go`: the statements that are sent meanwhile are of several migrations."""
-        self.held = held = []
+        held: Held = []
+        self.held = held
         try:
             yield held
         finally:

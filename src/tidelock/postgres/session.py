@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[tuple[object, ...]]
 
+CANCEL_S = 2.0
 GOOD = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)
 
 
@@ -59,54 +60,63 @@ class Session:
         """Goes before every statement, so that pg_stat_activity tells whose it is, through a pooler too."""
         self.sent_at = 0.0
         """Monotonic time at which the statement that runs now was sent; 0 when none runs."""
+        self.texts: Sequence[str] = ()
+        """The statements that were sent together last."""
         self.answered: list[PGresult] = []
-        """Results so far of the statements sent together. The one after them runs now: a notice belongs to it."""
+        """Their results so far. The one after them runs now: a notice belongs to it."""
         self.dirty = False
         """Something of a migration may be left in the session."""
 
     def run(self, statements: Sequence[str]) -> list[Rows]:
-        """Send statements as one simple query: what each returned. Raises as `exchange` does."""
-        return [rows_of(result) for result in self.exchange(statements)]
+        """Send statements as one simple query: what each returned. Raises as `results` does."""
+        self.send(statements)
+        return [rows_of(result) for result in self.results()]
 
-    def exchange(self, statements: Sequence[str]) -> list[PGresult]:
-        """Send statements as one simple query: libpq's result for each.
+    def send(self, statements: Sequence[str]) -> None:
+        """Send statements as one simple query, and go on; `results` waits for its end.
 
-        Raises BatchFailed with the number of the one that failed, ConnectionLost when nobody answers any more.
         The newline before the semicolon closes a `--` comment at a statement's end.
         """
-        self.answered = []
-        query = (self.tag + "\n;".join(statements)).encode()
-        with self._sending():
-            self.conn.wait(self._exchange(query))
+        self.texts, self.answered, self.sent_at = statements, [], time.monotonic()
+        with self._guarded():
+            self.conn.pgconn.send_query((self.tag + "\n;".join(statements)).encode())
+            self.conn.wait(generators.send(self.conn.pgconn))
+
+    def results(self) -> list[PGresult]:
+        """libpq's result for each statement that was sent.
+
+        Raises BatchFailed with the number of the one that failed, ConnectionLost when nobody answers any more.
+        """
+        try:
+            with self._guarded():
+                self.conn.wait(self._fetch())
+        finally:
+            self.sent_at = 0.0
         if self.answered and self.answered[-1].status not in GOOD:
             error = errors.error_from_result(self.answered[-1], "utf-8")
             self._lost_if_fatal(error)
-            ran = len(self.answered) - 1
-            raise BatchFailed(self._pointed_at(error, statements), ran, error, statements)
+            raise BatchFailed(self._pointed_at(error), len(self.answered) - 1, error, self.texts)
         return self.answered
 
-    def _pointed_at(self, error: psycopg.Error, statements: Sequence[str]) -> int:
+    def _pointed_at(self, error: psycopg.Error) -> int:
         """The statement that failed: a syntax error is found before any of them runs, and its position tells."""
         last = len(self.answered) - 1
         if error.diag.statement_position is None:
             return last
         left = int(error.diag.statement_position) - 1 - len(self.tag)
-        for index, text in enumerate(statements):
+        for index, text in enumerate(self.texts):
             if left <= len(text) + 1:
                 return index
             left -= len(text) + 2
         return last
 
     @contextmanager
-    def _sending(self) -> Iterator[None]:
-        self.sent_at = time.monotonic()
+    def _guarded(self) -> Iterator[None]:
         try:
             yield
         except psycopg.OperationalError as error:
             self._lost_if_fatal(error)
             raise
-        finally:
-            self.sent_at = 0.0
 
     def _lost_if_fatal(self, error: psycopg.Error) -> None:
         """FATAL and PANIC end the connection; so does an error of the network."""
@@ -116,10 +126,8 @@ class Session:
             words = (error.diag.message_primary or str(error)).strip().splitlines()
             raise ConnectionLost(self.target, words[0] if words else "no answer") from None
 
-    def _exchange(self, query: bytes) -> PQGen[None]:
+    def _fetch(self) -> PQGen[None]:
         pgconn = self.conn.pgconn
-        pgconn.send_query(query)
-        yield from generators.send(pgconn)
         while (result := (yield from generators.fetch(pgconn))) is not None:
             self.answered.append(result)
             if result.status in (pq.ExecStatus.COPY_IN, pq.ExecStatus.COPY_OUT, pq.ExecStatus.COPY_BOTH):
@@ -133,17 +141,19 @@ class Session:
             self.conn.pgconn.finish()
 
     def copy(self, statement: str, data: str) -> Rows:
-        """COPY … FROM STDIN with its data. Raises as `exchange` does."""
-        self.answered = []
-        with self._sending(), self.conn.cursor() as cursor:
-            try:
+        """COPY … FROM STDIN with its data. Raises as `results` does."""
+        self.answered, self.sent_at = [], time.monotonic()
+        try:
+            with self.conn.cursor() as cursor:
                 with cursor.copy((self.tag + statement).encode()) as copy:
                     for start in range(0, len(data), 1 << 16):
                         copy.write(data[start : start + (1 << 16)])
-            except psycopg.Error as error:
-                self._lost_if_fatal(error)
-                raise BatchFailed(0, 0, error, (statement,)) from error
-            return Rows(cursor.statusmessage or "COPY")
+                return Rows(cursor.statusmessage or "COPY")
+        except psycopg.Error as error:
+            self._lost_if_fatal(error)
+            raise BatchFailed(0, 0, error, (statement,)) from error
+        finally:
+            self.sent_at = 0.0
 
     def renew(self, conn: Connection) -> None:
         """Go on with another connection; this one is closed."""
@@ -163,8 +173,16 @@ class Session:
         """The connection is gone."""
         return bool(self.conn.closed) or self.conn.pgconn.status != pq.ConnStatus.OK
 
+    def stop(self) -> None:
+        """Cancel what was sent and is not at its end, and take what it answers."""
+        if not self.broken and self.conn.pgconn.transaction_status == pq.TransactionStatus.ACTIVE:
+            self.conn.cancel_safe(timeout=CANCEL_S)
+            with suppress(BatchFailed):
+                self.results()
+
     def rollback(self) -> None:
         """End an open transaction, if the connection is still there."""
+        self.stop()
         if not self.broken and self.in_transaction:
             self.run(["ROLLBACK"])
 

@@ -59,24 +59,83 @@ class Done:
     waited_s: float
 
 
-def count(turn: Turn, pending: Sequence[PlannedMigration], start: int) -> int:
-    """How many migrations from `start` on may share a query; 1 when the first one is to run by itself."""
-    if turn.pooled or turn.limits.statement_timeout_s:
-        return 1
-    found = statements = characters = 0
-    for planned in islice(pending, start, None):
-        if not fits(turn, planned):
-            break
-        texts = [each.text for each in planned.steps[0].statements]
-        statements += len(texts)
-        characters += sum(map(len, texts))
-        if statements > transaction.BATCH_STATEMENTS or characters > transaction.BATCH_CHARACTERS:
-            break
-        found += 1
-    return max(found, 1)
+class Together:
+    """What is pending, taken together where it may be. While the server is at one query, the next one is written."""
+
+    def __init__(self, turn: Turn, performer: Performer, pending: Sequence[PlannedMigration]) -> None:
+        self.turn, self.performer, self.pending = turn, performer, pending
+        self.ahead: tuple[int, list[Member]] = (0, [])
+        """Where the next query begins, and what it will be."""
+
+    def count(self, start: int) -> int:
+        """How many migrations from `start` on may share a query; 1 when the first one is to run by itself."""
+        if self.turn.pooled or self.turn.limits.statement_timeout_s:
+            return 1
+        found = statements = characters = 0
+        for planned in islice(self.pending, start, None):
+            if not fits(planned, self.turn.ledger.table):
+                break
+            texts = [each.text for each in planned.steps[0].statements]
+            statements += len(texts)
+            characters += sum(map(len, texts))
+            if statements > transaction.BATCH_STATEMENTS or characters > transaction.BATCH_CHARACTERS:
+                break
+            found += 1
+        return max(found, 1)
+
+    def run(self, start: int, end: int) -> Iterator[Done]:
+        """Run the migrations from `start` up to `end`; each that was committed comes back.
+
+        Ends early at one that found a lock taken, or that the server cannot read: the caller runs it by itself. Raises
+        for one that failed, as `transaction.run` does.
+        """
+        turn, performer = self.turn, self.performer
+        members = self.ahead[1] if self.ahead[0] == start else self.composed(start, end)
+        turn.begin(self.pending[start])
+        turn.tell(Happening.MIGRATION, f"and {end - start - 1} more, each in a transaction")
+        turn.watch.attend(f"{turn.migration.label} to {self.pending[end - 1].migration.label}")
+        began = time.monotonic()
+        turn.session.answered = []
+        try:
+            with performer.holding() as held:
+                turn.send([pair for each in members for pair in each.pairs])
+                self.look_ahead(end)
+                turn.results()
+        except KeyboardInterrupt:
+            turn.session.stop()
+            yield from committed(turn, performer, members, held, turn.session.answered)
+            raise
+        except BatchFailed as failed:
+            answers = turn.session.answered
+            turn.session.rollback()
+            at = next(number for number, each in enumerate(members) if failed.index < each.end)
+            if failed.ran == 0 and at > 0:  # a syntax error in that one: the server has run nothing, of none of them
+                yield from self.run(start, start + at)
+                return
+            yield from committed(turn, performer, members, held, answers)
+            turn.begin(self.pending[start + at])
+            performer.let_go(held, members[at].step)
+            transaction.consider(turn, members[at].step, failed, 0, time.monotonic() - began)
+        else:
+            yield from committed(turn, performer, members, held, turn.session.answered)
+
+    def look_ahead(self, start: int) -> None:
+        """Write the query that begins there, if there is to be one."""
+        number = self.count(start)
+        self.ahead = (start, self.composed(start, start + number) if number > 1 else [])
+
+    def composed(self, start: int, end: int) -> list[Member]:
+        """The texts of each."""
+        members: list[Member] = []
+        for planned in islice(self.pending, start, end):
+            self.turn.begin(planned)
+            [step] = planned.steps
+            first = members[-1].end if members else 0
+            members.append(Member(planned, transaction.whole(self.turn, step, step.items), first))
+        return members
 
 
-def fits(turn: Turn, planned: PlannedMigration) -> bool:
+def fits(planned: PlannedMigration, ledger: str) -> bool:
     """Nothing of it has begun, and one plain transaction is all of it, which leaves nothing in the session."""
     if len(planned.steps) != 1 or planned.done or planned.interrupted:
         return False
@@ -86,52 +145,9 @@ def fits(turn: Turn, planned: PlannedMigration) -> bool:
         and not any(map(planned.migration.directive, OF_ITS_OWN))
         and not step.session
         and not step.external
-        and not transaction.may_write_ledger(step, turn.ledger.table)
+        and not transaction.may_write_ledger(step, ledger)
         and transaction.fits_one_batch(step.items)
     )
-
-
-def run(turn: Turn, performer: Performer, group: Sequence[PlannedMigration]) -> Iterator[Done]:
-    """Run them; each that was committed comes back.
-
-    Ends early at one that found a lock taken, or that the server cannot read: the caller runs it by itself. Raises
-    for one that failed, as `transaction.run` does.
-    """
-    members = composed(turn, group)
-    turn.begin(group[0])
-    turn.tell(Happening.MIGRATION, f"and {len(group) - 1} more, each in a transaction")
-    turn.watch.attend(f"{group[0].migration.label} to {group[-1].migration.label}")
-    began = time.monotonic()
-    try:
-        with performer.holding() as held:
-            turn.exchange([pair for each in members for pair in each.pairs])
-    except KeyboardInterrupt:
-        yield from committed(turn, performer, members, held, turn.session.answered)
-        raise
-    except BatchFailed as failed:
-        answers = turn.session.answered
-        turn.session.rollback()
-        at = next(number for number, each in enumerate(members) if failed.index < each.end)
-        if failed.ran == 0 and at > 0:  # a syntax error in that one: the server has run nothing, of none of them
-            yield from run(turn, performer, group[:at])
-            return
-        yield from committed(turn, performer, members, held, answers)
-        turn.begin(group[at])
-        performer.let_go(held, members[at].step)
-        transaction.consider(turn, members[at].step, failed, 0, time.monotonic() - began)
-    else:
-        yield from committed(turn, performer, members, held, turn.session.answered)
-
-
-def composed(turn: Turn, group: Sequence[PlannedMigration]) -> list[Member]:
-    """The texts of each."""
-    members: list[Member] = []
-    for planned in group:
-        turn.begin(planned)
-        [step] = planned.steps
-        first = members[-1].end if members else 0
-        members.append(Member(planned, transaction.whole(turn, step, step.items), first))
-    return members
 
 
 def committed(

@@ -53,13 +53,13 @@ def attempt(turn: Turn, performer: Performer, step: Step) -> None:
     items = [item for item in step.items if not is_ledger_creation(turn, item)]
     if fits_one_batch(items):
         pairs = whole(turn, step, items)
-        for (_, statement), result in zip(pairs, turn.send(pairs), strict=True):
+        for (_, statement), result in zip(pairs, turn.run(pairs), strict=True):
             if statement is not None:
                 performer.show([result], statement)
     else:
-        turn.send(ours(opening(turn, step)))
+        turn.run(ours(opening(turn, step)))
         one_by_one(turn, performer, items)
-        turn.send(ours(closing(turn, step)))  # made only now: its record keeps what \gset has set
+        turn.run(ours(closing(turn, step)))  # made only now: its record keeps what \gset has set
     if step.recorded_after:
         turn.write(turn.record(step))
 

@@ -110,18 +110,20 @@ class Turn:
 
     # --- sending and telling -------------------------------------------------------------------------------------
 
-    def send(self, pairs: Pairs) -> list[Rows]:
-        """Send SQL as one simple query: what each statement returned. Raises as `exchange` does."""
-        return [rows_of(result) for result in self.exchange(pairs)]
+    def run(self, pairs: Pairs) -> list[Rows]:
+        """Send SQL, and wait for what each statement returns. Raises as `results` does."""
+        self.send(pairs)
+        return [rows_of(result) for result in self.results()]
 
-    def exchange(self, pairs: Pairs) -> list[PGresult]:
-        """Send SQL as one simple query; each text with the file's statement that it is, or None when it is ours.
-
-        Raises BatchFailed, which then knows the statements too.
-        """
+    def send(self, pairs: Pairs) -> None:
+        """Send SQL as one simple query; each text with the file's statement that it is, or None when it is ours."""
         self.sent = tuple(statement for _, statement in pairs)
+        self.session.send([text for text, _ in pairs])
+
+    def results(self) -> list[PGresult]:
+        """What libpq says to each of them. Raises BatchFailed, which knows the statements too."""
         try:
-            return self.session.exchange([text for text, _ in pairs])
+            return self.session.results()
         except BatchFailed as failed:
             failed.sent = self.sent
             raise
@@ -174,7 +176,7 @@ class Turn:
             "COMMIT",
         ]
         try:
-            self.send(ours(statements))
+            self.run(ours(statements))
         except BatchFailed as failed:
             self.session.rollback()
             if lease.LOST in str(failed.error):
