@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from bench.peers import PeerMissing, debian_program, node_binary, python_tool
+from bench.peers import debian_program, node_binary, python_tool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

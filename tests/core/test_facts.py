@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tidelock.core.facts import facts_of, index_definition
-from tidelock.core.model import UNKNOWN, Facts, Kind, Lock, Object
+from tidelock.core.statement import UNKNOWN, Facts, Kind, Lock, Object
 
 
 def obj(kind: str, name: str, schema: str = "", parent: str = "") -> Object:

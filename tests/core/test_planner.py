@@ -10,9 +10,11 @@ import pytest
 
 from tidelock.app.reading import Reader
 from tidelock.core import planner
-from tidelock.core.model import LedgerEntry, Migration, Mode, Observed, Outcome, Plan, Script, StepRecord
+from tidelock.core.model import LedgerEntry, Migration, Observed, Outcome, Plan, StepRecord
 from tidelock.core.planner import Policy, plan
 from tidelock.core.source import SourceFile, migrations
+from tidelock.core.statement import Script
+from tidelock.core.step import Mode
 
 
 def files(**texts: str) -> tuple[Migration, ...]:

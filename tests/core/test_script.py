@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tidelock.core import script_faults as faults
-from tidelock.core.model import Assign, Echo, Ending, Guard, Place, Quit, Quote, Statement, Variable
+from tidelock.core.model import Place
 from tidelock.core.script import pieces_of, read, tokens_of
+from tidelock.core.statement import Assign, Echo, Ending, Guard, Quit, Quote, Statement, Variable
 
 if TYPE_CHECKING:
-    from tidelock.core.model import Script
+    from tidelock.core.statement import Script
 
 
 def script(text: str, **options: object) -> Script:

@@ -6,8 +6,8 @@ import pytest
 
 from tidelock.app.reading import Reader
 from tidelock.core import steps
-from tidelock.core.model import Mode, Step
 from tidelock.core.source import SourceFile, migrations
+from tidelock.core.step import Mode, Step
 from tidelock.core.steps import Surroundings, steps_of
 
 T, OWN, A = Mode.TRANSACTION, Mode.OWN, Mode.ALONE

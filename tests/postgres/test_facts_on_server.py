@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.rig.installation import Installation
     from tests.rig.postgres import Server
 
-    from tidelock.core.model import Object
+    from tidelock.core.statement import Object
 
 SCHEMA = """
 CREATE SCHEMA s;

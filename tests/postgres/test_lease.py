@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from tests.rig.project import Project
 
-from tidelock.postgres import ledger
+from tidelock.postgres import ledger, tables
 
 if TYPE_CHECKING:
     import subprocess
@@ -114,5 +114,5 @@ def test_a_run_that_saw_no_ledger_leaves_the_one_alone_that_another_made_meanwhi
         works.execute("UPDATE schema_migrations_lease SET run_id = 'x'")
         works.execute("INSERT INTO schema_migrations_journal (run_id, event) VALUES ('x', 'run')")
         comes.execute("SET lock_timeout = '1s'")
-        found = ledger.prepare(comes, before, created_by_file=None, highest_version=1, user="postgres")
+        found = tables.prepare(comes, before, created_by_file=None, highest_version=1, user="postgres")
         assert found.format == ledger.FORMAT

@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from tidelock.core.facts import facts_of
-from tidelock.core.model import Place, Statement
+from tidelock.core.model import Place
+from tidelock.core.statement import Statement
 from tidelock.postgres import recovery
 from tidelock.postgres.recovery import Verdict
 

@@ -8,8 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, Script, Step, StepRecord
+    from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, StepRecord
     from tidelock.core.report import AppliedMigration, Event
+    from tidelock.core.statement import Script
+    from tidelock.core.step import Step
     from tidelock.core.steps import Surroundings
 
 

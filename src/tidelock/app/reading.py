@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tidelock.core.model import Migration, Observed, Script
+    from tidelock.core.model import Migration, Observed
+    from tidelock.core.statement import Script
 
 INCLUDES = re.compile(r"\\(?:i|ir|include|include_relative|copy)\b")
 
@@ -45,8 +46,8 @@ class Reader:
         key = f"{migration.path}\0{migration.text}"
         if key not in self._scripts:
             from tidelock.core.facts import facts_of
-            from tidelock.core.model import Statement
             from tidelock.core.script import read
+            from tidelock.core.statement import Statement
 
             script = read(
                 migration.path,

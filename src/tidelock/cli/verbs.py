@@ -64,7 +64,8 @@ def apply(asked: Asked, out: Output) -> int:
 
 def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
     """`tidelock plan`."""
-    from tidelock.render import json, text
+    from tidelock.render import json
+    from tidelock.render.plan import plan_text
 
     def act(run: Run) -> int:
         if not run.files:
@@ -72,7 +73,7 @@ def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
         observed = run.database.observe()
         decided = run.decide(observed)
         out.show(
-            text.plan_text(decided, run.database.target, server(observed)),
+            plan_text(decided, run.database.target, server(observed)),
             json.plan(decided, run.database.target),
         )
         return 1 if exit_code and decided.pending else 0

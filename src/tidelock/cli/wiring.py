@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tidelock.app.ports import Sink
-    from tidelock.postgres.connection import Address
+    from tidelock.postgres.address import Address
     from tidelock.postgres.database import PostgresDatabase
 
 
@@ -102,7 +102,7 @@ def assignment(text: str) -> tuple[str, str]:
 
 def address_of(target: Target, asked: Asked) -> Address:
     """Where to connect: options over --database over tidelock.toml over DATABASE_URL over PG* variables."""
-    from tidelock.postgres.connection import Address, address
+    from tidelock.postgres.address import Address, address
 
     found = address(target.url or os.environ.get("DATABASE_URL", ""))
     if target.database:
@@ -113,7 +113,7 @@ def address_of(target: Target, asked: Asked) -> Address:
 
 def direct_of(target: Target) -> Address | None:
     """The server itself, behind a pooler."""
-    from tidelock.postgres.connection import address
+    from tidelock.postgres.address import address
 
     if not target.direct:
         return None

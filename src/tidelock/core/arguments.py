@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidelock.core.lexer import QUOTES, VARIABLE, Known, interpolate
-from tidelock.core.model import Place, Quote, Variable
+from tidelock.core.model import Place
 from tidelock.core.script_faults import ArgumentWrong, MetaCommandRefused
+from tidelock.core.statement import Quote, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidelock.core.arguments import Parts, boolean, joined
-from tidelock.core.model import Guard, Place, Variable
+from tidelock.core.model import Place
 from tidelock.core.script_faults import BrokenCondition, DecidedTooLate
+from tidelock.core.statement import Guard, Variable
 
 if TYPE_CHECKING:
     from tidelock.core.arguments import Arguments

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from tidelock.core.model import Place, Quote, Variable
+from tidelock.core.model import Place
+from tidelock.core.statement import Quote, Variable
 from tidelock.core.tokens import Segment, stream
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from tidelock.core.conditions import begin_if, end_if, next_if, otherwise
 from tidelock.core.conninfo import target_of
 from tidelock.core.inclusion import Then, copy, include
 from tidelock.core.lexer import Known
-from tidelock.core.model import Assign, Echo, Ending, Place, Quit, Variable
+from tidelock.core.model import Place
 from tidelock.core.results import columns_of
 from tidelock.core.script_faults import (
     ArgumentWrong,
@@ -24,6 +24,7 @@ from tidelock.core.script_faults import (
     UnknownMetaCommand,
     VariableRefused,
 )
+from tidelock.core.statement import Assign, Echo, Ending, Quit, Variable
 
 if TYPE_CHECKING:
     from tidelock.core.script import Reader

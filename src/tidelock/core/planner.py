@@ -12,7 +12,9 @@ from tidelock.errors import DatabaseFault, LedgerFault, SourceFault, UsageFault
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tidelock.core.model import LedgerEntry, Script, Step, StepRecord
+    from tidelock.core.model import LedgerEntry, StepRecord
+    from tidelock.core.statement import Script
+    from tidelock.core.step import Step
     from tidelock.core.steps import Surroundings
 
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from tidelock.core.arguments import NAME, Arguments
 from tidelock.core.lexer import Event, Lexer
 from tidelock.core.metacommands import BRANCHING, WHOLE_LINE, action_named
-from tidelock.core.model import Ending, Guard, Place, Script, Statement
+from tidelock.core.model import Place
 from tidelock.core.script_faults import BrokenCondition, RestrictMismatch, ScriptFault, Unterminated
 from tidelock.core.session import SETTING, Session, session
+from tidelock.core.statement import Ending, Guard, Script, Statement
 from tidelock.core.tokens import TOKENS_VERSION, digest
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.arguments import boolean
 from tidelock.core.lexer import Known
-from tidelock.core.model import Assign, Item, Place, Variable
+from tidelock.core.model import Place
+from tidelock.core.statement import Assign, Item, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

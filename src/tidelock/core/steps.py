@@ -12,14 +12,17 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tidelock.core.model import Ending, Kind, Mode, Place, Statement, Step
+from tidelock.core.model import Place
 from tidelock.core.script_faults import EncodingRefused
+from tidelock.core.statement import Ending, Kind, Statement
+from tidelock.core.step import Mode, Step
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tidelock.core.model import Item, Migration, Script
+    from tidelock.core.model import Migration
+    from tidelock.core.statement import Item, Script
 
 
 class NeverCommitted(SourceFault):

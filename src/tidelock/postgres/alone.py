@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tidelock.app.patience import backoff
-from tidelock.core.model import Kind, Outcome
+from tidelock.core.model import Outcome
 from tidelock.core.report import Happening
+from tidelock.core.statement import Kind
 from tidelock.errors import LedgerFault
 from tidelock.postgres import failures, lease, recovery
 from tidelock.postgres.failures import caret
@@ -16,7 +17,9 @@ from tidelock.postgres.session import BatchFailed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tidelock.core.model import Migration, Statement, Step, StepRecord
+    from tidelock.core.model import Migration, StepRecord
+    from tidelock.core.statement import Statement
+    from tidelock.core.step import Step
     from tidelock.postgres.performer import Performer
     from tidelock.postgres.turn import Turn
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from tidelock.core.model import Observed
-from tidelock.postgres import lease
-from tidelock.postgres import ledger as tables
+from tidelock.postgres import ledger as ledgers
 
 if TYPE_CHECKING:
     import psycopg
 
     from tidelock.core.steps import Surroundings
+    from tidelock.postgres.ledger import Ask, Ledger
 
     Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -25,11 +26,14 @@ TIMEOUTS = (
 )
 
 SERVER = """
-SELECT current_database(), current_user::text, current_setting('server_version_num')::int, pg_backend_pid(),
-       pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
-       (SELECT json_object_agg(extname, extversion) FROM pg_extension),
-       (SELECT json_object_agg(name, setting || coalesce(unit, '')) FROM pg_settings
-         WHERE name = ANY (%s) AND setting <> '0')"""
+SELECT json_build_object(
+  'database', current_database(), 'user', current_user, 'server_version', current_setting('server_version_num')::int,
+  'pid', pg_backend_pid(), 'read_only', pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
+  'extensions', (SELECT json_object_agg(extname, extversion) FROM pg_extension),
+  'overridden', (SELECT json_object_agg(name, setting || coalesce(unit, '')) FROM pg_settings
+                  WHERE name IN ({timeouts}) AND setting <> '0'))"""
+
+HOLDER = "SELECT json_build_array(run_id, format) FROM {lease} WHERE part = 'holder'"
 
 DEFERRED = """
 SELECT c.relname FROM pg_constraint k JOIN pg_class c ON c.oid IN (k.conrelid, k.confrelid) WHERE k.condeferred
@@ -40,32 +44,37 @@ SELECT proname FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
  WHERE p.prokind = 'p' AND l.lanname = 'plpgsql' AND p.prosrc ~* '\m(commit|rollback)\M\s*(and\s+(no\s+)?chain\s*)?;'"""
 
 
-def observe(conn: Connection, configured_ledger: str | None, host: str) -> tuple[Observed, tables.Ledger]:
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What a connection knows of itself."""
+
+    host: str
+    port: str
+    backend_pid: int
+    """The server process that was connected to; another one answers when a pooler stands between."""
+
+
+def observe(ask: Ask, configured_ledger: str | None, where: Where) -> tuple[Observed, Ledger]:
     """Ledger, unfinished steps, lease, versions and what would cut a migration off."""
-    row = conn.execute(SERVER, (list(TIMEOUTS),)).fetchone()
-    assert row is not None
-    database, user, version, pid, read_only, extensions, overridden = row
-    ledger = tables.find(conn, configured_ledger)
-    clean, format_ = True, 0
-    if ledger.format:
-        holder = lease.read(conn, ledger)
-        clean, format_ = holder.run_id is None, holder.format
-    if format_ > tables.FORMAT:
-        raise tables.LedgerNewer(ledger.name, format_)
+    server = ask(SERVER.format(timeouts=", ".join(map(ledgers.literal, TIMEOUTS))))
+    ledger = ledgers.find(ask, configured_ledger)
+    run_id, format_ = ask(ledger.fill(HOLDER)) if ledger.format else (None, 0)
+    if format_ > ledgers.FORMAT:
+        raise ledgers.LedgerNewer(ledger.name, format_)
     return Observed(
-        database=cast("str", database),
-        user=cast("str", user),
-        host=host,
-        port=str(conn.info.port),
-        server_version=cast("int", version),
-        pooled=conn.pgconn.backend_pid != pid,
-        writable=not read_only,
+        database=server["database"],
+        user=server["user"],
+        host=where.host,
+        port=where.port,
+        server_version=server["server_version"],
+        pooled=where.backend_pid != server["pid"],
+        writable=not server["read_only"],
         ledger=ledger.name if ledger.exists else None,
-        applied=tables.applied(conn, ledger),
-        unfinished=tables.unfinished(conn, ledger),
-        clean=clean,
-        overridden=cast("dict[str, str]", overridden or {}),
-        extensions=cast("dict[str, str]", extensions or {}),
+        applied=ledgers.applied(ask, ledger),
+        unfinished=ledgers.unfinished(ask, ledger),
+        clean=run_id is None,
+        overridden=server["overridden"] or {},
+        extensions=server["extensions"] or {},
     ), ledger
 
 

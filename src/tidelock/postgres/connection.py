@@ -1,37 +1,22 @@
-"""Connecting: what people know from psql and libpq, and every failure in clear words without a secret."""
+"""Connecting, and every failure of it in clear words without a secret."""
 
 from __future__ import annotations
 
-import os
 import re
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import conninfo
 
 from tidelock.core.report import Event, Happening
-from tidelock.errors import DatabaseFault, PassingFault, UsageFault
+from tidelock.errors import DatabaseFault, PassingFault
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink
-
-
-class BadConninfo(UsageFault):
-    """The connection string cannot be read. Its text is not shown: it may hold a password."""
-
-    code = "U002"
-
-    def __init__(self, why: str) -> None:
-        super().__init__(
-            f"the connection string cannot be read: {why}",
-            hint="write postgresql://user@host:5432/database, or host=… dbname=…; in a URL, % encodes what is special "
-            "(@ is %40, / is %2F); better, keep the password in PGPASSWORD or ~/.pgpass",
-        )
+    from tidelock.postgres.address import Address
+    from tidelock.postgres.ledger import Ask
 
 
 class ServerUnreachable(PassingFault):
@@ -100,92 +85,24 @@ NOT_READY = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a database is, as libpq will understand it. Never printed as a whole: it may hold a password."""
-
-    parameters: Mapping[str, str]
-
-    keep_alive: ClassVar[Mapping[str, str]] = {
-        "keepalives_idle": "10",
-        "keepalives_interval": "5",
-        "keepalives_count": "3",
-        "connect_timeout": "10",
-    }
-
-    @property
-    def database(self) -> str:
-        """The database's name as libpq resolves it: parameter, PGDATABASE, user."""
-        return self.parameters.get("dbname") or os.environ.get("PGDATABASE") or self.user
-
-    @property
-    def user(self) -> str:
-        """The role as libpq resolves it."""
-        return self.parameters.get("user") or os.environ.get("PGUSER") or local_user()
-
-    @property
-    def host(self) -> str:
-        """The host as libpq resolves it; `localhost` for a socket."""
-        host = self.parameters.get("host") or self.parameters.get("hostaddr") or os.environ.get("PGHOST") or ""
-        return "localhost" if not host or host.startswith("/") else host
-
-    @property
-    def port(self) -> str:
-        """The port as libpq resolves it."""
-        return self.parameters.get("port") or os.environ.get("PGPORT") or "5432"
-
-    @property
-    def target(self) -> str:
-        """`database@host:port`, for people."""
-        service = self.parameters.get("service") or os.environ.get("PGSERVICE")
-        if service and not {"host", "dbname"} & self.parameters.keys():
-            return f"{self.parameters.get('dbname', 'service')}@{service}"
-        return f"{self.database}@{self.host}:{self.port}"
-
-    def to(self, database: str) -> Address:
-        """The same server, another database."""
-        return Address({**self.parameters, "dbname": database})
-
-
-def local_user() -> str:
-    """The operating system's user, as libpq falls back to."""
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return "postgres"
-
-
-def address(text: str) -> Address:
-    """Read a URL, a conninfo string, or, as in psql, a bare database name. Empty means: what the environment says."""
-    if "://" in text and text.partition("://")[2].count("@") > 1:
-        raise BadConninfo("more than one @ before the host")
-    if text and "://" not in text and "=" not in text:
-        return Address({"dbname": text})
-    try:
-        given = conninfo.conninfo_to_dict(text)
-    except psycopg.Error:
-        raise BadConninfo("libpq does not understand it") from None
-    found = Address({name: str(value) for name, value in given.items() if value is not None})
-    if not all(port.isdigit() for port in found.parameters.get("port", "").split(",") if port):
-        raise BadConninfo("its port is not a number")
-    return found
-
-
 def connect(where: Address, *, run_id: str, timeout_s: float = 10.0) -> psycopg.Connection[tuple[object, ...]]:
     """Open one connection in autocommit mode. Raises psycopg.OperationalError; `explain_failure` translates it.
 
-    No prepared statements and no `options` in the start packet: a pooler in transaction mode passes on neither.
+    No prepared statements: a pooler in transaction mode may not know them.
     """
-    parameters = {
-        **Address.keep_alive,
-        "connect_timeout": str(max(2, min(10, round(timeout_s)))),  # libpq takes 1 for 2
-        "application_name": f"tidelock {run_id}",
-        **where.parameters,
-        "client_encoding": "UTF8",
-    }
+    parameters = where.connecting(run_id, timeout_s)
     return psycopg.connect(conninfo.make_conninfo("", **parameters), autocommit=True, prepare_threshold=None)
+
+
+def asking(conn: psycopg.Connection[tuple[object, ...]]) -> Ask:
+    """A function from a query that returns one cell of JSON to its value."""
+
+    def ask(query: str) -> Any:
+        row = conn.execute(query.encode()).fetchone()
+        assert row is not None, "it returns one row"
+        return row[0]
+
+    return ask
 
 
 def connect_patiently(

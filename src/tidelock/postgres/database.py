@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tidelock import __version__
-from tidelock.core.model import Kind, Mode, PlannedMigration
+from tidelock.core.model import PlannedMigration
+from tidelock.core.statement import Kind
+from tidelock.core.step import Mode
 from tidelock.errors import ConnectionLost, DatabaseFault
-from tidelock.postgres import catalog, lease
-from tidelock.postgres import ledger as tables
-from tidelock.postgres.connection import Address, DatabaseMissing, connect, connect_patiently, create_database
+from tidelock.postgres import catalog, lease, libpq
+from tidelock.postgres import ledger as ledgers
 from tidelock.postgres.ledger import Author
 from tidelock.postgres.limits import Limits
 
@@ -24,9 +26,12 @@ if TYPE_CHECKING:
 
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink
-    from tidelock.core.model import Migration, Observed, Plan, Script, Step, StepRecord
+    from tidelock.core.model import Migration, Observed, Plan, StepRecord
     from tidelock.core.report import AppliedMigration
+    from tidelock.core.statement import Script
+    from tidelock.core.step import Step
     from tidelock.core.steps import Surroundings
+    from tidelock.postgres.address import Address
     from tidelock.postgres.executor import Executor
     from tidelock.postgres.ledger import Ledger
     from tidelock.postgres.turn import Turn
@@ -104,6 +109,8 @@ class PostgresDatabase:
     def conn(self) -> Connection:
         """The connection for looking; made, and if wanted the database too, when there is none."""
         if self._conn is None or self._conn.closed:
+            from tidelock.postgres.connection import DatabaseMissing, connect_patiently, create_database
+
             try:
                 self._conn = connect_patiently(self.where, self.patience, self.sink, run_id=self.author.run_id)
             except DatabaseMissing:
@@ -127,9 +134,30 @@ class PostgresDatabase:
 
     def observe(self) -> Observed:
         """One look at the database."""
-        with translated(self.target):
-            self.observed, self.ledger = catalog.observe(self.conn, self.options.ledger, self.where.host)
+        self.observed, self.ledger = self._glance() or self._look()
         return self.observed
+
+    def _glance(self) -> tuple[Observed, Ledger] | None:
+        """A first look without psycopg: it is all that a run with nothing to do needs. None when that cannot be."""
+        if self._conn is not None:
+            return None
+        started = time.monotonic()
+        try:
+            with libpq.glance(self.where.connecting(self.author.run_id, self.patience.left_s)) as server:
+                where = catalog.Where(self.where.host, server.port, server.backend_pid)
+                return catalog.observe(server.ask, self.options.ledger, where)
+        except libpq.Unavailable:
+            self.patience.spend(time.monotonic() - started)
+            return None
+
+    def _look(self) -> tuple[Observed, Ledger]:
+        """A look through the connection that migrations use as well."""
+        from tidelock.postgres.connection import asking
+
+        with translated(self.target):
+            info = self.conn.info
+            where = catalog.Where(self.where.host, str(info.port), info.backend_pid)
+            return catalog.observe(asking(self.conn), self.options.ledger, where)
 
     def surroundings(self) -> Surroundings:
         """Where files are cut, as far as the database decides it."""
@@ -138,7 +166,7 @@ class PostgresDatabase:
 
     def stored_text(self, version: int) -> str | None:
         """The text that was applied."""
-        return tables.stored_text(self.conn, self.ledger, version)
+        return ledgers.stored_text(self.conn, self.ledger, version)
 
     def check(self, plan: Plan) -> None:
         """Refuse, before anything runs, what this connection cannot carry."""
@@ -164,6 +192,8 @@ class PostgresDatabase:
         self, plan_scripts: Sequence[Script], highest_version: int, detail: Mapping[str, object]
     ) -> Iterator[None]:
         """Be the one runner. On leaving normally, everything that was done is durable."""
+        from tidelock.postgres import tables
+
         self.author = replace(self.author, commit=self.options.commit())
         with translated(self.target):
             conn = self._working_connection()
@@ -196,6 +226,8 @@ class PostgresDatabase:
         if self.options.direct is None or not self.observed.pooled:
             self._work = self.conn
         else:
+            from tidelock.postgres.connection import connect_patiently
+
             self._work = connect_patiently(self.options.direct, self.patience, self.sink, run_id=self.author.run_id)
         return self._work
 
@@ -242,6 +274,8 @@ class PostgresDatabase:
 
     def _another(self) -> Connection:
         """One more connection to where the work is done."""
+        from tidelock.postgres.connection import connect
+
         return connect(self.options.direct or self.where, run_id=self.author.run_id)
 
     def _let_go(self, turn: Turn) -> None:
@@ -272,13 +306,14 @@ class PostgresDatabase:
         assert self._executor is not None, "adopting needs the lease"
         for migration, script in migrations:
             self._executor.turn.begin(adopted(migration, script))
-            self._executor.turn.write(tables.record(self.ledger, migration, script, None, self.author, event="adopted"))
+            row = ledgers.record(self.ledger, migration, script, None, self.author, event="adopted")
+            self._executor.turn.write(row)
 
     def decide(self, step: Step, record: StepRecord, *, done: bool) -> None:
         """Write a person's decision about an interrupted step. Only inside `lease`."""
         assert self._executor is not None, "deciding needs the lease"
         self._executor.turn.write(
-            tables.journal(
+            ledgers.journal(
                 self.ledger,
                 self.author,
                 "done" if done else "retry",
@@ -331,7 +366,7 @@ def check_pooled(step: Step) -> None:
 
 def ledger_creation(scripts: Sequence[Script], ledger: Ledger) -> str | None:
     """The CREATE TABLE of the ledger that a file carries, when there is no ledger yet: its columns are honoured."""
-    if ledger.exists or ledger.schema == tables.OWN_SCHEMA:
+    if ledger.exists or ledger.schema == ledgers.OWN_SCHEMA:
         return None
     for script in scripts:
         for each in script.statements:
@@ -360,7 +395,7 @@ def translated(target: str) -> Iterator[None]:
 
 
 class NoRight(DatabaseFault):
-    """The role may not read or write Tidelock's own tables."""
+    """The role may not read or write Tidelock's own ledgers."""
 
     code = "D007"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tidelock.core.model import Mode
 from tidelock.core.planner import check_requirements
 from tidelock.core.report import AppliedMigration, Happening
+from tidelock.core.step import Mode
 from tidelock.postgres import alone, catalog, lease, replay, transaction
 from tidelock.postgres.failures import caret, statement_failed
 from tidelock.postgres.performer import Performer
@@ -18,7 +18,9 @@ from tidelock.postgres.turn import ours
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tidelock.core.model import PlannedMigration, Statement, Step, StepRecord
+    from tidelock.core.model import PlannedMigration, StepRecord
+    from tidelock.core.statement import Statement
+    from tidelock.core.step import Step
     from tidelock.postgres.turn import Turn
 
 STRONG = ("AccessExclusive", "Exclusive", "ShareRowExclusive", "Share")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tidelock.core.model import Mode
+from tidelock.core.step import Mode
 from tidelock.errors import DatabaseFault, LedgerFault, PassingFault
 
 if TYPE_CHECKING:
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tidelock.core.model import Migration, Place, Statement, Step
+    from tidelock.core.model import Migration, Place
+    from tidelock.core.statement import Statement
+    from tidelock.core.step import Step
     from tidelock.postgres.session import BatchFailed
     from tidelock.postgres.turn import Turn
     from tidelock.postgres.watch import Blocker

@@ -15,8 +15,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-import psycopg
-
 from tidelock.app.patience import backoff
 from tidelock.core.report import Event, Happening
 from tidelock.errors import PassingFault
@@ -25,6 +23,8 @@ from tidelock.postgres.ledger import journal, literal
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
+
+    import psycopg
 
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink

@@ -1,4 +1,4 @@
-"""The tables that Tidelock keeps in the database: which ones they are, how they are made, read and written."""
+"""The ledger and what lies beside it: which tables they are, how they are read and written. `tables` makes them."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ import json
 import re
 import zlib
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
-from importlib import resources
-from typing import TYPE_CHECKING, LiteralString, cast
-
-import psycopg
-from psycopg import sql
+from typing import TYPE_CHECKING, Any, LiteralString, TypedDict, cast
 
 from tidelock.core.model import LedgerEntry, Outcome, StepRecord
-from tidelock.errors import DatabaseFault, LedgerFault
+from tidelock.errors import LedgerFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from tidelock.core.model import Migration, Script, Step
+    import psycopg
+
+    from tidelock.core.model import Migration
+    from tidelock.core.statement import Script
+    from tidelock.core.step import Step
+
+    Ask = Callable[[str], Any]
+    """A query that returns one cell of JSON → its value. Through psycopg or, for a first look, through libpq alone."""
 
 FORMAT = 1
 """Version of the three tables; `schema/NNN_*.sql` brings them there."""
@@ -68,17 +72,21 @@ class LedgerElsewhere(LedgerFault):
         )
 
 
-class NoSchema(DatabaseFault):
-    """The search_path leads nowhere, or to where nothing may be created."""
+def quoted(name: str) -> str:
+    """An identifier as SQL. For names of our own tables; psycopg's `sql.Identifier` would bring all of psycopg."""
+    return '"' + name.replace('"', '""') + '"'
 
-    code = "D004"
 
-    def __init__(self, why: str, user: str, schema: str) -> None:
-        super().__init__(
-            f"the ledger cannot be made: {why}",
-            hint=f'as the schema\'s owner: GRANT CREATE ON SCHEMA "{schema}" TO "{user}"; or name another place: '
-            '`[ledger] table = "tidelock.schema_migrations"`',
-        )
+def literal(value: str | float | bytes | None) -> str:
+    """A value as SQL, safe whatever standard_conforming_strings says."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return f"E'\\\\x{value.hex()}'::bytea"
+    if isinstance(value, (int, float)):
+        return str(value)
+    doubled = value.replace("'", "''")
+    return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in value else f"'{doubled}'"
 
 
 @dataclass(frozen=True)
@@ -108,20 +116,21 @@ class Ledger:
         return "name" if "name" in self.columns and "description" not in self.columns else "description"
 
     @cached_property
-    def identifiers(self) -> dict[str, sql.Identifier]:
+    def identifiers(self) -> dict[str, str]:
         """The names, quoted, for templates."""
+        schema = quoted(self.schema)
         return {
-            "ledger": sql.Identifier(self.schema, self.table),
-            "journal": sql.Identifier(self.schema, f"{self.table}_journal"),
-            "journal_index": sql.Identifier(f"{self.table}_journal_version"),
-            "lease": sql.Identifier(self.schema, f"{self.table}_lease"),
-            "description": sql.Identifier(self.description),
-            "schema": sql.Identifier(self.schema),
+            "ledger": f"{schema}.{quoted(self.table)}",
+            "journal": f"{schema}.{quoted(self.table + '_journal')}",
+            "journal_index": quoted(f"{self.table}_journal_version"),
+            "lease": f"{schema}.{quoted(self.table + '_lease')}",
+            "description": quoted(self.description),
+            "schema": schema,
         }
 
     def fill(self, template: LiteralString) -> str:
-        """A template with the names in it. `%%` stays for values; see `literal`."""
-        return sql.SQL(template).format(**self.identifiers).as_string()
+        """A template with the names in it. `%` stays for values; see `literal`."""
+        return template.format_map(self.identifiers)
 
     @cached_property
     def record_template(self) -> str:
@@ -143,66 +152,71 @@ class Ledger:
 
 # --- which table it is -----------------------------------------------------------------------------------------
 
-LOOK = """
-SELECT n.nspname, c.relname,
-       (SELECT json_object_agg(a.attname, format_type(a.atttypid, NULL)) FROM pg_attribute a
-         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
-       c.oid = to_regclass(%(wanted)s) AS visible,
-       EXISTS (SELECT FROM pg_class l
-                WHERE l.relnamespace = c.relnamespace AND l.relname = c.relname || '_lease') AS ours,
-       current_schema()
-  FROM (SELECT 1) one LEFT JOIN (pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace)
-    ON c.relname = %(table)s AND c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\\_%%'
-"""
+LOOK = r"""
+SELECT json_build_object('current', current_schema(), 'tables', coalesce((
+  SELECT json_agg(json_build_object(
+           'schema', n.nspname,
+           'columns', (SELECT json_object_agg(a.attname, format_type(a.atttypid, NULL)) FROM pg_attribute a
+                        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
+           'visible', c.oid = to_regclass({wanted}),
+           'ours', EXISTS (SELECT FROM pg_class l
+                            WHERE l.relnamespace = c.relnamespace AND l.relname = c.relname || '_lease')))
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+   WHERE c.relname = {table} AND c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\_%'), '[]'))"""
 
 
-Row = tuple[str, str, dict[str, str], bool, bool, str]
-"""Of LOOK: schema (NULL when there is no such table at all), table, columns, visible, ours, current schema."""
+class Found(TypedDict):
+    """A table of the ledger's name, as LOOK tells of it."""
+
+    schema: str
+    columns: dict[str, str]
+    """Column → type."""
+    visible: bool
+    """The search_path leads to it."""
+    ours: bool
+    """It has a lease beside it."""
 
 
-def find(conn: psycopg.Connection[tuple[object, ...]], configured: str | None) -> Ledger:
+def find(ask: Ask, configured: str | None) -> Ledger:
     """The ledger of this database, or where it will be. Raises a LedgerFault rather than guess."""
     schema, _, table = (configured or "").rpartition(".")
     table = table or NAME
-    wanted = sql.Identifier(*([schema] if schema else []), table).as_string(conn)
-    rows = cast(
-        "list[Row]",
-        conn.execute(LOOK, {"wanted": wanted, "table": table}).fetchall(),
-    )
-    current = rows[0][5]
-    tables = {row[0]: row for row in rows if row[0]}
+    wanted = ".".join(quoted(each) for each in (schema, table) if each)
+    seen = ask(LOOK.format(wanted=literal(wanted), table=literal(table)))
+    current: str | None = seen["current"]
+    tables: dict[str, Found] = {each["schema"]: each for each in seen["tables"]}
+    visible = next((each for each in tables.values() if each["visible"]), None)
     if configured:
-        place = schema or next((name for name, row in tables.items() if row[3]), current)
+        place = schema or (visible["schema"] if visible else current)
         if not place:
             raise LedgerElsewhere((), current)
         return shape(place, table, tables.get(place))
-    visible = next((row for row in tables.values() if row[3]), None)
-    if OWN_SCHEMA in tables and tables[OWN_SCHEMA][4]:
-        if visible is not None and visible[4] and visible[0] != OWN_SCHEMA:
-            raise LedgerElsewhere([visible[0], OWN_SCHEMA], current)  # two of ours: which one is meant?
+    if OWN_SCHEMA in tables and tables[OWN_SCHEMA]["ours"]:
+        if visible is not None and visible["ours"] and visible["schema"] != OWN_SCHEMA:
+            raise LedgerElsewhere([visible["schema"], OWN_SCHEMA], current)  # two of ours: which one is meant?
         return shape(OWN_SCHEMA, table, tables[OWN_SCHEMA])
     if visible is not None:
-        if belongs_to_another_tool(visible[2]):
+        if belongs_to_another_tool(visible["columns"]):
             return shape(OWN_SCHEMA, table, tables.get(OWN_SCHEMA))
-        return shape(visible[0], table, visible)
-    if elsewhere := sorted(name for name, row in tables.items() if row[4]):
+        return shape(visible["schema"], table, visible)
+    if elsewhere := sorted(name for name, each in tables.items() if each["ours"]):
         raise LedgerElsewhere(elsewhere, current)
     if not current:
         raise LedgerElsewhere((), current)
     return shape(current, table, None)
 
 
-def shape(schema: str, table: str, row: Row | None) -> Ledger:
+def shape(schema: str, table: str, found: Found | None) -> Ledger:
     """A Ledger from what LOOK found; refuses a table that cannot be one."""
-    if row is None:
+    if found is None:
         return Ledger(schema, table, {})
-    columns = row[2]
+    columns = found["columns"]
     kind = columns.get("version")
     if kind is None:
         raise LedgerUnfit(f"{schema}.{table}", "it has no column version")
     if kind not in INTEGERS:
         raise LedgerUnfit(f"{schema}.{table}", f"its column version is {kind}, not an integer type")
-    return Ledger(schema, table, columns, format=1 if row[4] and "sha256" in columns else 0)
+    return Ledger(schema, table, columns, format=1 if found["ours"] and "sha256" in columns else 0)
 
 
 def belongs_to_another_tool(columns: Mapping[str, str]) -> bool:
@@ -212,133 +226,68 @@ def belongs_to_another_tool(columns: Mapping[str, str]) -> bool:
     )
 
 
-# --- making it -------------------------------------------------------------------------------------------------
-
-HAS_UNIQUE = """
-SELECT EXISTS (SELECT FROM pg_index i
-                WHERE i.indrelid = %(table)s::regclass AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 1
-                  AND i.indkey[0] = (SELECT attnum FROM pg_attribute
-                                      WHERE attrelid = i.indrelid AND attname = 'version'))
-"""
-
-
-def prepare(
-    conn: psycopg.Connection[tuple[object, ...]],
-    ledger: Ledger,
-    *,
-    created_by_file: str | None,
-    highest_version: int,
-    user: str,
-) -> Ledger:
-    """Make or upgrade the three tables, in one transaction; returns the ledger as it is then.
-
-    `created_by_file` is a CREATE TABLE for the ledger that one of the files carries: its columns are honoured.
-    Runners that come at once are serialised by a transaction-level lock that ends with it.
-    """
-    if is_made(ledger, highest_version):
-        return ledger
-    try:
-        with conn.transaction():
-            conn.execute("SET LOCAL lock_timeout = '10s'")
-            conn.execute("SET LOCAL statement_timeout = 0")
-            conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('tidelock ledger', 0))")
-            make(conn, ledger, created_by_file, highest_version)
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise NoSchema(error.diag.message_primary or str(error), user, ledger.schema) from None
-    return find(conn, ledger.name)
-
-
-def is_made(ledger: Ledger, highest_version: int) -> bool:
-    """Nothing is to be made or upgraded."""
-    return ledger.format >= FORMAT and INTEGERS[ledger.columns["version"]] >= highest_version
-
-
-def make(
-    conn: psycopg.Connection[tuple[object, ...]],
-    ledger: Ledger,
-    created_by_file: str | None,
-    highest_version: int,
-) -> None:
-    """The statements of `prepare`."""
-    if ledger.schema == OWN_SCHEMA and not ledger.exists:
-        conn.execute(ledger.fill("CREATE SCHEMA IF NOT EXISTS {schema}"))
-    now = find(conn, ledger.name)
-    if is_made(now, highest_version):
-        return  # somebody was faster, and is at work: what follows would lock its tables against it
-    if not now.exists and created_by_file:
-        conn.execute(created_by_file.encode())
-        now = find(conn, ledger.name)
-    if now.exists and not {"description", "name"} & now.columns.keys():
-        conn.execute(now.fill("ALTER TABLE {ledger} ADD COLUMN description text"))
-    if now.exists and INTEGERS[now.columns["version"]] < highest_version:
-        conn.execute(now.fill("ALTER TABLE {ledger} ALTER COLUMN version TYPE bigint"))
-    script = resources.files(__package__).joinpath("schema/001_ledger.sql").read_text(encoding="utf-8")
-    conn.execute(now.fill(script).encode())  # our own file, trusted as a literal is
-    row = conn.execute(HAS_UNIQUE, {"table": now.identifiers["ledger"].as_string(conn)}).fetchone()
-    if not row or not row[0]:
-        try:
-            conn.execute(now.fill("CREATE UNIQUE INDEX ON {ledger} (version)"))
-        except psycopg.errors.UniqueViolation as error:
-            raise LedgerUnfit(
-                now.name,
-                f"it has no unique index on version, and none can be made: {error.diag.message_detail}",
-            ) from None
-
-
 # --- reading it ------------------------------------------------------------------------------------------------
 
+APPLIED = "SELECT coalesce(json_agg(json_build_array({{columns}})), '[]') FROM {ledger}"
 OWN_COLUMNS = ("applied_at", "sha256", "tokens", "tokens_version", "git_commit", "applied_by")
 
 
-def applied(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger) -> dict[int, LedgerEntry]:
+def applied(ask: Ask, ledger: Ledger) -> dict[int, LedgerEntry]:
     """Every migration this database knows of, by version."""
     if not ledger.exists:
         return {}
-    columns = sql.SQL(", ").join(
-        sql.Identifier(name) if name in ledger.columns else sql.SQL("NULL")
-        for name in ("version", ledger.description, *OWN_COLUMNS)
-    )
-    query = sql.SQL("SELECT {} FROM {}").format(columns, ledger.identifiers["ledger"])
-    entries: dict[int, LedgerEntry] = {}
-    for version, description, applied_at, sha256, tokens, tokens_version, commit, by in conn.execute(query):
-        entries[cast("int", version)] = LedgerEntry(
-            version=cast("int", version),
-            description=cast("str", description or ""),
-            applied_at=cast("None", applied_at),
-            checksum=cast("str | None", sha256),
-            tokens=cast("str | None", tokens),
-            tokens_version=cast("int | None", tokens_version),
-            commit=cast("str | None", commit),
-            applied_by=cast("str | None", by),
+    columns = [
+        quoted(name) if name in ledger.columns else "NULL" for name in ("version", ledger.description, *OWN_COLUMNS)
+    ]
+    rows = ask(ledger.fill(APPLIED).format(columns=", ".join(columns)))
+    return {
+        version: LedgerEntry(
+            version=version,
+            description=description or "",
+            applied_at=moment(applied_at),
+            checksum=sha256,
+            tokens=tokens,
+            tokens_version=tokens_version,
+            commit=commit,
+            applied_by=by,
         )
-    return entries
+        for version, description, applied_at, sha256, tokens, tokens_version, commit, by in rows
+    }
+
+
+def moment(text: object) -> datetime | None:
+    """A timestamp as JSON has it. None for what is none: `infinity`, or another hand's column of that name."""
+    try:
+        return datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 UNFINISHED = """
-SELECT DISTINCT ON (j.version, j.step) j.version, j.step, j.event, j.digest, j.at, j.run_id, j.statement, j.detail
-  FROM {journal} j
- WHERE j.event IN ('started', 'done', 'failed', 'retry') AND j.step IS NOT NULL
-   AND NOT EXISTS (SELECT FROM {ledger} l WHERE l.version = j.version)
- ORDER BY j.version, j.step, j.id DESC
-"""
+SELECT coalesce(json_agg(json_build_array(version, step, event, digest, at, run_id, statement, detail)), '[]') FROM (
+  SELECT DISTINCT ON (j.version, j.step) j.version, j.step, j.event, j.digest, j.at, j.run_id, j.statement, j.detail
+    FROM {journal} j
+   WHERE j.event IN ('started', 'done', 'failed', 'retry') AND j.step IS NOT NULL
+     AND NOT EXISTS (SELECT FROM {ledger} l WHERE l.version = j.version)
+   ORDER BY j.version, j.step, j.id DESC) last"""
 
 
-def unfinished(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger) -> dict[int, tuple[StepRecord, ...]]:
+def unfinished(ask: Ask, ledger: Ledger) -> dict[int, tuple[StepRecord, ...]]:
     """The journal's last word on each step of versions that are not in the ledger."""
     if ledger.format == 0:
         return {}
     found: dict[int, list[StepRecord]] = {}
-    for version, step, event, digest, at, run_id, statement, detail in conn.execute(ledger.fill(UNFINISHED).encode()):
-        known = cast("dict[str, dict[str, str]]", detail or {})
-        found.setdefault(cast("int", version), []).append(
+    for version, step, event, digest, at, run_id, statement, detail in ask(ledger.fill(UNFINISHED)):
+        known = detail or {}
+        found.setdefault(version, []).append(
             StepRecord(
-                version=cast("int", version),
-                step=cast("int", step),
-                outcome=Outcome(cast("str", event)),
-                digest=cast("str", digest or ""),
-                at=cast("None", at),
-                run_id=cast("str", run_id),
-                statement=cast("str", statement or ""),
+                version=version,
+                step=step,
+                outcome=Outcome(event),
+                digest=digest or "",
+                at=moment(at),
+                run_id=run_id,
+                statement=statement or "",
                 evidence=known.get("evidence", {}),
                 variables=known.get("variables", {}),
             )
@@ -377,18 +326,6 @@ RETURNING extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())"""
 JOURNAL = """
 INSERT INTO {journal} (run_id, event, version, step, digest, statement, duration_ms, lock_wait_ms, detail)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
-
-
-def literal(value: str | float | bytes | None) -> str:
-    """A value as SQL, safe whatever standard_conforming_strings says."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bytes):
-        return f"E'\\\\x{value.hex()}'::bytea"
-    if isinstance(value, (int, float)):
-        return str(value)
-    doubled = value.replace("'", "''")
-    return "E'" + doubled.replace("\\", "\\\\") + "'" if "\\" in value else f"'{doubled}'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.model import Echo, Ending, Place, Quit, Statement
+from tidelock.core.model import Place
 from tidelock.core.report import Happening
+from tidelock.core.statement import Echo, Ending, Quit, Statement
 from tidelock.postgres import failures
 from tidelock.postgres.failures import caret
 from tidelock.postgres.session import BatchFailed
@@ -15,7 +16,8 @@ from tidelock.postgres.variables import Variables
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from tidelock.core.model import Guard, Item, Step
+    from tidelock.core.statement import Guard, Item
+    from tidelock.core.step import Step
     from tidelock.postgres.session import Rows
     from tidelock.postgres.turn import Turn
 

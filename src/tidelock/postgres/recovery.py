@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, cast
 from psycopg import sql
 
 from tidelock.core.facts import index_definition
-from tidelock.core.model import Kind
+from tidelock.core.statement import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from tidelock.core.facts import IndexDefinition
-    from tidelock.core.model import Facts, Object, Statement
+    from tidelock.core.statement import Facts, Object, Statement
 
     Connection = psycopg.Connection[tuple[object, ...]]
     Evidence = Mapping[str, Any]

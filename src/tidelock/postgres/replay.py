@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tidelock.core.model import Kind
+from tidelock.core.statement import Kind
 from tidelock.core.steps import bare
 from tidelock.errors import LedgerFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tidelock.core.model import Migration, Statement, Step
+    from tidelock.core.model import Migration
+    from tidelock.core.statement import Statement
+    from tidelock.core.step import Step
 
 TEMPORARY = "pg_temp"
 READS = ("AccessShare", "RowShare")

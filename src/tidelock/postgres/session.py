@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGresult
 
-    from tidelock.core.model import Statement
+    from tidelock.core.statement import Statement
 
     Connection = psycopg.Connection[tuple[object, ...]]
 

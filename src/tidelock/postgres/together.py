@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from psycopg.pq import ExecStatus
 
-from tidelock.core.model import Mode
 from tidelock.core.report import Happening
+from tidelock.core.step import Mode
 from tidelock.postgres import transaction
 from tidelock.postgres.session import GOOD, BatchFailed, rows_of
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from psycopg.pq.abc import PGresult
 
-    from tidelock.core.model import PlannedMigration, Step
+    from tidelock.core.model import PlannedMigration
+    from tidelock.core.step import Step
     from tidelock.postgres.performer import Held, Performer
     from tidelock.postgres.turn import Pairs, Turn
 

@@ -6,8 +6,9 @@ import time
 from typing import TYPE_CHECKING
 
 from tidelock.app.patience import backoff
-from tidelock.core.model import Ending, Kind, Place, Quit, Statement
+from tidelock.core.model import Place
 from tidelock.core.report import Happening
+from tidelock.core.statement import Ending, Kind, Quit, Statement
 from tidelock.postgres import failures, lease
 from tidelock.postgres import ledger as tables
 from tidelock.postgres.performer import marked
@@ -18,7 +19,8 @@ from tidelock.postgres.turn import AS_CONNECTED, ours
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidelock.core.model import Item, Step
+    from tidelock.core.statement import Item
+    from tidelock.core.step import Step
     from tidelock.postgres.performer import Performer
     from tidelock.postgres.turn import Pairs, Turn
 

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.model import Mode, Place
+from tidelock.core.model import Place
 from tidelock.core.report import Event, Happening
 from tidelock.core.source import seconds
+from tidelock.core.step import Mode
 from tidelock.postgres import lease
 from tidelock.postgres import ledger as tables
 from tidelock.postgres.failures import statement_failed
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
 
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink
-    from tidelock.core.model import Migration, PlannedMigration, Statement, Step
+    from tidelock.core.model import Migration, PlannedMigration
+    from tidelock.core.statement import Statement
+    from tidelock.core.step import Step
     from tidelock.postgres.ledger import Author, Ledger
     from tidelock.postgres.limits import Limits
     from tidelock.postgres.session import Rows, Session

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from psycopg import pq
 
-from tidelock.core.model import Quote, Variable
+from tidelock.core.statement import Quote, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     import psycopg
 
-    from tidelock.core.model import Guard
+    from tidelock.core.statement import Guard
 
 TRUE = ("true", "yes", "on", "1")
 

@@ -10,8 +10,10 @@ from tidelock.core.report import exit_code
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tidelock.core.model import Place, Plan, PlannedMigration, Statement, Step
+    from tidelock.core.model import Place, Plan, PlannedMigration
     from tidelock.core.report import AppliedMigration, Event, Finding, Report
+    from tidelock.core.statement import Statement
+    from tidelock.core.step import Step
     from tidelock.errors import TidelockError
 
 SCHEMA = 1

@@ -8,10 +8,10 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tidelock.core.model import Ending, Statement, Variable
 from tidelock.core.script import Reader, normalised
 from tidelock.core.script_faults import ScriptFault
 from tidelock.core.session import session
+from tidelock.core.statement import Ending, Statement, Variable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

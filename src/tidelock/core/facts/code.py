@@ -9,7 +9,7 @@ from tidelock.core import parser
 from tidelock.core.facts import search, timescale
 from tidelock.core.facts.draft import STRENGTH, Draft
 from tidelock.core.facts.tree import constant, every, named, strings
-from tidelock.core.model import Facts, Kind
+from tidelock.core.statement import Facts, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

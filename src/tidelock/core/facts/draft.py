@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tidelock.core.facts.tree import is_temporary_schema
-from tidelock.core.model import Facts, Kind, Lock, Object
+from tidelock.core.statement import Facts, Kind, Lock, Object
 
 STRENGTH = {
     mode: number

@@ -11,7 +11,7 @@ from tidelock.core import parser
 from tidelock.core.facts import timescale
 from tidelock.core.facts.search import look
 from tidelock.core.facts.tree import constant, named, on, options, relation, strings, unwrap, within
-from tidelock.core.model import Kind
+from tidelock.core.statement import Kind
 
 if TYPE_CHECKING:
     from tidelock.core.facts.draft import Draft

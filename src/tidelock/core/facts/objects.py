@@ -14,7 +14,7 @@ from tidelock.core.facts.tree import (
     relation,
     strings,
 )
-from tidelock.core.model import Object
+from tidelock.core.statement import Object
 
 if TYPE_CHECKING:
     from collections.abc import Callable

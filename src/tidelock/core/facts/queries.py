@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tidelock.core.facts import timescale
 from tidelock.core.facts.search import look
 from tidelock.core.facts.tree import is_temporary_schema, options, related, relation, strings, temporary, unwrap
-from tidelock.core.model import Kind, Object
+from tidelock.core.statement import Kind, Object
 
 if TYPE_CHECKING:
     from tidelock.core.facts.draft import Draft

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.core.facts.search import look
-from tidelock.core.model import Kind
+from tidelock.core.statement import Kind
 
 if TYPE_CHECKING:
     from tidelock.core.facts.draft import Draft

@@ -11,7 +11,7 @@ from tidelock.core import parser
 from tidelock.core.facts import code, indexes, objects, queries, sessions, tables, upkeep
 from tidelock.core.facts.draft import Draft
 from tidelock.core.facts.tree import unwrap
-from tidelock.core.model import Facts, Kind
+from tidelock.core.statement import Facts, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.core.facts.tree import constant, identifier, is_temporary_schema
-from tidelock.core.model import Object
+from tidelock.core.statement import Object
 
 if TYPE_CHECKING:
     from collections.abc import Callable

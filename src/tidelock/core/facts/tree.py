@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.model import Object
+from tidelock.core.statement import Object
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

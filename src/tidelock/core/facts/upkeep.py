@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.facts.draft import STRENGTH
 from tidelock.core.facts.tree import on, options, related, relation
-from tidelock.core.model import Kind
+from tidelock.core.statement import Kind
 
 if TYPE_CHECKING:
     from tidelock.core.facts.draft import Draft

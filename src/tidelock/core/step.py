@@ -1,0 +1,66 @@
+"""Step: what is run and recorded together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tidelock.core.statement import Item, Kind, Statement
+
+
+class Mode(StrEnum):
+    """How a step runs."""
+
+    TRANSACTION = "transaction"
+    """Statements of the file in one transaction of ours."""
+    OWN = "own transaction"
+    """A BEGIN … COMMIT of the file."""
+    ALONE = "alone"
+    """One statement that no transaction may hold."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What is run and recorded together."""
+
+    version: int
+    number: int
+    """From 1 within its file."""
+    mode: Mode
+    items: tuple[Item, ...]
+    reason: str = ""
+    """Why it does not share the transaction of the step before it."""
+    begin: Statement | None = None
+    """The file's own BEGIN, when `mode` is OWN."""
+    rolled_back: bool = False
+    """The file ends this transaction with ROLLBACK."""
+    digest: str = ""
+    """SHA-256 (hex) of the tokens of its statements."""
+
+    @property
+    def recorded_after(self) -> bool:
+        """Its transaction cannot hold the record: rolled back by the file, or READ ONLY. Repeating it is harmless."""
+        return self.rolled_back or (self.begin is not None and "READ ONLY" in self.begin.text.upper())
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """Its statements, without echoes and assignments."""
+        return tuple(item for item in self.items if isinstance(item, Statement))
+
+    @property
+    def external(self) -> bool:
+        """It has effects that no rollback undoes, or is alone and unreadable: journaled durably before it runs."""
+        return any(
+            each.facts.external or (self.mode is Mode.ALONE and each.facts.kind is Kind.UNKNOWN)
+            for each in self.statements
+        )
+
+    @property
+    def journaled_first(self) -> bool:
+        """Its start is journaled before it runs, because no transaction ties its effect to its row."""
+        return self.mode is Mode.ALONE or self.external
+
+    @property
+    def session(self) -> bool:
+        """It may leave something behind in the session."""
+        return any(each.facts.session or each.runtime for each in self.statements)

@@ -1,0 +1,99 @@
+"""The three tables that Tidelock keeps in a database: made, or upgraded where another hand made the first of them."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from tidelock.errors import DatabaseFault
+from tidelock.postgres.connection import asking
+from tidelock.postgres.ledger import FORMAT, INTEGERS, OWN_SCHEMA, Ledger, LedgerUnfit, find
+
+if TYPE_CHECKING:
+    Connection = psycopg.Connection[tuple[object, ...]]
+
+
+class NoSchema(DatabaseFault):
+    """The search_path leads nowhere, or to where nothing may be created."""
+
+    code = "D004"
+
+    def __init__(self, why: str, user: str, schema: str) -> None:
+        super().__init__(
+            f"the ledger cannot be made: {why}",
+            hint=f'as the schema\'s owner: GRANT CREATE ON SCHEMA "{schema}" TO "{user}"; or name another place: '
+            '`[ledger] table = "tidelock.schema_migrations"`',
+        )
+
+
+HAS_UNIQUE = """
+SELECT EXISTS (SELECT FROM pg_index i
+                WHERE i.indrelid = %(table)s::regclass AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 1
+                  AND i.indkey[0] = (SELECT attnum FROM pg_attribute
+                                      WHERE attrelid = i.indrelid AND attname = 'version'))
+"""
+
+
+def prepare(
+    conn: Connection,
+    ledger: Ledger,
+    *,
+    created_by_file: str | None,
+    highest_version: int,
+    user: str,
+) -> Ledger:
+    """Make or upgrade the three tables, in one transaction; returns the ledger as it is then.
+
+    `created_by_file` is a CREATE TABLE for the ledger that one of the files carries: its columns are honoured.
+    Runners that come at once are serialised by a transaction-level lock that ends with it.
+    """
+    if is_made(ledger, highest_version):
+        return ledger
+    try:
+        with conn.transaction():
+            conn.execute("SET LOCAL lock_timeout = '10s'")
+            conn.execute("SET LOCAL statement_timeout = 0")
+            conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('tidelock ledger', 0))")
+            make(conn, ledger, created_by_file, highest_version)
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise NoSchema(error.diag.message_primary or str(error), user, ledger.schema) from None
+    return find(asking(conn), ledger.name)
+
+
+def is_made(ledger: Ledger, highest_version: int) -> bool:
+    """Nothing is to be made or upgraded."""
+    return ledger.format >= FORMAT and INTEGERS[ledger.columns["version"]] >= highest_version
+
+
+def make(
+    conn: Connection,
+    ledger: Ledger,
+    created_by_file: str | None,
+    highest_version: int,
+) -> None:
+    """The statements of `prepare`."""
+    if ledger.schema == OWN_SCHEMA and not ledger.exists:
+        conn.execute(ledger.fill("CREATE SCHEMA IF NOT EXISTS {schema}").encode())
+    now = find(asking(conn), ledger.name)
+    if is_made(now, highest_version):
+        return  # somebody was faster, and is at work: what follows would lock its tables against it
+    if not now.exists and created_by_file:
+        conn.execute(created_by_file.encode())
+        now = find(asking(conn), ledger.name)
+    if now.exists and not {"description", "name"} & now.columns.keys():
+        conn.execute(now.fill("ALTER TABLE {ledger} ADD COLUMN description text").encode())
+    if now.exists and INTEGERS[now.columns["version"]] < highest_version:
+        conn.execute(now.fill("ALTER TABLE {ledger} ALTER COLUMN version TYPE bigint").encode())
+    script = resources.files(__package__).joinpath("schema/001_ledger.sql").read_text(encoding="utf-8")
+    conn.execute(now.fill(script).encode())  # our own file, trusted as a literal is
+    row = conn.execute(HAS_UNIQUE, {"table": now.identifiers["ledger"]}).fetchone()
+    if not row or not row[0]:
+        try:
+            conn.execute(now.fill("CREATE UNIQUE INDEX ON {ledger} (version)").encode())
+        except psycopg.errors.UniqueViolation as error:
+            raise LedgerUnfit(
+                now.name,
+                f"it has no unique index on version, and none can be made: {error.diag.message_detail}",
+            ) from None

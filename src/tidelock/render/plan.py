@@ -1,0 +1,66 @@
+"""A plan as text: steps, statements, locks, and why a step stands alone. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidelock.core.step import Mode
+
+if TYPE_CHECKING:
+    from tidelock.core.model import Plan, PlannedMigration
+    from tidelock.core.statement import Statement
+    from tidelock.core.step import Step
+
+
+def plan_text(plan: Plan, target: str, about: str) -> str:
+    """What would run: steps, statements, locks, and why a step stands alone."""
+    head = f"plan {plan.id}  for {target} ({about}, {plan.applied} applied)"
+    if not plan.pending:
+        return f"{target}  {plan.applied} applied, 0 pending. Nothing to do."
+    return "\n\n".join([head, *(planned_text(each) for each in plan.pending)])
+
+
+def planned_text(planned: PlannedMigration) -> str:
+    """One pending migration."""
+    lines: list[str] = []
+    for step in planned.steps:
+        title = planned.migration.label if step.number == 1 else f"  step {step.number}"
+        lines.append(f"{title:<36}  {how(step)}" + ("   done by an earlier run" if step.number <= planned.done else ""))
+        lines += [
+            f"  {each.place.line:>4}  {first_words(each):<64} {consequences(each)}".rstrip() for each in step.statements
+        ]
+    if planned.interrupted:
+        lines.append(
+            f"  ?     step {planned.interrupted.step} was started by run {planned.interrupted.run_id} "
+            "and its end is not known; the catalog will be asked"
+        )
+    return "\n".join(lines)
+
+
+def how(step: Step) -> str:
+    """In what a step runs, and why."""
+    match step.mode:
+        case Mode.ALONE:
+            return f"alone: {step.reason}"
+        case Mode.OWN:
+            return "in the file's own transaction" + (
+                ", which it rolls back" if step.rolled_back else ", recorded before its COMMIT"
+            )
+    return "in one transaction with its record" + (f" ({step.reason})" if step.reason else "")
+
+
+def first_words(statement: Statement) -> str:
+    """The beginning of a statement on one line."""
+    words = " ".join(statement.text.split())
+    return words if len(words) <= 64 else f"{words[:62]} …"
+
+
+def consequences(statement: Statement) -> str:
+    """Locks and what is not known."""
+    if statement.runtime:
+        return "decided while it runs"
+    strong = [lock for lock in statement.facts.locks if lock.mode not in ("AccessShare", "RowExclusive", "RowShare")]
+    shown = [f"{lock.mode} on {lock.table}" + (", rewrites it" if lock.rewrite else "") for lock in strong[:3]]
+    if statement.facts.kind == "unknown":
+        shown.append("UNKNOWN: nobody can say what it locks")
+    return "; ".join(shown)
