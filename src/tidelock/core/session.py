@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from tidelock.core.arguments import boolean
@@ -157,9 +158,18 @@ def session(
     specials: Mapping[str, str],
 ) -> Session:
     """The state in which psql would begin a script."""
+    values = known_at_start(tuple(variables.items()), database, tuple(specials.items()))
+    return Session(root=root, load=load, database=database, values=dict(values))
+
+
+@lru_cache(maxsize=8)
+def known_at_start(
+    variables: tuple[tuple[str, str], ...], database: str | None, specials: tuple[tuple[str, str], ...]
+) -> dict[str, Known | None]:
+    """The variables that psql would begin with: the same for every file of a run."""
     values: dict[str, Known | None] = dict(AT_START)
     if database is not None:
         values["DBNAME"] = Known(database, by_name=True)
-    values |= {name: Known(value, by_name=True) for name, value in specials.items()}
-    values |= {name: Known(value) for name, value in variables.items()}
-    return Session(root=root, load=load, database=database, values=values)
+    values |= {name: Known(value, by_name=True) for name, value in specials}
+    values |= {name: Known(value) for name, value in variables}
+    return values

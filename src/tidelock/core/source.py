@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from codecs import BOM_UTF8
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Directive, Migration, Place
@@ -31,7 +31,7 @@ class NoNumber(SourceFault):
         super().__init__(
             f"{listed(paths)} {'has' if len(paths) == 1 else 'have'} no number at the start of the name",
             hint=f"name it NNN_description.sql (`tidelock new` gives the next number), or keep it out of the way as "
-            f"{PurePath(one).name}.example",
+            f"{name_of(one)}.example",
         )
 
 
@@ -203,9 +203,9 @@ def migrations(files: Iterable[SourceFile]) -> tuple[Migration, ...]:
     Files that are not SQL (README.md, *.example, dot files) are passed over. Raises a SourceFault that names each
     file concerned when a name or a content is wrong.
     """
-    candidates = [file for file in files if is_migration_name(PurePath(file.path).name)]
-    refuse(NoNumber, [file.path for file in candidates if not NAME.fullmatch(PurePath(file.path).name)])
-    refuse(DownMigration, [file.path for file in candidates if DOWN.fullmatch(PurePath(file.path).name)])
+    candidates = [file for file in files if is_migration_name(name_of(file.path))]
+    refuse(NoNumber, [file.path for file in candidates if not NAME.fullmatch(name_of(file.path))])
+    refuse(DownMigration, [file.path for file in candidates if DOWN.fullmatch(name_of(file.path))])
     read = sorted((migration(file) for file in candidates), key=lambda each: (each.version, each.path))
     refuse(EmptyFile, [each.path for each in read if not each.text or each.text.isspace()])
     for version, same in duplicates(read):
@@ -218,15 +218,20 @@ def is_migration_name(name: str) -> bool:
     return bool(SQL.fullmatch(name)) and not name.startswith(".")
 
 
+def name_of(path: str) -> str:
+    """The last part of a path."""
+    return path.rpartition("/")[2]
+
+
 def number_of(path: str) -> str:
     """The number as written in the file's name, leading zeros kept."""
-    found = NAME.fullmatch(PurePath(path).name)
+    found = NAME.fullmatch(name_of(path))
     return found["number"] if found else ""
 
 
 def migration(file: SourceFile) -> Migration:
     """Read one file whose name is known to be good."""
-    name = NAME.fullmatch(PurePath(file.path).name)
+    name = NAME.fullmatch(name_of(file.path))
     assert name is not None
     if len(name["number"].lstrip("0")) > MAX_DIGITS:
         raise VersionTooLong(file.path, name["number"])
@@ -244,7 +249,7 @@ def migration(file: SourceFile) -> Migration:
 def decoded(file: SourceFile) -> str:
     """The content as text, without a byte order mark. Line ends stay as they are, as in psql."""
     try:
-        text = file.data.decode("utf-8-sig")
+        text = file.data.removeprefix(BOM_UTF8).decode()
     except UnicodeDecodeError as error:
         raise NotUtf8(file.path, file.data, error) from None
     if "\0" in text:
@@ -298,7 +303,7 @@ def bundle_digest(all_migrations: Iterable[Migration]) -> str:
     """One SHA-256 (hex) over the names and contents of a directory's migrations, in order."""
     digest = hashlib.sha256()
     for each in all_migrations:
-        digest.update(f"{PurePath(each.path).name}\0{each.checksum}\n".encode())
+        digest.update(f"{name_of(each.path)}\0{each.checksum}\n".encode())
     return digest.hexdigest()
 
 

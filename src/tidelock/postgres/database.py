@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tidelock import __version__
 from tidelock.core.model import PlannedMigration
-from tidelock.core.statement import Kind
-from tidelock.core.step import Mode
 from tidelock.errors import ConnectionLost, DatabaseFault
 from tidelock.postgres import catalog, lease, libpq
 from tidelock.postgres import ledger as ledgers
@@ -175,6 +173,8 @@ class PostgresDatabase:
         if plan.pending and self.options.role:
             self._check_role(self.options.role)
         if self._pooled:
+            from tidelock.postgres.transaction import check_pooled
+
             for step in (step for each in plan.pending for step in each.steps[each.done :]):
                 check_pooled(step)
 
@@ -351,17 +351,6 @@ def adopted(migration: Migration, script: Script) -> PlannedMigration:
 def new_run_id() -> str:
     """Twelve hex digits: a name for one run in journal, lease and pg_stat_activity."""
     return os.urandom(6).hex()
-
-
-def check_pooled(step: Step) -> None:
-    """Refuse what needs a session of its own."""
-    from tidelock.postgres.failures import NeedsDirect
-
-    for each in step.statements:
-        if step.mode is Mode.ALONE:
-            raise NeedsDirect(each.place, f"{each.facts.command or 'this statement'} runs outside of a transaction")
-        if each.facts.session and (each.facts.kind is Kind.SESSION or each.facts.session_only):
-            raise NeedsDirect(each.place, f"{each.facts.command or 'this statement'} changes the session")
 
 
 def ledger_creation(scripts: Sequence[Script], ledger: Ledger) -> str | None:

@@ -9,6 +9,7 @@ from tidelock.app.patience import backoff
 from tidelock.core.model import Place
 from tidelock.core.report import Happening
 from tidelock.core.statement import Ending, Kind, Quit, Statement
+from tidelock.core.step import Mode, Step
 from tidelock.postgres import failures, lease
 from tidelock.postgres import ledger as tables
 from tidelock.postgres.performer import marked
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tidelock.core.statement import Item
-    from tidelock.core.step import Step
     from tidelock.postgres.performer import Performer
     from tidelock.postgres.turn import Pairs, Turn
 
@@ -187,3 +187,14 @@ def may_write_ledger(step: Step, table: str) -> bool:
         each.runtime or each.facts.session or each.facts.kind in (Kind.UNKNOWN, Kind.CODE) or table in each.text
         for each in step.statements
     )
+
+
+def check_pooled(step: Step) -> None:
+    """Refuse, behind a pooler, what needs a session of its own."""
+    for each in step.statements:
+        if step.mode is Mode.ALONE:
+            raise failures.NeedsDirect(
+                each.place, f"{each.facts.command or 'this statement'} runs outside of a transaction"
+            )
+        if each.facts.session and (each.facts.kind is Kind.SESSION or each.facts.session_only):
+            raise failures.NeedsDirect(each.place, f"{each.facts.command or 'this statement'} changes the session")
