@@ -226,6 +226,21 @@ SLOW = MigrationSet(
     },
 )
 
+ROWS = "INSERT INTO r SELECT {number}, g FROM generate_series(1, 20000) g;\n"
+TOGETHER = MigrationSet(
+    "together",
+    "small files that share a query, each a transaction of its own, with one in the middle that runs by itself",
+    {
+        "001_base.sql": WITNESS + "CREATE TABLE r (n int, g int);\n" + witness("001"),
+        **{
+            f"{number:03}_rows.sql": witness(f"{number:03}") + ROWS.format(number=number)
+            for number in range(2, 19)
+            if number != 11
+        },
+        "011_set.sql": "SET work_mem = '5MB';\n" + witness("011") + ROWS.format(number=11),
+    },
+)
+
 SETS = (
-    CONCURRENT, UPKEEP, OWN, COPY, BIG, SEQUENCES, ENUM, NO_TRANSACTION, SESSION, VARIABLES, SLOW,
+    CONCURRENT, UPKEEP, OWN, COPY, BIG, SEQUENCES, ENUM, NO_TRANSACTION, SESSION, VARIABLES, SLOW, TOGETHER,
 )  # fmt: skip

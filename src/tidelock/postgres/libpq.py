@@ -131,7 +131,7 @@ class Glance:
             if pq.PQresultStatus(result) == TUPLES:
                 answer = pq.PQgetvalue(result, 0, 0)
             pq.PQclear(result)
-        if answer is None:
+        if not answer:
             raise Unavailable
         return json.loads(answer)
 

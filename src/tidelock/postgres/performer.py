@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from tidelock.postgres.session import Rows
     from tidelock.postgres.turn import Turn
 
-    Held = list[tuple[Statement, Any]]
+    Held = list[tuple[Statement, str, str]]
+    """Statement, severity, text."""
 
 SHOWN_ROWS = 20
 KEPT_OUTPUT = 200
@@ -117,10 +118,14 @@ class Performer:
         statement = next((each for each in turn.sent[at : at + 2] if each is not None), None)
         if statement is None:
             return
+        text = diag.message_primary or ""  # libpq forgets it when this function is left
+        if diag.message_detail:
+            text += f" ({diag.message_detail})"
+        severity = diag.severity_nonlocalized or diag.severity or "NOTICE"
         if self.held is None:
-            self.pass_on(statement, diag)
+            self.say(Happening.NOTICE, text, statement.place, severity=severity)
         else:
-            self.held.append((statement, diag))
+            self.held.append((statement, severity, text))
 
     @contextmanager
     def holding(self) -> Iterator[Held]:
@@ -133,18 +138,10 @@ class Performer:
             self.held = None
 
     def let_go(self, held: Held, step: Step) -> None:
-        """Pass on what was kept for a step of the migration at hand."""
-        for statement, diag in held:
+        """Tell what was kept for a step of the migration at hand."""
+        for statement, severity, text in held:
             if statement in step.items:
-                self.pass_on(statement, diag)
-
-    def pass_on(self, statement: Statement, diag: Any) -> None:
-        """What the server said to a statement of the migration at hand."""
-        text = diag.message_primary or ""
-        if diag.message_detail:
-            text += f" ({diag.message_detail})"
-        severity = diag.severity_nonlocalized or diag.severity or "NOTICE"
-        self.say(Happening.NOTICE, text, statement.place, severity=severity)
+                self.say(Happening.NOTICE, text, statement.place, severity=severity)
 
     def say(self, what: Happening, text: str, place: Place | None, *, severity: str = "") -> None:
         """Tell whoever watches, and keep it for the journal."""

@@ -65,7 +65,7 @@ class Together:
 
     def __init__(self, turn: Turn, performer: Performer, pending: Sequence[PlannedMigration]) -> None:
         self.turn, self.performer, self.pending = turn, performer, pending
-        self.ahead: tuple[int, list[Member]] = (0, [])
+        self.ahead: tuple[int, list[Member]] = (-1, [])
         """Where the next query begins, and what it will be."""
 
     def count(self, start: int) -> int:
@@ -113,12 +113,13 @@ class Together:
             if failed.ran == 0 and at > 0:  # a syntax error in that one: the server has run nothing, of none of them
                 yield from self.run(start, start + at)
                 return
-            yield from committed(turn, performer, members, held, answers)
+            yield from committed(turn, performer, members, held, answers)  # if a lock was waited for, then not by them
             turn.begin(self.pending[start + at])
             performer.let_go(held, members[at].step)
             transaction.consider(turn, members[at].step, failed, 0, time.monotonic() - began)
         else:
-            yield from committed(turn, performer, members, held, turn.session.answered)
+            waited_s = turn.watch.blocked_s
+            yield from committed(turn, performer, members, held, turn.session.answered, waited_s)
 
     def look_ahead(self, start: int) -> None:
         """Write the query that begins there, if there is to be one."""
@@ -152,9 +153,17 @@ def fits(planned: PlannedMigration, ledger: str) -> bool:
 
 
 def committed(
-    turn: Turn, performer: Performer, members: Sequence[Member], held: Held, answers: Sequence[PGresult]
+    turn: Turn,
+    performer: Performer,
+    members: Sequence[Member],
+    held: Held,
+    answers: Sequence[PGresult],
+    waited_s: float = 0.0,
 ) -> Iterator[Done]:
-    """Those whose COMMIT was answered; what the server said to their statements is told first."""
+    """Those whose COMMIT was answered; what the server said to their statements is told first.
+
+    `waited_s` was spent in waiting for a lock. Nobody can say by which of them: the slowest is the likeliest.
+    """
     good = sum(each.status in GOOD for each in answers)
     done = [each for each in members if each.end <= good]
     took_s = [float(answers[each.end - 2].get_value(0, 0) or 0) for each in done]
@@ -165,5 +174,4 @@ def committed(
         for (_, statement), answer in zip(each.pairs, answers[each.first : each.end], strict=True):
             if statement is not None and answer.status == ExecStatus.TUPLES_OK:
                 performer.show([rows_of(answer)], statement)
-        # Which of them waited for a lock, nobody can say; the one that took longest is the likeliest.
-        yield Done(each.planned, seconds, turn.watch.blocked_s if seconds == longest_s else 0.0)
+        yield Done(each.planned, seconds, waited_s if seconds == longest_s else 0.0)
