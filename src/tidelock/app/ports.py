@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
+    from tidelock.core.adoption.match import History
     from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, StepRecord
     from tidelock.core.report import AppliedMigration, Event
-    from tidelock.core.statement import Script
+    from tidelock.core.statement import Object, Script
     from tidelock.core.step import Step
     from tidelock.core.steps import Surroundings
 
@@ -58,6 +59,15 @@ class Database(Protocol):
 
     def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
         """Run what is left of each migration, in order; each comes back when it is recorded. Only inside `lease`."""
+
+    def histories(self) -> list[History]:
+        """What other tools have recorded in this database."""
+
+    def histories_looked_for(self) -> Mapping[str, tuple[str, ...]]:
+        """Tool → tables, for a message."""
+
+    def states(self, objects: Iterable[Object]) -> dict[Object, str | None]:
+        """present, absent or invalid; None for a kind that the catalog is not asked for."""
 
     def record_adopted(self, migrations: Sequence[tuple[Migration, Script]]) -> None:
         """Ledger rows for migrations that the database already has. Only inside `lease`."""

@@ -74,13 +74,44 @@ def recover(asked: Asked, output: Output, mark_done: bool, retry: bool) -> int:
 
 @app.command()
 @targeted("direct", "wait", "variables")
-@click.option("--up-to", type=int, required=True, metavar="VERSION", help="The last version the database has already.")
+@click.option(
+    "--from",
+    "tool",
+    metavar="[TOOL]",
+    is_flag=False,
+    flag_value="auto",
+    help="Take over the history of another tool; without its name, of the one that is there. With --write, --dir is "
+    "that tool's project.",
+)
+@click.option("--observe", is_flag=True, help="No history: ask the catalog how much of each file is there.")
+@click.option("--up-to", type=int, metavar="VERSION", help="No history: your word on the last version that is there.")
+@click.option(
+    "--write",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Turn the tool's migrations into Tidelock's files there (git moves where that can be).",
+)
+@click.option("--repeatable", is_flag=True, help="Take Flyway's R__ files too, as numbered ones.")
+@click.option(
+    "--settle",
+    "answers",
+    multiple=True,
+    metavar="VERSION=applied|pending",
+    help="Your word on a migration that is dirty, failed, edited or partly there; repeat it for several.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def adopt(asked: Asked, output: Output, up_to: int, yes: bool) -> int:
-    """Take a live database in as it is: record files as applied without running them."""
-    from tidelock.cli import verbs
+def adopt(
+    asked: Asked, output: Output, tool: str | None, observe: bool, up_to: int | None, yes: bool, **more: Any
+) -> int:
+    """Take a live database in as it is: record files as applied without running them.
 
-    return verbs.adopt(asked, output, up_to=up_to, yes=yes)
+    Shows what it found and what it would record, and asks.
+    """
+    from tidelock.cli import verbs
+    from tidelock.cli.adopting import Wanted
+
+    wanted = Wanted(tool=tool or "auto", yes=yes, **more)
+    return verbs.adopt(asked, output, wanted, tool=tool is not None, observe=observe, up_to=up_to)
 
 
 @app.command()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tidelock.app.apply import Run
+    from tidelock.cli.adopting import Wanted
     from tidelock.cli.output import Output
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
@@ -32,12 +33,14 @@ def each_target(asked: Asked, out: Output, command: str, act: Callable[[Run], in
     return next((code for code in codes if code not in (0, 75)), max(codes))
 
 
-def one_target(target: Target, asked: Asked, out: Output, command: str, act: Callable[[Run], int]) -> int:
-    """Do something for one target, and close what it opened."""
+def one_target(
+    target: Target, asked: Asked, out: Output, command: str, act: Callable[[Run], int], *, reads: bool = True
+) -> int:
+    """Do something for one target, and close what it opened. Without `reads` its directory need not be there yet."""
     sink = out.sink()
     run: Run | None = None
     try:
-        run = wiring.run_of(target, asked, sink)
+        run = wiring.run_of(target, asked, sink, reads=reads)
         return act(run)
     except TidelockError as error:
         sink.close()
@@ -147,7 +150,19 @@ class NeedsYes(UsageFault):
         super().__init__(f"{question}, and nobody is at the terminal to say yes", hint="pass --yes")
 
 
-def adopt(asked: Asked, out: Output, *, up_to: int, yes: bool) -> int:
+def adopt(asked: Asked, out: Output, wanted: Wanted, *, tool: bool, observe: bool, up_to: int | None) -> int:
+    """`tidelock adopt`, one of its three ways."""
+    from tidelock.cli import adopting
+
+    ways = [name for name, given in (("--from", tool), ("--observe", observe), ("--up-to", up_to is not None)) if given]
+    if len(ways) > 1:
+        return out.fail(Contradiction(ways[0], ways[1]), "adopt")
+    if up_to is not None:
+        return adopt_up_to(asked, out, up_to=up_to, yes=wanted.yes)
+    return adopting.observe(asked, out, wanted) if observe else adopting.from_tool(asked, out, wanted)
+
+
+def adopt_up_to(asked: Asked, out: Output, *, up_to: int, yes: bool) -> int:
     """`tidelock adopt --up-to N`."""
     from tidelock.app.adopt import adopt as adoption
     from tidelock.app.adopt import candidates

@@ -141,9 +141,9 @@ def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
     return PostgresDatabase(address_of(target, asked), Patience(target.wait_s), sink, options)
 
 
-def run_of(target: Target, asked: Asked, sink: Sink) -> Run:
-    """A run against one target: its files are read now, its database is looked at later."""
-    files = migrations(directory.files(target.directory))
+def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> Run:
+    """A run against one target: its files are read now (unless not to be), its database is looked at later."""
+    files = migrations(directory.files(target.directory)) if reads else ()
     reader = Reader(files, load=lambda path: directory.load_beside(target.directory, path), variables=target.variables)
     database = database_of(target, asked, sink)
     return Run(

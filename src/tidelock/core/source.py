@@ -177,6 +177,7 @@ DIRECTIVES: dict[str, tuple[re.Pattern[str], str, bool]] = {
     "allow": (re.compile(r"[A-Z]+\d+"), "a rule's code and, after a colon, a reason", True),
     "accept-loss": (re.compile(r"[^\s:]+"), "a name and, after a colon, a reason", True),
     "rebuild": (re.compile(r"[^\s:]+"), "the name of a continuous aggregate", False),
+    "was": (re.compile(r"[a-z][a-z-]* \S.*"), "a tool, and what it called this migration", False),
 }
 EXAMPLES = {
     "no-transaction": "",
@@ -188,6 +189,7 @@ EXAMPLES = {
     "allow": "LK001: the table is empty",
     "accept-loss": "energy_hourly: rebuilt from the archive",
     "rebuild": "energy_hourly",
+    "was": "dbmate 20240101120700",
 }
 ANYWHERE = ("allow", "accept-loss")
 HEADER = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)

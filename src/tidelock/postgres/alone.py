@@ -12,6 +12,7 @@ from tidelock.core.statement import Kind
 from tidelock.errors import LedgerFault
 from tidelock.postgres import failures, lease, recovery
 from tidelock.postgres.failures import caret
+from tidelock.postgres.presence import path_of
 from tidelock.postgres.session import BatchFailed
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def surround(turn: Turn, snapshots: bool, *, begin: bool) -> None:
     if snapshots:
         turn.session.run([f"SET lock_timeout = {0 if begin else int(lock_s * 1000)}"])
     if turn.role:
-        turn.session.run([f"SET ROLE {recovery.path_of(turn.role, '')}" if begin else "RESET ROLE"])
+        turn.session.run([f"SET ROLE {path_of(turn.role, '')}" if begin else "RESET ROLE"])
 
 
 def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: float, known: Mapping[str, Any]) -> None:

@@ -18,15 +18,16 @@ from tidelock.postgres.ledger import Author
 from tidelock.postgres.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import psycopg
 
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink
+    from tidelock.core.adoption.match import History
     from tidelock.core.model import Migration, Observed, Plan, StepRecord
     from tidelock.core.report import AppliedMigration
-    from tidelock.core.statement import Script
+    from tidelock.core.statement import Object, Script
     from tidelock.core.step import Step
     from tidelock.core.steps import Surroundings
     from tidelock.postgres.address import Address
@@ -300,6 +301,31 @@ class PostgresDatabase:
         assert self._executor is not None, "apply needs the lease"
         with translated(self.target):  # its questions to the catalog; for statements of files the executor does it
             yield from self._executor.apply(pending)
+
+    def histories(self) -> list[History]:
+        """What other tools have recorded in this database."""
+        from tidelock.postgres import histories
+        from tidelock.postgres.connection import asking
+
+        with translated(self.target):
+            return histories.found(asking(self.conn))
+
+    def histories_looked_for(self) -> Mapping[str, tuple[str, ...]]:
+        """Tool → tables, for a message."""
+        from tidelock.postgres import histories
+
+        return histories.absent()
+
+    def states(self, objects: Iterable[Object]) -> dict[Object, str | None]:
+        """present, absent or invalid; None for a kind that the catalog is not asked for."""
+        from tidelock.postgres.presence import state
+
+        timescale = "timescaledb" in self.observed.extensions
+        with translated(self.target):
+            return {
+                each: state(self.conn, each) if timescale or each.kind not in ("hypertable", "job") else "absent"
+                for each in dict.fromkeys(objects)
+            }
 
     def record_adopted(self, migrations: Sequence[tuple[Migration, Script]]) -> None:
         """Ledger rows for what the database already has. Only inside `lease`."""

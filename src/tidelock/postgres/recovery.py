@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, LiteralString, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from psycopg import sql
 
 from tidelock.core.facts import index_definition
 from tidelock.core.statement import Kind
+from tidelock.postgres.presence import ABSENT, INVALID, PRESENT, path_of, quoted, state
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,36 +47,6 @@ class Finding:
     """SQL to run first, one statement each, outside of a transaction."""
 
 
-PRESENT, ABSENT, INVALID = "present", "absent", "invalid"
-
-# kind → a query for its state; %(name)s is the bare name, %(path)s the quoted and qualified one, %(parent)s its table.
-STATES: dict[str, LiteralString] = {
-    "index": """SELECT CASE WHEN i.indisvalid AND i.indisready THEN 'present' ELSE 'invalid' END
-                  FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
-                 WHERE CASE WHEN to_regclass(%(parent)s) IS NULL THEN c.oid = to_regclass(%(path)s)
-                            ELSE c.relname = %(name)s
-                                 AND c.relnamespace = (SELECT relnamespace FROM pg_class
-                                                        WHERE oid = to_regclass(%(parent)s)) END""",
-    "table": "SELECT 'present' WHERE to_regclass(%(path)s) IS NOT NULL",
-    "database": """SELECT CASE WHEN datconnlimit = -2 THEN 'invalid' ELSE 'present' END
-                     FROM pg_database WHERE datname = %(name)s""",
-    "tablespace": "SELECT 'present' FROM pg_tablespace WHERE spcname = %(name)s",
-    "subscription": "SELECT 'present' FROM pg_subscription WHERE subname = %(name)s",
-    "publication": "SELECT 'present' FROM pg_publication WHERE pubname = %(name)s",
-    "extension": "SELECT 'present' FROM pg_extension WHERE extname = %(name)s",
-    "schema": "SELECT 'present' FROM pg_namespace WHERE nspname = %(name)s",
-    "role": "SELECT 'present' FROM pg_roles WHERE rolname = %(name)s",
-    "type": "SELECT 'present' WHERE to_regtype(%(path)s) IS NOT NULL",
-    "hypertable": """SELECT 'present' FROM timescaledb_information.hypertables
-                      WHERE to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name))
-                            = to_regclass(%(path)s)""",
-    "job": """SELECT 'present' FROM timescaledb_information.jobs
-               WHERE proc_name = %(name)s
-                 AND to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%(parent)s)""",
-}
-for relation in ("view", "materialized view", "sequence", "aggregate"):
-    STATES[relation] = STATES["table"]
-
 INDEXES = """
 SELECT coalesce(array_agg(indexrelid::bigint ORDER BY indexrelid), '{}')
   FROM pg_index WHERE indrelid = to_regclass(%s)"""
@@ -87,28 +58,6 @@ NEW_INDEXES = """
 SELECT c.relname, format('%%I.%%I', n.nspname, c.relname), i.indisvalid AND i.indisready, pg_get_indexdef(i.indexrelid)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE i.indrelid = to_regclass(%(table)s) AND NOT i.indexrelid::bigint = ANY (%(before)s)"""
-
-
-def path_of(name: str, schema: str) -> str:
-    """A quoted name, qualified when the statement qualifies it, as to_regclass reads it."""
-    return sql.Identifier(*([schema] if schema else []), name).as_string() if name else ""
-
-
-def quoted(name: str) -> str:
-    """`schema.name` as written in Facts, quoted."""
-    schema, _, bare = name.rpartition(".")
-    return path_of(bare, schema)
-
-
-def state(conn: Connection, item: Object) -> str | None:
-    """present, absent or invalid; None when the catalog is not asked for this kind."""
-    query = STATES.get(item.kind)
-    if query is None or not item.name:
-        return None
-    row = conn.execute(
-        query, {"name": item.name, "path": path_of(item.name, item.schema), "parent": quoted(item.parent)}
-    ).fetchone()
-    return cast("str", row[0]) if row else ABSENT
 
 
 def evidence(conn: Connection, statement: Statement) -> dict[str, object]:

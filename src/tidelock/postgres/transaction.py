@@ -13,7 +13,7 @@ from tidelock.core.step import Mode, Step
 from tidelock.postgres import failures, lease
 from tidelock.postgres import ledger as tables
 from tidelock.postgres.performer import marked
-from tidelock.postgres.recovery import path_of
+from tidelock.postgres.presence import path_of
 from tidelock.postgres.session import BatchFailed, prelude
 from tidelock.postgres.turn import AS_CONNECTED, ours
 

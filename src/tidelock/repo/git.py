@@ -21,6 +21,11 @@ def commit(directory: Path) -> str | None:
     return f"{head}-dirty" if run(directory, "status", "--porcelain", "--", ".") else head
 
 
+def move(old: Path, new: Path) -> bool:
+    """`git mv`; False where git does not track the file, or cannot."""
+    return run(old.parent, "mv", "--", str(old.resolve()), str(new.resolve())) is not None
+
+
 def run(directory: Path, *arguments: str) -> str | None:
     """What git answers, or None when it cannot."""
     import subprocess

@@ -1,0 +1,172 @@
+"""Another tool's history against files that say what they were: applied, pending, edited, or for a person to say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from tidelock.core.adoption.tool import Style, Tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from tidelock.core.model import Migration
+
+WAS = re.compile(r"(?P<tool>[a-z][a-z-]*) (?P<key>\S.*?)(?: \((?P<more>[^()]*)\))?")
+"""`was flyway 3.1 (-1319490205)`, `was alembic 0741 (after c048)`: what a file was, and what the tool knew it by."""
+
+
+class State(StrEnum):
+    """What the other tool's table says of one migration."""
+
+    APPLIED = "applied"
+    FAILED = "failed"
+    DOUBTFUL = "doubtful"
+    """Recorded without having been run, as far as the row tells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One row of its history."""
+
+    key: str
+    state: State = State.APPLIED
+    checksum: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What one tool has recorded in this database."""
+
+    tool: Tool
+    table: str
+    """`schema.table`."""
+    entries: Sequence[Entry]
+
+
+class Verdict(StrEnum):
+    """What becomes of a file."""
+
+    APPLIED = "applied"
+    PENDING = "pending"
+    KNOWN = "in the ledger"
+    ASK = "?"
+    """A person has to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """One file, and what is to be made of it."""
+
+    migration: Migration
+    key: str
+    """What it was; empty for a file that was nothing."""
+    verdict: Verdict
+    evidence: str
+    """Why: `checksum equal`, `edited since: …`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Was:
+    """A file's own word on what it was."""
+
+    tool: str
+    key: str
+    sums: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+
+def was(migration: Migration) -> Was | None:
+    """Its `-- tidelock: was …` line."""
+    directive = migration.directive("was")
+    found = WAS.fullmatch(directive.value) if directive else None
+    if found is None:
+        return None
+    more = found["more"] or ""
+    if more.startswith("after "):
+        return Was(found["tool"], found["key"], after=tuple(more.removeprefix("after ").split(", ")))
+    return Was(found["tool"], found["key"], sums=tuple(each for each in more.split(" | ") if each))
+
+
+def compare(files: Sequence[Migration], history: History, known: Iterable[int]) -> list[Match]:
+    """Each file against the history. Files that were nothing of this tool's are pending; `known` are in the ledger."""
+    names = [(file, found if (found := was(file)) and found.tool == history.tool.name else None) for file in files]
+    rows = _by_key(history, [found for _, found in names if found])
+    in_ledger = set(known)
+    matches: list[Match] = []
+    broken = ""
+    for file, found in names:
+        if file.version in in_ledger:
+            matches.append(_match(file, found, Verdict.KNOWN, ""))
+        elif found is None:
+            matches.append(_match(file, found, Verdict.PENDING, f"new, unknown to {history.tool.title}"))
+        elif (entry := rows.get(found.key)) is None:
+            matches.append(_match(file, found, Verdict.PENDING, "not in its history"))
+        else:
+            match = _judged(file, found, entry)
+            edited = match.verdict is Verdict.ASK and entry.state is State.APPLIED
+            if edited and history.tool.chained and broken:
+                match = _match(
+                    file, found, Verdict.APPLIED, f"in its history; no proof behind {broken}, which is edited"
+                )
+            elif edited:
+                broken = file.label
+            matches.append(match)
+    return matches
+
+
+def _match(file: Migration, found: Was | None, verdict: Verdict, evidence: str) -> Match:
+    return Match(migration=file, key=found.key if found else "", verdict=verdict, evidence=evidence)
+
+
+def _judged(file: Migration, found: Was, entry: Entry) -> Match:
+    """A file with a row."""
+    if entry.state is not State.APPLIED:
+        return _match(
+            file, found, Verdict.ASK, f"{entry.state} in its history" + (f": {entry.note}" if entry.note else "")
+        )
+    if not entry.checksum or not found.sums:
+        return _match(file, found, Verdict.APPLIED, entry.note or "in its history; no checksum to prove it")
+    if entry.checksum in found.sums:
+        return _match(file, found, Verdict.APPLIED, "checksum equal")
+    return _match(file, found, Verdict.ASK, f"edited since it was applied (recorded {entry.checksum[:16]})")
+
+
+def _by_key(history: History, files: Sequence[Was]) -> Mapping[str, Entry]:
+    """Key → row, for styles that record only the last one too."""
+    rows = {each.key: each for each in history.entries}
+    if history.tool.style is Style.HEADS:
+        return _ancestors(rows, files)
+    if history.tool.style is Style.REACHES and rows:
+        [last] = rows.values()
+        reached = Entry(key=last.key, note=f"its version is {last.key}")
+        return {
+            each.key: last if last.state is State.FAILED and each.key == last.key else reached
+            for each in files
+            if each.key.isdigit() and int(each.key) <= int(last.key)
+        }
+    return rows
+
+
+def _ancestors(heads: Mapping[str, Entry], files: Sequence[Was]) -> Mapping[str, Entry]:
+    """The heads, and all that they come after."""
+    after = {each.key: each.after for each in files}
+    found: dict[str, Entry] = {}
+    waiting = list(heads)
+    while waiting:
+        key = waiting.pop()
+        if key not in found:
+            found[key] = heads.get(key, Entry(key=key, note="comes before the recorded revision"))
+            waiting += after.get(key, ())
+    return found
+
+
+def left_over(files: Sequence[Migration], history: History) -> list[str]:
+    """Rows of the history that no file says it was."""
+    keys = {found.key for file in files if (found := was(file)) and found.tool == history.tool.name}
+    if history.tool.style is Style.REACHES:
+        return []
+    return [each.key for each in history.entries if each.key not in keys]

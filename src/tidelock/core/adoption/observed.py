@@ -1,0 +1,71 @@
+"""A database without a history: what each file makes, and how much of it is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidelock.core.adoption.match import Match, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tidelock.core.model import Migration
+    from tidelock.core.statement import Object, Script
+
+SHOWN = 3
+
+
+def made(script: Script) -> tuple[Object, ...]:
+    """What is there when a file has run: what it makes and does not drop again."""
+    found: dict[Object, None] = {}
+    for statement in script.statements:
+        if statement.runtime:
+            continue
+        for each in statement.facts.drops:
+            found = {kept: None for kept in found if not gone(kept, each)}
+        found.update(dict.fromkeys(statement.facts.creates))
+    return tuple(found)
+
+
+def gone(kept: Object, dropped: Object) -> bool:
+    """Dropped by name, or with its table."""
+    same = (kept.kind, kept.name, kept.parent) == (dropped.kind, dropped.name, dropped.parent)
+    return same or (dropped.kind == "table" and kept.parent == dropped.qualified)
+
+
+def still_wanted(scripts: Sequence[Script]) -> list[tuple[Object, ...]]:
+    """For each file what it makes and no later file drops or renames: only that can be expected."""
+    wanted: list[tuple[Object, ...]] = []
+    dropped: list[Object] = []
+    for script in reversed(scripts):
+        wanted.append(tuple(each for each in made(script) if not any(gone(each, later) for later in dropped)))
+        dropped += [each for statement in script.statements for each in statement.facts.drops]
+    return wanted[::-1]
+
+
+def judged(file: Migration, wanted: Sequence[Object], states: Mapping[Object, str | None], *, known: bool) -> Match:
+    """Present, absent, partly there, or nothing that the catalog could show."""
+    if known:
+        return Match(migration=file, key="", verdict=Verdict.KNOWN, evidence="")
+    asked = [each for each in wanted if states.get(each) is not None]
+    there = [each for each in asked if states[each] == "present"]
+    away = [each for each in asked if states[each] != "present"]
+    if not asked:
+        verdict, evidence = Verdict.ASK, "it makes nothing that the catalog could show"
+    elif not away:
+        verdict, evidence = Verdict.APPLIED, f"present: {listed(there)}"
+    elif not there:
+        verdict, evidence = Verdict.PENDING, f"absent: {listed(away)}"
+    else:
+        verdict, evidence = Verdict.ASK, f"partly there: {listed(there)}; missing: {listed(away, states)}"
+    return Match(migration=file, key="", verdict=verdict, evidence=evidence)
+
+
+def listed(objects: Sequence[Object], states: Mapping[Object, str | None] | None = None) -> str:
+    """`table a, index b (invalid) and 3 more`."""
+    words = []
+    for each in objects[:SHOWN]:
+        invalid = " (invalid)" if states and states.get(each) == "invalid" else ""
+        words.append(f"{each.kind} {each.qualified}{f' of {each.parent}' if each.parent else ''}{invalid}")
+    more = len(objects) - SHOWN
+    return ", ".join(words) + (f" and {more} more" if more > 0 else "")
