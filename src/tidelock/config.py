@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.critical import Critical
 from tidelock.core.source import seconds
 from tidelock.errors import UsageFault
 
@@ -53,6 +54,8 @@ class Target:
     """Seconds that a concurrent index build may wait for other sessions."""
     wait_s: float = 60.0
     """Seconds to be patient in all: server, other runner, table locks."""
+    critical: tuple[Critical, ...] = ()
+    """Tables that the application cannot start without."""
 
 
 # section → key → (field of Target, how it is read)
@@ -74,8 +77,8 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
 DATABASE_KEYS = {key: value for section in KEYS.values() for key, value in section.items()} | {
     "ledger": ("ledger", "text")
 }
-# Settings of later chapters (backup, critical tables, Kubernetes) may stand in a file that this version reads.
-KNOWN_ELSEWHERE = {"backup", "critical", "kube", "timescale", "lint", "shadow", "operator"}
+# Settings of later chapters (backup, Kubernetes) may stand in a file that this version reads.
+KNOWN_ELSEWHERE = {"backup", "kube", "timescale", "lint", "shadow", "operator"}
 
 
 def load(path: Path | None, *, start: Path | None = None) -> tuple[tuple[Target, ...], Path | None]:
@@ -104,14 +107,15 @@ def nearest(start: Path) -> Path | None:
 
 def targets(data: Mapping[str, Any], path: Path) -> tuple[Target, ...]:
     """Every target that the file describes: common settings first, `[databases.NAME]` over them."""
-    known = {*KEYS, "databases", *KNOWN_ELSEWHERE}
+    known = {*KEYS, "databases", "critical", *KNOWN_ELSEWHERE}
     for section in data:
         if section not in known:
             raise unknown(path, section, known)
     common = read_sections(data, path)
     databases = table_of(data.get("databases", {}), path, "databases")
+    critical = criticals(data.get("critical", []), path, set(databases))
     if not databases:
-        return (Target(**common),)
+        return (Target(**common, critical=critical),)
     if "url" in common:
         raise BadSetting(
             f"{path}: [database] url",
@@ -125,10 +129,37 @@ def targets(data: Mapping[str, Any], path: Path) -> tuple[Target, ...]:
                 "directory": path.parent / name,
                 **read_keys(table_of(table, path, f"databases.{name}"), DATABASE_KEYS, path, f"databases.{name}"),
                 "name": name,
+                "critical": tuple(each for each in critical if each.database in ("", name)),
             }
         )
         for name, table in databases.items()
     )
+
+
+CRITICAL_KEYS = {
+    "table": ("table", "text"),
+    "columns": ("columns", "list"),
+    "migration": ("migration", "number"),
+    "fallback": ("fallback", "path"),
+    "database": ("database", "text"),
+}
+
+
+def criticals(value: Any, path: Path, databases: set[str]) -> tuple[Critical, ...]:
+    """Every `[[critical]]`."""
+    if not isinstance(value, list):
+        raise BadSetting(f"{path}: critical", "it is one table", "write [[critical]], with two brackets, for each")
+    found = []
+    for number, table in enumerate(value, 1):
+        section = f"critical[{number}]"
+        given = read_keys(table_of(table, path, section), CRITICAL_KEYS, path, "critical")
+        if not given.get("table"):
+            raise BadSetting(f"{path}: {section}", "it names no table", 'write table = "name" into it')
+        if given.get("database") and given["database"] not in databases:
+            known = ", ".join(sorted(databases)) or "none"
+            raise BadSetting(f"{path}: {section}", f"no database {given['database']}", f"known: {known}")
+        found.append(Critical(**{**given, "fallback": str(given.get("fallback", ""))}))
+    return tuple(found)
 
 
 def read_sections(data: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -165,6 +196,10 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
             return expanded(value, where)
         case "texts", dict():
             return {str(name): expanded(str(text), where) for name, text in value.items()}
+        case "number", int() if not isinstance(value, bool):
+            return value
+        case "list", list() if all(isinstance(each, str) for each in value):
+            return tuple(value)
         case "duration", str():
             return duration(value, where)
         case "duration", int() | float() if not isinstance(value, bool):
@@ -173,6 +208,8 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
     wanted = {
         "flag": "true or false",
         "texts": "a table of texts",
+        "number": "a number",
+        "list": 'a list of texts, such as ["id", "status"]',
         "duration": 'a duration such as "10s"',
     }.get(how, "a text in quotes")
     raise BadSetting(where, f"{shown} is not {wanted}", f"write {wanted}")

@@ -13,10 +13,11 @@ from tidelock.core.source import bundle_digest
 from tidelock.errors import ConnectionLost, Interrupted, TidelockError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from tidelock.app.ports import Database, Sink
     from tidelock.app.reading import Reader
+    from tidelock.core.critical import Critical, Standing
     from tidelock.core.model import Observed, Plan
 
 RECONNECTIONS = 3
@@ -40,6 +41,13 @@ class Run:
     findings: list[Finding] = field(default_factory=list)
     doing: str = ""
     """The migration at hand."""
+    critical: Sequence[Critical] = ()
+    fallback: Callable[[str], bytes] = lambda _: b""
+    """The content of a fallback script."""
+    versions: Collection[int] = ()
+    """What the ledger had when it was last looked at."""
+    failure: TidelockError | None = None
+    """Why nothing can be applied, when that is known before the database is asked: the files are wrong."""
 
     @property
     def files(self) -> Sequence[Migration]:
@@ -67,6 +75,8 @@ def apply(run: Run) -> Report:
     started = time.monotonic()
     failure: TidelockError | None = None
     try:
+        if run.failure:
+            raise run.failure
         if not run.files:
             raise NoMigrations(run.directory)
         persist(run)
@@ -74,6 +84,11 @@ def apply(run: Run) -> Report:
         failure = error
     except KeyboardInterrupt:
         failure = Interrupted(f" while {run.doing} was running" if run.doing else "")
+    critical: tuple[Standing, ...] = ()
+    if run.critical:
+        from tidelock.app.critical import look_after
+
+        critical = look_after(run, failure)
     return Report(
         command="apply",
         target=run.database.target,
@@ -82,6 +97,7 @@ def apply(run: Run) -> Report:
         applied=tuple(run.applied),
         findings=tuple(run.findings),
         failure=failure,
+        critical=critical,
         duration_s=time.monotonic() - started,
     )
 
@@ -108,6 +124,7 @@ def persist(run: Run) -> None:
 def attempt(run: Run) -> None:
     """Observe; when there is something to do, take the lease, look again, plan, check and run."""
     observed = run.database.observe()
+    run.versions = observed.applied.keys()
     if run.plan is None:
         run.before = len(observed.applied)
     decided = run.decide(observed)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tidelock.core.adoption.match import History
+    from tidelock.core.critical import Critical, Seen
     from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, StepRecord
     from tidelock.core.report import AppliedMigration, Event
     from tidelock.core.statement import Object, Script
@@ -59,6 +60,12 @@ class Database(Protocol):
 
     def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
         """Run what is left of each migration, in order; each comes back when it is recorded. Only inside `lease`."""
+
+    def critical(self, wanted: Sequence[Critical]) -> list[Seen]:
+        """How the critical tables are found, in that order."""
+
+    def fall_back(self, path: str, text: str, script: Script, tables: Sequence[str]) -> None:
+        """Run a fallback script in one transaction with its line in the journal. Only inside `lease`."""
 
     def histories(self) -> list[History]:
         """What other tools have recorded in this database."""

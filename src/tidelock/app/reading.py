@@ -45,24 +45,25 @@ class Reader:
         """The file's statements with their facts. Raises a SourceFault with file, line and column."""
         key = f"{migration.path}\0{migration.text}"
         if key not in self._scripts:
-            from tidelock.core.facts import facts_of
-            from tidelock.core.script import read
-            from tidelock.core.statement import Statement
-
-            script = read(
-                migration.path,
-                migration.text,
-                variables=self.variables,
-                load=self.load,
-                database=self.database,
-                specials=self.specials,
-            )
-            items = tuple(
-                replace(item, facts=facts_of(item.text)) if isinstance(item, Statement) else item
-                for item in script.items
-            )
-            self._scripts[key] = replace(script, items=items)
+            self._scripts[key] = self._read(migration.path, migration.text, self.load)
         return self._scripts[key]
+
+    def _read(self, path: str, text: str, load: Callable[[str], str] | None) -> Script:
+        from tidelock.core.facts import facts_of
+        from tidelock.core.script import read
+        from tidelock.core.statement import Statement
+
+        script = read(
+            path, text, variables=self.variables, load=load, database=self.database, specials=self.specials
+        )  # fmt: skip
+        items = tuple(
+            replace(item, facts=facts_of(item.text)) if isinstance(item, Statement) else item for item in script.items
+        )
+        return replace(script, items=items)
+
+    def beside(self, path: str, text: str) -> Script:
+        """A script that is no migration, such as a fallback: read as one, with nothing included."""
+        return self._read(path, text, None)
 
     def changed_beside(self, migration: Migration) -> bool:
         """True when something other than the file's own bytes may have changed: a file it includes, a variable."""

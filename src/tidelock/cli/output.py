@@ -55,6 +55,7 @@ class Output:
 
     def end(self, report: Report) -> None:
         """The end of a run: results to stdout, a failure to stderr."""
+        from tidelock.core.report import exit_code
         from tidelock.render import text
 
         if self.json:
@@ -65,7 +66,7 @@ class Output:
             from tidelock.cli.console import log_failure
 
             log_failure(report.failure)
-        elif report.failure is not None:
+        elif report.failure is not None or exit_code(report):
             print(colour(text.summary(report), "31"), file=sys.stderr, flush=True)
         else:
             self.show(text.summary(report), {})

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tidelock.app.apply import Run
+    from tidelock.app.ports import Sink
     from tidelock.cli.adopting import Wanted
     from tidelock.cli.output import Output
     from tidelock.cli.wiring import Asked
@@ -40,7 +41,7 @@ def one_target(
     sink = out.sink()
     run: Run | None = None
     try:
-        run = wiring.run_of(target, asked, sink, reads=reads)
+        run = run_or_fallback(target, asked, sink, command, reads=reads)
         return act(run)
     except TidelockError as error:
         sink.close()
@@ -49,6 +50,18 @@ def one_target(
         sink.close()
         if run is not None:
             run.database.close()
+
+
+def run_or_fallback(target: Target, asked: Asked, sink: Sink, command: str, *, reads: bool) -> Run:
+    """A run; when its files cannot be read and there are critical tables, `apply` still looks after those."""
+    try:
+        return wiring.run_of(target, asked, sink, reads=reads)
+    except TidelockError as error:
+        if command != "apply" or not target.critical:
+            raise
+        run = wiring.run_of(target, asked, sink, reads=False)
+        run.failure = error
+        return run
 
 
 def apply(asked: Asked, out: Output) -> int:

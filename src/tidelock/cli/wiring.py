@@ -152,6 +152,8 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         sink=sink,
         plan_id=asked.plan_id,
         directory=str(target.directory),
+        critical=target.critical,
+        fallback=lambda path: directory.content(path, path),
         policy=Policy(
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tidelock.core.critical import Standing
     from tidelock.core.model import Place, Plan
     from tidelock.errors import TidelockError
 
@@ -98,6 +99,8 @@ class Report:
     applied: tuple[AppliedMigration, ...] = ()
     findings: tuple[Finding, ...] = ()
     failure: TidelockError | None = None
+    critical: tuple[Standing, ...] = ()
+    """How the tables stand that the application cannot start without."""
     duration_s: float = 0.0
     run_id: str = ""
 
@@ -107,6 +110,11 @@ class Report:
         return len(self.plan.pending) - len(self.applied) if self.plan else 0
 
 
+VERIFICATION_FAILED = 8
+
+
 def exit_code(report: Report) -> int:
     """The exit code of `design.md` for a report."""
+    if any(each.footing != "migration" for each in report.critical):
+        return VERIFICATION_FAILED
     return report.failure.exit_code if report.failure else 0

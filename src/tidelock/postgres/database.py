@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tidelock import __version__
-from tidelock.core.model import PlannedMigration
+from tidelock.core.model import Migration, PlannedMigration
 from tidelock.errors import ConnectionLost, DatabaseFault
 from tidelock.postgres import catalog, lease, libpq
 from tidelock.postgres import ledger as ledgers
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink
     from tidelock.core.adoption.match import History
-    from tidelock.core.model import Migration, Observed, Plan, StepRecord
+    from tidelock.core.critical import Critical, Seen
+    from tidelock.core.model import Observed, Plan, StepRecord
     from tidelock.core.report import AppliedMigration
     from tidelock.core.statement import Object, Script
     from tidelock.core.step import Step
@@ -286,8 +287,8 @@ class PostgresDatabase:
             return
         with translated(self.target):
             session.rollback()
-            if session.dirty and not turn.pooled:
-                session.run(["DISCARD ALL"])
+            if (session.dirty or turn.prepared) and not turn.pooled:
+                session.run(["DISCARD ALL"])  # another lease may follow in this session
             lease.release(session.conn, self.ledger, self.author, {"lock_wait_s": round(self.patience.spent_s, 3)})
 
     def renewed(self) -> Observed:
@@ -301,6 +302,31 @@ class PostgresDatabase:
         assert self._executor is not None, "apply needs the lease"
         with translated(self.target):  # its questions to the catalog; for statements of files the executor does it
             yield from self._executor.apply(pending)
+
+    def critical(self, wanted: Sequence[Critical]) -> list[Seen]:
+        """How the critical tables are found. Through libpq alone when nothing else has needed psycopg."""
+        from tidelock.postgres import fallback
+
+        if self._conn is None:
+            with suppress(libpq.Unavailable), libpq.glance(self.where.connecting(self.author.run_id)) as server:
+                ledger = ledgers.find(server.ask, self.options.ledger)
+                return fallback.seen(server.ask, ledger, wanted)
+        from tidelock.postgres.connection import asking
+
+        with translated(self.target):
+            ask = asking(self.conn)
+            return fallback.seen(ask, ledgers.find(ask, self.options.ledger), wanted)
+
+    def fall_back(self, path: str, text: str, script: Script, tables: Sequence[str]) -> None:
+        """Run a fallback script in one transaction with its line in the journal. Only inside `lease`."""
+        from tidelock.postgres import fallback
+
+        assert self._executor is not None, "a fallback needs the lease"
+        fallback.check(script)
+        with translated(self.target):
+            self._executor.fall_back(
+                Migration(version=0, description="fallback", path=path, text=text, checksum=""), script, tables
+            )
 
     def histories(self) -> list[History]:
         """What other tools have recorded in this database."""

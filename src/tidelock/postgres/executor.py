@@ -5,21 +5,24 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from tidelock.core.model import Place, PlannedMigration
 from tidelock.core.planner import check_requirements
 from tidelock.core.report import AppliedMigration, Happening
 from tidelock.core.step import Mode
 from tidelock.postgres import alone, catalog, lease, replay, transaction
+from tidelock.postgres import ledger as records
 from tidelock.postgres.failures import caret, statement_failed
-from tidelock.postgres.performer import Performer
+from tidelock.postgres.performer import Performer, marked
+from tidelock.postgres.presence import path_of
 from tidelock.postgres.session import BatchFailed, prelude
 from tidelock.postgres.together import Together
-from tidelock.postgres.turn import ours
+from tidelock.postgres.turn import AS_CONNECTED, ours
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from tidelock.core.model import PlannedMigration, StepRecord
-    from tidelock.core.statement import Statement
+    from tidelock.core.model import Migration, StepRecord
+    from tidelock.core.statement import Script, Statement
     from tidelock.core.step import Step
     from tidelock.postgres.turn import Turn
 
@@ -85,6 +88,28 @@ class Executor:
             self.run_first(step)
         else:
             alone.run(self.turn, self.performer, step)
+
+    def fall_back(self, source: Migration, script: Script, tables: Sequence[str]) -> None:
+        """A script that is no migration, in one transaction with its line in the journal."""
+        turn = self.turn
+        turn.begin(PlannedMigration(migration=source, script=script, steps=(), variables={}))
+        self.fresh_session()
+        role = [f"SET LOCAL ROLE {path_of(turn.role, '')}"] if turn.role else []
+        line = records.journal(
+            turn.ledger, turn.author, "fallback", detail={"tables": list(tables), "path": source.path}
+        )
+        pairs = [
+            *ours(["BEGIN", turn.fence, *role]),
+            *marked(script.statements),
+            *ours([*AS_CONNECTED, line, "COMMIT"]),
+        ]
+        try:
+            turn.run(pairs)
+        except BatchFailed as failed:
+            turn.session.rollback()
+            statement = failed.sent[failed.index] if failed.index < len(failed.sent) else None
+            place = statement.place if statement else Place(source.path, 1)
+            raise statement_failed(source, failed.error, turn.sources, place, "nothing of it remains") from None
 
     def check_requirements(self, planned: PlannedMigration) -> None:
         """What the plan could not know: the version of an extension that an earlier file of this run has created."""

@@ -197,7 +197,13 @@ HINTS = {
 
 
 def statement_failed(
-    migration: Migration, error: psycopg.Error, sources: Mapping[str, str], place: Place, remains: str, near: str = ""
+    migration: Migration,
+    error: psycopg.Error,
+    sources: Mapping[str, str],
+    place: Place,
+    remains: str,
+    near: str = "",
+    hint: str = "",
 ) -> StatementFailed:
     """The fault for an error of the server; `near` is a thing whose name comes close to one that is missing."""
     state = error.diag.sqlstate or ""
@@ -208,8 +214,13 @@ def statement_failed(
         remains,
         sqlstate=state,
         detail=describe(error, sources, place) + (f"\nnear   {near}" if near else ""),
-        hint=HINTS.get(state, ""),
+        hint=hint or HINTS.get(state, ""),
     )
+
+
+ALREADY_THERE = ("42P07", "42710", "42701", "42P06", "42723")
+"""duplicate table, object, column, schema, function."""
+FALLBACK = "SELECT detail ->> 'path' FROM {journal} WHERE event = 'fallback' ORDER BY id DESC LIMIT 1"
 
 
 def step_failed(turn: Turn, step: Step, failed: BatchFailed, place: Place) -> StatementFailed:
@@ -226,7 +237,23 @@ def step_failed(turn: Turn, step: Step, failed: BatchFailed, place: Place) -> St
     offset = len(turn.session.tag) + sum(len(text) + 2 for text in failed.texts[: failed.index])
     at = place_of(failed.error, statement, offset)
     near = similar(turn.session.conn, failed.error)
-    return statement_failed(turn.migration, failed.error, turn.sources, at, remains, near)
+    hint = made_by_fallback(turn, failed.error)
+    return statement_failed(turn.migration, failed.error, turn.sources, at, remains, near, hint)
+
+
+def made_by_fallback(turn: Turn, error: psycopg.Error) -> str:
+    """What to do when a statement makes what a fallback of a critical table has made already."""
+    named = re.search(r'"([^"]+)"', error.diag.message_primary or "")
+    if error.diag.sqlstate not in ALREADY_THERE or named is None:
+        return ""
+    row = turn.session.conn.execute(turn.ledger.fill(FALLBACK).encode()).fetchone()
+    if row is None:
+        return ""
+    return (
+        f"the fallback {row[0]} may have made {named[1]} when this migration could not be applied: write "
+        "IF NOT EXISTS (or OR REPLACE) into the statement, its definition being the fallback's, or drop "
+        f"{named[1]} while it is empty"
+    )
 
 
 def what_remains(step: Step) -> str:

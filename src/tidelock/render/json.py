@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from tidelock.core.report import exit_code
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from tidelock.core.critical import Standing
     from tidelock.core.model import Place, Plan, PlannedMigration
     from tidelock.core.report import AppliedMigration, Event, Finding, Report
     from tidelock.core.statement import Statement
@@ -43,8 +44,16 @@ def report(value: Report) -> dict[str, Any]:
         "pending": value.pending,
         "findings": [finding(each) for each in value.findings],
         "failure": failure(value.failure) if value.failure else None,
+        **({"critical": critical(value.critical)} if value.critical else {}),
         "duration_s": round(value.duration_s, 3),
     }
+
+
+def critical(value: Sequence[Standing]) -> list[dict[str, Any]]:
+    """How the critical tables stand."""
+    from tidelock.render.critical import data
+
+    return data(value)
 
 
 def applied(value: AppliedMigration) -> dict[str, Any]:

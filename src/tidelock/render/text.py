@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidelock.core.report import Happening
+from tidelock.core.report import VERIFICATION_FAILED, Happening, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,13 +61,29 @@ def event_line(event: Event) -> str:
 def summary(report: Report) -> str:
     """The last line of a run."""
     if report.failure is not None:
-        return failure(report.failure, applied=report.applied)
+        return with_critical(failure(report.failure, applied=report.applied, ends=not fallen(report)), report)
     if not report.applied:
-        return (
-            f"{report.target}  {report.applied_before} applied, 0 pending. Nothing to do.   {span(report.duration_s)}"
-        )
+        shown = f"{report.target}  {report.applied_before} applied, 0 pending. Nothing to do."
+        return with_critical(f"{shown}   {span(report.duration_s)}", report)
     longest = max(each.lock_wait_s for each in report.applied)
-    return f"Applied {len(report.applied)} in {span(report.duration_s)}. Longest wait for a lock: {span(longest)}."
+    shown = f"Applied {len(report.applied)} in {span(report.duration_s)}. Longest wait for a lock: {span(longest)}."
+    return with_critical(shown, report)
+
+
+def fallen(report: Report) -> bool:
+    """A critical table is missing or stands on its fallback."""
+    return exit_code(report) == VERIFICATION_FAILED
+
+
+def with_critical(shown: str, report: Report) -> str:
+    """The same with a word on the tables that the application cannot start without."""
+    if not report.critical:
+        return shown
+    from tidelock.render import critical
+
+    if not fallen(report):
+        return shown if report.failure or not report.applied else f"{shown}{critical.summary(report.critical)}"
+    return f"{shown}\n\n{critical.text(report.critical)}\n  exit {VERIFICATION_FAILED}"
 
 
 def failure(error: TidelockError, *, applied: Sequence[AppliedMigration] = (), ends: bool = True) -> str:

@@ -109,9 +109,7 @@ def compare(files: Sequence[Migration], history: History, known: Iterable[int]) 
             match = _judged(file, found, entry)
             edited = match.verdict is Verdict.ASK and entry.state is State.APPLIED
             if edited and history.tool.chained and broken:
-                match = _match(
-                    file, found, Verdict.APPLIED, f"in its history; no proof behind {broken}, which is edited"
-                )
+                match = _match(file, found, Verdict.APPLIED, f"in its history; not provable behind {broken}, edited")
             elif edited:
                 broken = file.label
             matches.append(match)
