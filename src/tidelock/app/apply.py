@@ -54,6 +54,16 @@ class Run:
         """The migrations of the directory."""
         return self.reader.files
 
+    def known_anew(self, observed: Observed) -> tuple[Observed, dict[int, int]]:
+        """What was observed, with the numbers that renumbered files have now; and which rows have to be moved."""
+        if not any(file.directives for file in self.files):
+            return observed, {}
+        from tidelock.core.renumbering import moves, translated
+
+        self.reader.target(observed)
+        moved = moves(self.files, observed, self.reader.script)
+        return translated(observed, moved), moved
+
     def decide(self, observed: Observed) -> Plan:
         """The plan for what was observed. Raises the reason why there is none."""
         self.reader.target(observed)
@@ -66,6 +76,7 @@ class Run:
             policy=self.policy,
             changed=self.reader.changed_beside,
             stored=self.database.stored_text,
+            adopted=self.database.adopted,
             **extra,
         )
 
@@ -123,12 +134,12 @@ def persist(run: Run) -> None:
 
 def attempt(run: Run) -> None:
     """Observe; when there is something to do, take the lease, look again, plan, check and run."""
-    observed = run.database.observe()
+    observed, moved = run.known_anew(run.database.observe())
     run.versions = observed.applied.keys()
     if run.plan is None:
         run.before = len(observed.applied)
     decided = run.decide(observed)
-    if not decided.pending and observed.clean:
+    if not decided.pending and observed.clean and not moved:
         announce(run, decided, observed)
         return
     run.database.check(decided)
@@ -136,7 +147,11 @@ def attempt(run: Run) -> None:
     highest = max((file.version for file in run.files), default=0)
     detail = {"bundle": bundle_digest(run.files), "plan": decided.id, "files": len(run.files)}
     with run.database.lease(scripts, highest, detail):
-        again = run.database.renewed()
+        again, moved = run.known_anew(run.database.renewed())
+        if moved:
+            by_version = {file.version: file for file in run.files}
+            run.database.move({old: by_version[new] for old, new in moved.items()})
+            again = run.database.renewed()
         if replace(again, ledger=observed.ledger, clean=observed.clean) != observed:
             decided = run.decide(again)
         announce(run, decided, again)

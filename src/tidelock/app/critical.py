@@ -25,6 +25,8 @@ def look_after(run: Run, failure: TidelockError | None) -> tuple[Standing, ...]:
     if not run.critical or isinstance(failure, PassingFault):
         return ()
     try:
+        if run.failure:  # nothing has been looked at: the files were wrong
+            run.versions = run.database.observe().applied.keys()
         seen = run.database.critical(run.critical)
     except TidelockError:
         return ()  # the database cannot be asked; the run's own failure says why

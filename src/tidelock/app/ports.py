@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from tidelock.core.adoption.match import History
+    from tidelock.core.check import Check
     from tidelock.core.critical import Critical, Seen
     from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, StepRecord
     from tidelock.core.report import AppliedMigration, Event
@@ -61,6 +62,9 @@ class Database(Protocol):
     def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
         """Run what is left of each migration, in order; each comes back when it is recorded. Only inside `lease`."""
 
+    def soundness(self, keyed: Sequence[tuple[str, str]]) -> list[Check]:
+        """What may be wrong with the live database. `keyed`: (table, place) of those that files give a primary key."""
+
     def critical(self, wanted: Sequence[Critical]) -> list[Seen]:
         """How the critical tables are found, in that order."""
 
@@ -75,6 +79,12 @@ class Database(Protocol):
 
     def states(self, objects: Iterable[Object]) -> dict[Object, str | None]:
         """present, absent or invalid; None for a kind that the catalog is not asked for."""
+
+    def adopted(self) -> frozenset[int]:
+        """Versions that were taken over and not run, by the journal: in which order they came, nobody knows."""
+
+    def move(self, files: Mapping[int, Migration]) -> None:
+        """Give ledger rows (by version) to the files that were renumbered. Only inside `lease`."""
 
     def record_adopted(self, migrations: Sequence[tuple[Migration, Script]]) -> None:
         """Ledger rows for migrations that the database already has. Only inside `lease`."""

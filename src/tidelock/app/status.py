@@ -30,7 +30,7 @@ class Standing:
 
 def look(run: Run) -> Standing:
     """Observe, compare, and collect what `apply` would stumble over."""
-    observed = run.database.observe()
+    observed, _ = run.known_anew(run.database.observe())
     run.reader.target(observed)
     versions = {file.version for file in run.files}
     trouble: list[TidelockError] = []
@@ -44,7 +44,7 @@ def look(run: Run) -> Standing:
             trouble.append(error)
     for check in (
         lambda: compare_versions(run.files, observed, run.policy),
-        lambda: check_order(pending_of(run.files, observed), observed, run.policy),
+        lambda: check_order(pending_of(run.files, observed), observed, run.policy, run.database.adopted),
     ):
         try:
             check()

@@ -115,19 +115,85 @@ def adopt(
 
 
 @app.command()
-@click.argument("description")
+@targeted("wait", "variables", "allow_ahead", "allow_missing")
+def verify(asked: Asked, output: Output) -> int:
+    """Check the live database, and change nothing: exit 0 when all is well, 8 otherwise.
+
+    Critical tables, ledger against files, invalid indexes, unvalidated constraints, disabled triggers, sequences near
+    their end, lost primary keys, interrupted runs; each with what mends it.
+    """
+    from tidelock.cli import verbs
+
+    return verbs.verify(asked, output)
+
+
+@app.command()
+@targeted("wait")
+@click.option("--version", "version", type=int, metavar="VERSION", help="Until this version is applied.")
+@click.option("--critical", is_flag=True, help="Until the critical tables are there (the default).")
+def wait(asked: Asked, output: Output, version: int | None, critical: bool) -> int:
+    """Wait until an application can start; 75 when it cannot in time."""
+    from tidelock.cli import verbs
+
+    del critical  # it says what is done without it
+    return verbs.wait(asked, output, version=version)
+
+
+@app.command()
+@targeted("wait")
+@click.option(
+    "--order",
+    required=True,
+    metavar="sort|version-sort|applied|FILE",
+    help="The order that is right: of names, of names with numbers as numbers (sort -V), of the ledger, or of a list.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def renumber(asked: Asked, output: Output, order: str, yes: bool) -> int:
+    """Make one clean sequence of the files: no duplicates, no gaps, one width, one separator.
+
+    Renames (git mv), changes what names them, and notes in each file what it was.
+    """
+    from tidelock.cli import renumber as renumbering
+
+    return renumbering.renumber(asked, output, order, yes=yes)
+
+
+@app.command()
+@targeted("wait")
+def init(asked: Asked, output: Output) -> int:
+    """Look at this directory and the database, write a commented tidelock.toml, and name the next two commands."""
+    from tidelock.cli import initial
+
+    return initial.init(asked, output)
+
+
+@app.command()
+@click.argument("description", required=False, default="")
 @WHERE["directory"]
 @WHERE["config"]
+@WHERE["database"]
 @click.option("--add-column", metavar="TABLE.COLUMN:TYPE", help="A column, if it is not there.")
 @click.option("--create-table", metavar="TABLE", help="A table, if it is not there.")
 @click.option("--index", metavar="TABLE(COLUMN,…)", help="An index, built concurrently, alone in its file.")
 @click.option("--hypertable", metavar="TABLE[:TIME]", help="A TimescaleDB hypertable.")
 @click.option("--aggregate", metavar="NAME:TABLE[:BUCKET]", help="A continuous aggregate with its refresh policy.")
 @click.option("--enum-value", metavar="TYPE:VALUE", help="A value of an enum, if it is not there.")
+@click.option(
+    "--critical",
+    metavar="TABLE",
+    help="No migration, but a fallback script for a critical table, made from the migration that creates it.",
+)
 @click.option("--timestamp", is_flag=True, help="Number it by the time (UTC), as for many branches at once.")
 @JSON
 def new(
-    description: str, directory: Path | None, config: Path | None, timestamp: bool, json: bool, **templates: Any
+    description: str,
+    directory: Path | None,
+    config: Path | None,
+    database: tuple[str, ...],
+    critical: str | None,
+    timestamp: bool,
+    json: bool,
+    **templates: Any,
 ) -> int:
     """Create the next migration: the next number, and SQL that can run twice.
 
@@ -137,7 +203,9 @@ def new(
     from tidelock.cli.output import Output
     from tidelock.cli.wiring import Asked
 
-    asked = Asked(directory=directory, config=config)
+    asked = Asked(directory=directory, config=config, database=database)
+    if critical:
+        return verbs.new_fallback(asked, Output(json=json), critical)
     chosen = {name.replace("_", "-"): text for name, text in templates.items() if text}
     return verbs.new(asked, Output(json=json), description, chosen, timestamp=timestamp)
 

@@ -12,6 +12,7 @@ from tidelock.errors import TidelockError, UsageFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from tidelock.app.apply import Run
     from tidelock.app.ports import Sink
@@ -86,7 +87,7 @@ def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
     def act(run: Run) -> int:
         if not run.files:
             raise NoMigrations(run.directory)
-        observed = run.database.observe()
+        observed, _ = run.known_anew(run.database.observe())
         decided = run.decide(observed)
         out.show(
             plan_text(decided, run.database.target, server(observed)),
@@ -143,6 +144,46 @@ def recover(asked: Asked, out: Output, *, mark_done: bool, retry: bool) -> int:
         return 4 if found is not None and not decision else 0
 
     return each_target(asked, out, "recover", act)
+
+
+def verify(asked: Asked, out: Output) -> int:
+    """`tidelock verify`."""
+
+    def act(run: Run) -> int:
+        from tidelock.app.verify import verify as checked
+        from tidelock.core.report import VERIFICATION_FAILED
+        from tidelock.render import check
+
+        found = checked(run)
+        out.show(check.text(run.database.target, found), check.data(run.database.target, found))
+        return 0 if all(each.ok for each in found) else VERIFICATION_FAILED
+
+    return each_target(asked, out, "verify", act)
+
+
+def wait(asked: Asked, out: Output, *, version: int | None) -> int:
+    """`tidelock wait`."""
+
+    def act(target: Target) -> int:
+        from tidelock.app.patience import Patience
+        from tidelock.app.wait import wait as waited
+        from tidelock.render.json import SCHEMA
+
+        sink = out.sink()
+        run = wiring.run_of(target, asked, sink, reads=False)
+        try:
+            came = waited(run, version, Patience(target.wait_s))
+        finally:
+            sink.close()
+            run.database.close()
+        found = {"schema": SCHEMA, "command": "wait", "target": run.database.target, "came": came}
+        out.show(f"{run.database.target}  {came}.", found)
+        return 0
+
+    try:
+        return max(act(target) for target in wiring.targets(asked))
+    except TidelockError as error:
+        return out.fail(error, "wait")
 
 
 class Contradiction(UsageFault):
@@ -213,11 +254,49 @@ def new(asked: Asked, out: Output, description: str, templates: Mapping[str, str
     from tidelock.repo.scaffold import create
 
     try:
-        path = create(wiring.targets(asked)[0].directory, description, templates, timestamp=timestamp)
+        path = create(one_directory(asked), description, templates, timestamp=timestamp)
     except TidelockError as error:
         return out.fail(error, "new")
     out.show(path, {"schema": SCHEMA, "command": "new", "path": path})
     return 0
+
+
+def new_fallback(asked: Asked, out: Output, table: str) -> int:
+    """`tidelock new --critical TABLE`."""
+    from tidelock.app.reading import Reader
+    from tidelock.core.source import migrations
+    from tidelock.render.json import SCHEMA
+    from tidelock.repo import directory, fallback
+
+    try:
+        folder = one_directory(asked)
+        files = migrations(directory.files(folder))
+        reader = Reader(files, load=lambda path: directory.load_beside(folder, path))
+        path, setting = fallback.create(folder, table, [(file, reader.script(file)) for file in files])
+    except TidelockError as error:
+        return out.fail(error, "new")
+    out.show(f"{path}\n\nadd to tidelock.toml:\n\n{setting}", {"schema": SCHEMA, "command": "new", "path": path})
+    return 0
+
+
+def one_directory(asked: Asked) -> Path:
+    """The directory that a file is to be made in. Raises when there are several, and nobody said which."""
+    targets = wiring.targets(asked)
+    if len({each.directory for each in targets}) > 1:
+        raise WhichDatabase([each.name for each in targets])
+    return targets[0].directory
+
+
+class WhichDatabase(UsageFault):
+    """A file is to be made, and there are several directories."""
+
+    code = "U015"
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(
+            f"tidelock.toml has several databases, each with a directory of its own: {', '.join(names)}",
+            hint=f"say for which one: `--database {names[0]}`",
+        )
 
 
 def explain(code: str, out: Output) -> int:

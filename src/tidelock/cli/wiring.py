@@ -141,6 +141,11 @@ def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
     return PostgresDatabase(address_of(target, asked), Patience(target.wait_s), sink, options)
 
 
+def shown(path: str) -> str:
+    """A path as people see it: relative to where they stand, when it lies below."""
+    return path.removeprefix(f"{Path.cwd()}/")
+
+
 def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> Run:
     """A run against one target: its files are read now (unless not to be), its database is looked at later."""
     files = migrations(directory.files(target.directory)) if reads else ()
@@ -152,7 +157,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         sink=sink,
         plan_id=asked.plan_id,
         directory=str(target.directory),
-        critical=target.critical,
+        critical=tuple(replace(each, fallback=shown(each.fallback)) for each in target.critical),
         fallback=lambda path: directory.content(path, path),
         policy=Policy(
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing

@@ -67,9 +67,10 @@ def standing(
 ) -> Standing:
     """What a table stands on. One without a `migration` stands on its fallback for good."""
     if not seen.whole:
-        lacks = f"columns {', '.join(seen.missing_columns)}" if seen.there else "the table"
+        columns = ", ".join(seen.missing_columns)
+        lacks = f"without {columns}" if seen.there else "not there"
         reason = why or ("it has no fallback" if not critical.fallback else "its fallback did not make it whole")
-        return Standing(critical=critical, footing=Footing.MISSING, why=f"{lacks} missing; {reason}")
+        return Standing(critical=critical, footing=Footing.MISSING, why=f"{lacks}; {reason}")
     fallen = seen.fell_back and critical.migration not in applied
     return Standing(
         critical=critical, footing=Footing.FALLBACK if fallen else Footing.MIGRATION, made_now=made_now and fallen

@@ -10,7 +10,7 @@ from tidelock.core.model import Migration, Observed, Outcome, Plan, PlannedMigra
 from tidelock.errors import DatabaseFault, LedgerFault, SourceFault, UsageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     from tidelock.core.model import LedgerEntry, StepRecord
     from tidelock.core.statement import Script
@@ -153,6 +153,7 @@ def plan(
     policy: Policy = Policy(),
     changed: Callable[[Migration], bool] = lambda _: False,
     stored: Callable[[int], str | None] = lambda _: None,
+    adopted: Callable[[], Container[int]] = frozenset,
     surroundings: Surroundings | None = None,
 ) -> Plan:
     """Decide what to run.
@@ -164,7 +165,7 @@ def plan(
     cosmetic = compare_applied(files, observed, read, changed, stored)
     missing, ahead = compare_versions(files, observed, policy)
     pending = pending_of(files, observed)
-    check_order(pending, observed, policy)
+    check_order(pending, observed, policy, adopted)
     planned = cut(pending, observed, read, surroundings)
     return Plan(
         id=plan_id(observed, planned),
@@ -277,12 +278,29 @@ def compare_versions(
     return tuple(each.version for each in missing), tuple(each.version for each in ahead)
 
 
-def check_order(pending: Sequence[Migration], observed: Observed, policy: Policy) -> None:
-    """Refuse pending versions below the highest applied one, unless file or directory allows them."""
+def check_order(
+    pending: Sequence[Migration],
+    observed: Observed,
+    policy: Policy,
+    adopted: Callable[[], Container[int]] = frozenset,
+) -> None:
+    """Refuse pending versions below the highest applied one, unless file or directory allows them.
+
+    Versions that were adopted do not count: in which order they came is not known, and what is missing between them
+    was missing then. `adopted` is asked only when that would make a difference.
+    """
     highest = max(observed.applied, default=-1)
-    below = [each for each in pending if each.version < highest and each.directive("out-of-order") is None]
-    if below and not policy.out_of_order:
+    if policy.out_of_order or not below_of(pending, highest):
+        return
+    taken_over = adopted()
+    highest = max((version for version in observed.applied if version not in taken_over), default=-1)
+    if below := below_of(pending, highest):
         raise OutOfOrder(below, highest)
+
+
+def below_of(pending: Sequence[Migration], highest: int) -> list[Migration]:
+    """Those below, and not allowed to be."""
+    return [each for each in pending if each.version < highest and each.directive("out-of-order") is None]
 
 
 def check_requirements(migration: Migration, server_version: int, extensions: Mapping[str, str | None]) -> None:

@@ -225,6 +225,12 @@ def name_of(path: str) -> str:
     return path.rpartition("/")[2]
 
 
+def parts_of(name: str) -> tuple[str, str]:
+    """A file's name without its ending, and the ending: `.sql`, `.sql.gz`."""
+    found = re.search(r"\.sql(?:\.gz|\.zst)?$", name)
+    return (name[: found.start()], found[0]) if found else (name, "")
+
+
 def number_of(path: str) -> str:
     """The number as written in the file's name, leading zeros kept."""
     found = NAME.fullmatch(name_of(path))

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink
     from tidelock.core.adoption.match import History
+    from tidelock.core.check import Check
     from tidelock.core.critical import Critical, Seen
     from tidelock.core.model import Observed, Plan, StepRecord
     from tidelock.core.report import AppliedMigration
@@ -53,6 +54,7 @@ class ReadOnly(DatabaseFault):
 
 BUNDLE_OF = """
 SELECT detail ->> 'bundle' FROM {journal} WHERE event = 'run' AND detail ->> 'plan' = %s ORDER BY id DESC LIMIT 1"""
+ADOPTED = "SELECT DISTINCT version FROM {journal} WHERE event = 'adopted'"
 HISTORY = """
 SELECT id, at, run_id, event, version, step, statement, duration_ms, lock_wait_ms, detail FROM {journal}
  ORDER BY id DESC LIMIT %s"""
@@ -303,6 +305,15 @@ class PostgresDatabase:
         with translated(self.target):  # its questions to the catalog; for statements of files the executor does it
             yield from self._executor.apply(pending)
 
+    def soundness(self, keyed: Sequence[tuple[str, str]]) -> list[Check]:
+        """What may be wrong with the live database."""
+        from tidelock.postgres import soundness
+        from tidelock.postgres.connection import asking
+        from tidelock.postgres.fallback import path_of
+
+        with translated(self.target):
+            return soundness.checks(asking(self.conn), [(name, path_of(name), place) for name, place in keyed])
+
     def critical(self, wanted: Sequence[Critical]) -> list[Seen]:
         """How the critical tables are found. Through libpq alone when nothing else has needed psycopg."""
         from tidelock.postgres import fallback
@@ -352,6 +363,20 @@ class PostgresDatabase:
                 each: state(self.conn, each) if timescale or each.kind not in ("hypertable", "job") else "absent"
                 for each in dict.fromkeys(objects)
             }
+
+    def adopted(self) -> frozenset[int]:
+        """Versions that were taken over and not run, by the journal."""
+        if not self.ledger.format:
+            return frozenset()
+        with translated(self.target):
+            return frozenset(cast("int", row[0]) for row in self.conn.execute(self.ledger.fill(ADOPTED).encode()))
+
+    def move(self, files: Mapping[int, Migration]) -> None:
+        """Give ledger rows (by version) to the files that were renumbered. Only inside `lease`."""
+        assert self._executor is not None, "moving needs the lease"
+        turn = self._executor.turn
+        with translated(self.target):
+            turn.session.run(["BEGIN", turn.fence, *ledgers.moves(self.ledger, self.author, files), "COMMIT"])
 
     def record_adopted(self, migrations: Sequence[tuple[Migration, Script]]) -> None:
         """Ledger rows for what the database already has. Only inside `lease`."""

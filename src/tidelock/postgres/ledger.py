@@ -407,6 +407,23 @@ def journal(
     return ledger.journal_template % tuple(map(literal, values))
 
 
+MOVE = "UPDATE {ledger} SET version = -%s, sha256 = %s, path = %s WHERE version = %s"
+MOVED = "UPDATE {ledger} SET version = -version WHERE version < 0"
+
+
+def moves(ledger: Ledger, author: Author, files: Mapping[int, Migration]) -> list[str]:
+    """SQL that gives rows their new versions, by way of negative ones: two may change places."""
+    move = ledger.fill(MOVE)
+    return [
+        *(move % (new.version, literal(new.checksum), literal(new.path), old) for old, new in files.items()),
+        ledger.fill(MOVED),
+        *(
+            journal(ledger, author, "renumbered", version=new.version, detail={"was": old})
+            for old, new in files.items()
+        ),
+    ]
+
+
 # Fails the transaction unless nobody else's row was touched: the file may write its own version's row, no other.
 ONLY_OWN_ROW = """
 SELECT CASE WHEN pg_catalog.count(*) = %s THEN 1 ELSE ('tidelock: foreign ledger rows ' || pg_catalog.count(*))::int END

@@ -30,7 +30,8 @@ def advice(fallen: Sequence[Standing], missing: Sequence[Standing]) -> str:
     """Can the application start, which versions are not applied, what to do."""
     versions = sorted({each.critical.migration for each in (*fallen, *missing) if each.critical.migration is not None})
     start = "The application cannot start: a critical table is missing." if missing else "The application can start."
-    which = f" Version {', '.join(map(str, versions))} is not applied:" if versions and fallen else ""
+    are = "Version {} is" if len(versions) == 1 else "Versions {} are"
+    which = f" {are.format(', '.join(map(str, versions)))} not applied:" if versions and fallen else ""
     return f"  {start}{which} mend what failed and run `tidelock apply` again; `tidelock verify` shows how it stands."
 
 

@@ -1,0 +1,137 @@
+"""`tidelock init`: look at a directory and a database, write tidelock.toml, name the next commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidelock.cli import wiring
+from tidelock.config import FILE, Target
+from tidelock.errors import TidelockError, UsageFault
+from tidelock.render.json import SCHEMA
+from tidelock.repo import layout
+
+if TYPE_CHECKING:
+    from tidelock.cli.output import Output
+    from tidelock.cli.wiring import Asked
+    from tidelock.core.adoption.match import History
+    from tidelock.repo.layout import Layout
+
+
+class ConfigThere(UsageFault):
+    """tidelock.toml is there already."""
+
+    code = "U014"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is there already", hint="edit it, or remove it and run `tidelock init` again")
+
+
+CONFIG = """\
+# What Tidelock needs to know (docs/configuration.md). Every key may be left out.
+
+[migrations]
+dir = "{directory}"
+# out_of_order = true         # allow numbers below the highest applied one (many branches at once)
+
+[database]
+# url = "postgresql://app@db/shop"   # without it: DATABASE_URL, PG* variables, service file. ${{NAME}} is expanded.
+# direct = "postgresql://app@db:5432/shop"   # the server itself, when url leads to a pooler
+# role = "owner"              # owner of what migrations create
+
+[limits]
+# wait = "60s"                # patience in all: server, other runner, table locks
+# lock_timeout = "2s"         # one attempt
+
+# Tables that the application cannot start without; `tidelock new --critical TABLE` writes a fallback.
+# [[critical]]
+# table = "orders"
+# migration = 6
+# fallback = "fallback/006_orders.sql"
+"""
+
+
+def init(asked: Asked, out: Output) -> int:
+    """`tidelock init`."""
+    try:
+        path = Path(FILE)
+        if path.exists():
+            raise ConfigThere(path)
+        found = layout.look(Path.cwd())
+        target = Target(directory=Path(found.directory or "migrations"))
+        histories, database = in_database(wiring.with_options(target, asked), asked, out)
+        path.write_text(CONFIG.format(directory=found.directory or "migrations"), encoding="utf-8")
+    except TidelockError as error:
+        return out.fail(error, "init")
+    steps = next_steps(found, histories)
+    data: dict[str, Any] = {
+        "schema": SCHEMA,
+        "command": "init",
+        "directory": found.directory or None,
+        "files": found.files,
+        "tool": found.tool or None,
+        "gitops": list(found.gitops),
+        "timescaledb": found.timescale,
+        "histories": [{"tool": each.tool.name, "table": each.table, "rows": len(each.entries)} for each in histories],
+        "next": steps,
+    }
+    lines = [*files_told(found), *database_told(database, histories), f"written: {FILE}", "", "next:"]
+    out.show("\n".join([*lines, *(f"  {step}" for step in steps)]), data)
+    return 0
+
+
+def in_database(target: Target, asked: Asked, out: Output) -> tuple[list[History], str]:
+    """The histories that are there, and one line on the database; why not, when it cannot be asked."""
+    database = wiring.database_of(target, asked, out.sink())
+    try:
+        observed = database.observe()
+        histories = database.histories()
+    except TidelockError as error:
+        return [], f"database: not asked ({error.message})"
+    finally:
+        database.close()
+    version = f"PostgreSQL {observed.server_version // 10000}.{observed.server_version % 10000}"
+    timescale = observed.extensions.get("timescaledb")
+    words = [f"{database.target}, {version}" + (f", TimescaleDB {timescale}" if timescale else "")]
+    if observed.pooled:
+        words.append("through a pooler: name the server itself as `direct`")
+    if observed.applied:
+        words.append(f"{observed.ledger} with {len(observed.applied)} rows")
+    return histories, "database: " + "; ".join(words)
+
+
+def files_told(found: Layout) -> list[str]:
+    """What was seen on the disk."""
+    if not found.directory:
+        return ["files: no SQL files here"]
+    whose = f", of {layout.title(found.tool)}" if found.tool else ""
+    state = "" if found.clean or found.tool else "; numbers are missing or doubled"
+    lines = [f"files: {found.files} in {found.directory}{whose}{state}"]
+    if found.timescale:
+        lines.append("files: they speak of TimescaleDB")
+    if found.gitops:
+        lines.append(f"GitOps: {', '.join(found.gitops)}")
+    return lines
+
+
+def database_told(database: str, histories: list[History]) -> list[str]:
+    """What was seen in the database."""
+    return [
+        database,
+        *(f"history: {each.tool.title} in {each.table}, {len(each.entries)} rows" for each in histories),
+    ]
+
+
+def next_steps(found: Layout, histories: list[History]) -> list[str]:
+    """The two commands that come next."""
+    directory = found.directory or "migrations"
+    if histories:
+        tool = histories[0].tool.name
+        return [f"tidelock adopt --from {tool} --dir {directory} --write tidelock-migrations", "tidelock plan"]
+    if found.tool:
+        return [f"tidelock adopt --from {found.tool} --dir {directory} --write tidelock-migrations", "tidelock plan"]
+    if not found.directory:
+        return ["tidelock new create_first_table --create-table first", "tidelock apply"]
+    if not found.clean:
+        return ["tidelock renumber --order version-sort", "tidelock adopt --observe"]
+    return ["tidelock adopt --observe", "tidelock plan"]
