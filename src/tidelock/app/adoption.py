@@ -61,7 +61,7 @@ class NeedsAnswer(LedgerFault):
 class BadAnswer(UsageFault):
     """--settle that is not VERSION=applied or VERSION=pending, or of a version that nobody asked about."""
 
-    code = "U010"
+    code = "U018"
 
     def __init__(self, text: str, why: str) -> None:
         super().__init__(f"--settle {text}: {why}", hint="write --settle 12=applied, or --settle 12=pending")

@@ -39,7 +39,7 @@ class NothingFound(SourceFault):
 class FilesThere(UsageFault):
     """--write into a directory that has migrations already."""
 
-    code = "U011"
+    code = "U019"
 
     def __init__(self, directory: Path, names: Sequence[str]) -> None:
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
