@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tidelock.core.critical import standing
@@ -32,8 +31,8 @@ def look_after(run: Run, failure: TidelockError | None) -> tuple[Standing, ...]:
         return ()  # the database cannot be asked; the run's own failure says why
     lacking = [each for each, found in zip(run.critical, seen, strict=True) if not found.whole and each.fallback]
     reasons: dict[str, str] = {}
-    for path, tables in groupby(sorted(lacking, key=lambda each: each.fallback), key=lambda each: each.fallback):
-        reasons |= fall_back(run, path, list(tables))
+    for path in dict.fromkeys(each.fallback for each in lacking):  # in the order of tidelock.toml
+        reasons |= fall_back(run, path, [each for each in lacking if each.fallback == path])
     after = run.database.critical(run.critical) if lacking else seen
     return tuple(
         result(run, each, found, reasons, each in lacking) for each, found in zip(run.critical, after, strict=True)

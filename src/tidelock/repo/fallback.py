@@ -25,8 +25,9 @@ GUARDS = (
     (re.compile(r"^(CREATE\s+SEQUENCE)\s+(?!IF\b)", re.IGNORECASE), r"\1 IF NOT EXISTS "),
 )
 HEAD = """\
--- Fallback for the critical table {table}: runs when {path} could not be applied, so that the application can start.
--- Keep it as that migration has it, and able to run twice; the migration, once mended, has to accept what is here.
+-- Fallback for the critical table {table}: runs when {path} could not be applied,
+-- so that the application can start. Keep it as that migration has it, and able to run twice; the migration, once
+-- mended, has to accept what is here.
 """
 SETTING = """\
 [[critical]]
