@@ -1,0 +1,134 @@
+"""A directory like the farm platform's, in databases that are half-way in different ways."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.postgres.test_apply import ok
+from tests.rig.postgres import Server
+from tests.rig.project import Project
+
+# Duplicates, gaps, both separators, one file without a number; every file leaves a row in `ran`, without any guard.
+RAN = "INSERT INTO ran VALUES ('{name}');\n"
+FILES = {
+    "001_base.sql": "CREATE TABLE IF NOT EXISTS ran (file text PRIMARY KEY);\nCREATE TABLE base (id int PRIMARY KEY);\n",
+    "002_users.sql": "CREATE TABLE users (id int PRIMARY KEY);\n",
+    "002-roles.sql": "CREATE TABLE roles (id int PRIMARY KEY);\n",
+    "002_audit.sql": "CREATE TABLE audit (id int, at timestamptz);\n",
+    "005_user_mail.sql": "ALTER TABLE users ADD COLUMN mail text;\n",
+    "007-index.sql": "CREATE INDEX users_mail ON users (mail);\n",
+    "007_view.sql": "CREATE VIEW mails AS SELECT mail FROM users;\n",
+    "010_function.sql": "CREATE FUNCTION touch() RETURNS int LANGUAGE sql AS 'SELECT 1';\n",
+    "zz_policy.sql": "ALTER TABLE users ENABLE ROW LEVEL SECURITY;\nCREATE POLICY own ON users USING (true);\n",
+}
+# `sort` and `sort -V` disagree here, and only this order works: the owner states it.
+ORDER = [
+    "001_base.sql", "002_users.sql", "002-roles.sql", "002_audit.sql", "005_user_mail.sql", "007-index.sql", "007_view.sql",
+    "010_function.sql", "zz_policy.sql",
+]  # fmt: skip
+STATES = {
+    "nothing": [],
+    "some of the duplicates": ["001_base.sql", "002-roles.sql"],
+    "all of the duplicates, then a hole": [
+        "001_base.sql",
+        "002_users.sql",
+        "002-roles.sql",
+        "002_audit.sql",
+        "007_view.sql",
+    ],
+    "all but the last": ORDER[:-1],
+}
+
+
+@pytest.fixture
+def farm(tmp_path: Path, server: Server) -> Project:
+    project = Project(tmp_path / "farm", server.database(server.create_database()))
+    for name, text in FILES.items():
+        project.write(f"migrations/{name}", text + RAN.format(name=name))
+    project.write("kustomization.yaml", "files:\n- migrations/002-roles.sql\n- migrations/zz_policy.sql\n")
+    project.write("order.txt", "\n".join(ORDER) + "\n")
+    for command in (["init", "-q"], ["add", "-A"], ["-c", "user.email=a@b", "-c", "user.name=a", "commit", "-qm", "x"]):
+        subprocess.run(["git", *command], cwd=project.folder, check=True)
+    return project
+
+
+def run(farm: Project, *arguments: str, exits: int = 0) -> str:
+    done = farm.tidelock(*arguments, "--dir", "migrations", "--database", farm.dsn, where=False)
+    assert done.returncode == exits, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def half_way(farm: Project, names: list[str]) -> None:
+    for name in names:
+        text = (farm.folder / "migrations" / name).read_text()
+        if name == "007_view.sql" and "005_user_mail.sql" not in names:
+            text = "CREATE VIEW mails AS SELECT id FROM users;\n" + RAN.format(name=name)
+        farm.query(text)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_nothing_runs_twice_and_what_is_pending_runs(farm: Project, state: str):
+    half_way(farm, STATES[state])
+    run(farm, "renumber", "--order", "order.txt", "--yes")
+    assert sorted(path.name[:4] for path in (farm.folder / "migrations").iterdir()) == [
+        f"{n:03}_" for n in range(1, 10)
+    ]
+    run(farm, "adopt", "--observe", "--yes")
+    run(farm, "apply")
+    assert farm.one("SELECT count(*) FROM ran") == len(FILES)  # a file that ran twice breaks the key of `ran`
+    assert "Nothing to do" in run(farm, "apply")
+
+
+def test_names_are_changed_with_git_and_wherever_they_stand(farm: Project):
+    shown = run(farm, "renumber", "--order", "order.txt", "--yes")
+    assert "002-roles.sql      →  003_roles.sql" in shown
+    assert (farm.folder / "kustomization.yaml").read_text() == (
+        "files:\n- migrations/003_roles.sql\n- migrations/009_zz_policy.sql\n"
+    )
+    listed = subprocess.run(["git", "ls-files"], cwd=farm.folder, capture_output=True, text=True, check=True).stdout
+    assert "migrations/009_zz_policy.sql" in listed
+    assert "/zz_policy" not in listed
+    assert (
+        (farm.folder / "migrations" / "009_zz_policy.sql").read_text().startswith("-- tidelock: was file zz_policy.sql\n")
+    )
+
+
+@pytest.mark.parametrize(("order", "third"), [("sort", "002_audit.sql"), ("version-sort", "002_audit.sql")])
+def test_the_usual_orders(farm: Project, order: str, third: str):
+    shown = run(farm, "renumber", "--order", order, "--yes")
+    assert f"{third}" in shown.splitlines()[2]
+
+
+def test_a_list_that_lacks_a_file_is_refused(farm: Project):
+    farm.write("order.txt", "\n".join(ORDER[1:]))
+    assert "it lacks 001_base.sql" in run(farm, "renumber", "--order", "order.txt", "--yes", exits=2)
+
+
+def test_a_ledger_that_knows_the_old_numbers_gets_the_new_ones(project: Project):
+    for number in (1, 5, 9):
+        project.write(f"{number}-make.sql", f"CREATE TABLE t{number} (id int);")
+    ok(project.apply())
+    project.write("12-make.sql", "CREATE TABLE t12 (id int);")
+    assert project.tidelock("renumber", "--order", "version-sort", "--yes").returncode == 0
+    assert "3 applied, 1 pending" in project.tidelock("status").stdout
+    assert [each.version for each in ok(project.apply()).applied] == [4]
+    assert project.versions() == [1, 2, 3, 4]
+    assert project.one("SELECT count(*) FROM schema_migrations_journal WHERE event = 'renumbered'") == 2
+    assert ok(project.apply()).applied == ()
+    assert project.heard.events == []
+
+
+def test_two_that_change_places_keep_their_rows(project: Project):
+    project.write("1_a.sql", "CREATE TABLE a (id int);")
+    project.write("2_b.sql", "CREATE TABLE b (id int);")
+    ok(project.apply())
+    (project.folder / "order").write_text("2_b.sql\n1_a.sql\n")
+    done = project.tidelock("renumber", "--order", str(project.folder / "order"), "--yes")
+    assert done.returncode == 0, done.stderr
+    project.write("003_c.sql", "CREATE TABLE c (id int);")
+    assert [each.version for each in ok(project.apply()).applied] == [3]
+    assert project.query("SELECT version, path ~ 'b.sql' FROM schema_migrations WHERE version < 3 ORDER BY 1") == [
+        (1, True), (2, False),
+    ]  # fmt: skip
