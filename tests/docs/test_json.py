@@ -56,6 +56,23 @@ def test_json_of_runs_that_go_well_is_as_documented(project: Project) -> None:
     assert check("report", project.tidelock("adopt", "--up-to", "3", "--yes", "--json").stdout)["adopted"] == [3]
 
 
+def test_json_of_adoption_and_its_sisters_is_as_documented(project: Project) -> None:
+    project.write("1-a.sql", "CREATE TABLE a (i int PRIMARY KEY);\n")
+    project.write("7-b.sql", "CREATE TABLE b (i int);\n")
+    assert check("renumber", project.tidelock("renumber", "--order", "sort", "--yes", "--json").stdout)["files"]
+    project.query("CREATE TABLE a (i int PRIMARY KEY)")
+    found = check("adoption", project.tidelock("adopt", "--observe", "--yes", "--json").stdout)
+    assert [each["verdict"] for each in found["files"]] == ["applied", "pending"]
+    assert check("wait", project.tidelock("wait", "--version", "1", "--json").stdout)["came"]
+    project.query("ALTER TABLE a DROP CONSTRAINT a_pkey")
+    assert not check("verify", project.tidelock("verify", "--json").stdout)["ok"]
+    begun = project.tidelock("init", "--json", "--database", project.dsn, where=False)
+    assert check("init", begun.stdout)["next"]
+    project.write("tidelock.toml", '[[critical]]\ntable = "nobody"\n')
+    ended = project.tidelock("apply", "--json", "--config", str(project.folder / "tidelock.toml"))
+    assert check("report", ended.stdout)["critical"][0]["footing"] == "missing"
+
+
 def test_json_of_runs_that_fail_is_as_documented(project: Project) -> None:
     project.write("001_a.sql", "CREATE TABLE a (i int);\n")
     project.write("002_b.sql", "SELECT 1;\nSELECT no_such_thing;\n")

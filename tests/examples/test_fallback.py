@@ -45,7 +45,7 @@ def undisturbed(server: Server, tmp_path: Path) -> Dump:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_the_end_is_as_without_the_fallback(farm: Project, undisturbed: Dump, table: str):
+def test_the_end_is_as_without_the_fallback(farm: Project, undisturbed: Dump, table: str) -> None:
     path = farm.folder / "migrations" / TABLES[table]
     whole = path.read_text()
     path.write_text(whole + BROKEN)
@@ -61,7 +61,7 @@ def test_the_end_is_as_without_the_fallback(farm: Project, undisturbed: Dump, ta
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_whatever_fails_and_in_whatever_order_it_is_mended(farm: Project, undisturbed: Dump, seed: int):
+def test_whatever_fails_and_in_whatever_order_it_is_mended(farm: Project, undisturbed: Dump, seed: int) -> None:
     """Property: break some files, apply, mend one after the other with an apply between."""
     chance = random.Random(seed)
     files = sorted((farm.folder / "migrations").glob("*.sql"))
@@ -81,7 +81,7 @@ def test_whatever_fails_and_in_whatever_order_it_is_mended(farm: Project, undist
     assert not [str(each) for each in differences(undisturbed, state(farm))]
 
 
-def test_a_table_whose_fallback_cannot_run_is_said_to_be_missing(farm: Project):
+def test_a_table_whose_fallback_cannot_run_is_said_to_be_missing(farm: Project) -> None:
     (farm.folder / "migrations" / "001_tenants.sql").write_text(BROKEN)
     code, said = applied(farm)
     assert code == 8

@@ -91,7 +91,9 @@ def test_names_are_changed_with_git_and_wherever_they_stand(farm: Project):
     assert "migrations/009_zz_policy.sql" in listed
     assert "/zz_policy" not in listed
     assert (
-        (farm.folder / "migrations" / "009_zz_policy.sql").read_text().startswith("-- tidelock: was file zz_policy.sql\n")
+        (farm.folder / "migrations" / "009_zz_policy.sql")
+        .read_text()
+        .startswith("-- tidelock: was file zz_policy.sql\n")
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidelock.cli import wiring
-from tidelock.config import FILE, Target
+from tidelock.config import FILE
 from tidelock.errors import TidelockError, UsageFault
 from tidelock.render.json import SCHEMA
 from tidelock.repo import layout
@@ -14,6 +15,7 @@ from tidelock.repo import layout
 if TYPE_CHECKING:
     from tidelock.cli.output import Output
     from tidelock.cli.wiring import Asked
+    from tidelock.config import Target
     from tidelock.core.adoption.match import History
     from tidelock.repo.layout import Layout
 
@@ -27,6 +29,8 @@ class ConfigThere(UsageFault):
         super().__init__(f"{path} is there already", hint="edit it, or remove it and run `tidelock init` again")
 
 
+WAIT_S = 2.0
+"""A look does not wait for a server that is not there, unless it is told to."""
 CONFIG = """\
 # What Tidelock needs to know (docs/configuration.md). Every key may be left out.
 
@@ -58,8 +62,8 @@ def init(asked: Asked, out: Output) -> int:
         if path.exists():
             raise ConfigThere(path)
         found = layout.look(Path.cwd())
-        target = Target(directory=Path(found.directory or "migrations"))
-        histories, database = in_database(wiring.with_options(target, asked), asked, out)
+        [target] = wiring.targets(asked)
+        histories, database = in_database(target if asked.wait else replace(target, wait_s=WAIT_S), asked, out)
         path.write_text(CONFIG.format(directory=found.directory or "migrations"), encoding="utf-8")
     except TidelockError as error:
         return out.fail(error, "init")
