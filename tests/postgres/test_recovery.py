@@ -53,3 +53,14 @@ def test_only_our_invalid_index_is_dropped(conn: psycopg.Connection, text: str):
     leave_invalid(conn, text)
     [drop] = recovery.leftover_indexes(conn, before)
     assert drop.endswith("mine" if "mine" in text else "a_id_idx")
+
+
+@pytest.mark.parametrize("text", ["REINDEX TABLE CONCURRENTLY a", "REINDEX INDEX CONCURRENTLY a_id"])
+def test_only_copies_of_the_table_that_was_reindexed_are_dropped(conn: psycopg.Connection, text: str):
+    conn.execute("CREATE INDEX a_id ON a (id); CREATE TABLE b (id int); INSERT INTO b VALUES (1), (1)")
+    ours = statement(text)
+    before = recovery.evidence(conn, ours)
+    leave_invalid(conn, "CREATE UNIQUE INDEX CONCURRENTLY b_id_ccnew ON b (id)")
+    assert recovery.judge(conn, ours, before, failed=False).repairs == ()
+    leave_invalid(conn, "CREATE UNIQUE INDEX CONCURRENTLY a_id_ccnew ON a (id)")
+    assert recovery.judge(conn, ours, before, failed=False).repairs == ("DROP INDEX IF EXISTS public.a_id_ccnew",)

@@ -50,10 +50,16 @@ class Finding:
 INDEXES = """
 SELECT coalesce(array_agg(indexrelid::bigint ORDER BY indexrelid), '{}')
   FROM pg_index WHERE indrelid = to_regclass(%s)"""
+# Of the table, or the index's table, that is named, and of its partitions; of all when none is (REINDEX DATABASE).
 LEFTOVERS = """
-SELECT c.oid::bigint, format('%I.%I', n.nspname, c.relname)
-  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND c.relkind = 'i'"""
+WITH named AS (
+  SELECT coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass(%(path)s)),
+                  to_regclass(%(path)s)::oid) AS id)
+SELECT c.oid::bigint, format('%%I.%%I', n.nspname, c.relname)
+  FROM named, pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND c.relkind = 'i'
+   AND (%(path)s = '' OR i.indrelid = named.id
+        OR i.indrelid IN (SELECT relid FROM pg_partition_tree(named.id::regclass)))"""
 NEW_INDEXES = """
 SELECT c.relname, format('%%I.%%I', n.nspname, c.relname), i.indisvalid AND i.indisready, pg_get_indexdef(i.indexrelid)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -81,7 +87,7 @@ def evidence(conn: Connection, statement: Statement) -> dict[str, object]:
         row = conn.execute(INDEXES, (quoted(table),)).fetchone()
         found |= {"table": table, "indexes": row[0] if row else [], "definition": statement.text}
     if is_reindex(facts):
-        found["leftovers"] = [oid for oid, _ in conn.execute(LEFTOVERS)]
+        found["leftovers"] = [oid for oid, _ in leftovers(conn, facts)]
     return found
 
 
@@ -124,7 +130,7 @@ def judge(conn: Connection, statement: Statement, before: Evidence, *, failed: b
     if repairs := leftover_indexes(conn, before):
         return Finding(Verdict.RETRY, "the index is there and invalid; dropping it and building it again", repairs)
     if is_reindex(facts):
-        return Finding(Verdict.RETRY, "rebuilding an index again is harmless", leftover_copies(conn, before))
+        return Finding(Verdict.RETRY, "rebuilding an index again is harmless", leftover_copies(conn, facts, before))
     if builds_index(facts) and not facts.creates[0].name:
         return unnamed_index(conn, before)
     if found := judge_objects(conn, statement, before):
@@ -200,7 +206,13 @@ def leftover_indexes(conn: Connection, before: Evidence) -> tuple[str, ...]:
     return tuple(f"DROP INDEX IF EXISTS {name}" for name, valid in new_indexes(conn, before) if not valid)
 
 
-def leftover_copies(conn: Connection, before: Evidence) -> tuple[str, ...]:
+def leftovers(conn: Connection, facts: Facts) -> list[tuple[int, str]]:
+    """The copies that a REINDEX CONCURRENTLY of what the statement names has, or has left."""
+    path = next((path_of(each.name, each.schema) for each in facts.alters), "")
+    return cast("list[tuple[int, str]]", conn.execute(LEFTOVERS, {"path": path}).fetchall())
+
+
+def leftover_copies(conn: Connection, facts: Facts, before: Evidence) -> tuple[str, ...]:
     """DROP INDEX for the copies that an interrupted REINDEX CONCURRENTLY left."""
     known = set(before.get("leftovers", []))
-    return tuple(f"DROP INDEX IF EXISTS {name}" for oid, name in conn.execute(LEFTOVERS) if oid not in known)
+    return tuple(f"DROP INDEX IF EXISTS {name}" for oid, name in leftovers(conn, facts) if oid not in known)

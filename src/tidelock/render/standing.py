@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tidelock.app.status import Standing
-    from tidelock.core.model import PlannedMigration
+    from tidelock.core.model import PlannedMigration, StepRecord
 
 
 def headline(found: Standing) -> str:
@@ -42,7 +42,7 @@ def rows(found: Standing) -> list[tuple[str, str, str, str]]:
         entry = found.observed.applied.get(file.version)
         number, _, name = file.label.partition(" ")
         if entry is None:
-            state = "interrupted" if file.version in found.observed.unfinished else "pending"
+            state = unfinished(found.observed.unfinished.get(file.version, ()))
             shown.append((file.version, (number, name, state, "")))
         else:
             state = "EDITED" if file.path in edited else "applied*" if file.path in found.cosmetic else "applied"
@@ -61,6 +61,13 @@ def rows(found: Standing) -> list[tuple[str, str, str, str]]:
         for each in found.orphans
     ]
     return [row for _, row in sorted(shown)]
+
+
+def unfinished(records: Sequence[StepRecord]) -> str:
+    """What is to be said of a version that is not in the ledger, by the last word on its steps."""
+    if not records:
+        return "pending"
+    return "failed" if records[-1].outcome == "failed" else "interrupted"
 
 
 def data(found: Standing, journal: Sequence[dict[str, Any]] | None) -> dict[str, Any]:
