@@ -230,3 +230,20 @@ def test_what_is_partly_there_is_told_with_what_is_missing(project: Project):
     shown = project.tidelock("adopt", "--observe", "--yes")
     assert "partly there: table one; missing: table two" in shown.stdout
     assert "L032" in shown.stderr
+
+
+def test_what_was_renamed_later_is_not_taken_for_absent(project: Project):
+    project.write("001_a.sql", "CREATE TABLE old (id int, x int);")
+    project.write("002_b.sql", "ALTER TABLE old RENAME TO new;")
+    project.write("003_c.sql", "CREATE TABLE c (id int, x int);")
+    project.write(
+        "004_d.sql",
+        "ALTER TABLE c RENAME COLUMN x TO y;\nINSERT INTO c VALUES (1, 2);\nCREATE VIEW v AS SELECT y FROM c;",
+    )
+    for number in (1, 2, 3, 4):
+        [path] = project.folder.glob(f"00{number}*")
+        project.query(path.read_text())
+    shown = project.tidelock("adopt", "--observe", "--yes").stdout
+    marks = {line.split()[1]: line[0] for line in shown.splitlines() if line[:1] and line[0] in "✓·?"}
+    assert marks == {"001": "?", "002": "?", "003": "✓", "004": "✓"}
+    assert "view v; its rows were not looked at" in shown

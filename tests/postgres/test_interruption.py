@@ -130,7 +130,7 @@ def test_what_the_catalog_cannot_tell_waits_for_a_person(project: Project):
     ok(project.apply())
     project.write("002_b.sql", "CALL fill();")
     process = project.start("apply")
-    until(lambda: running(project, "fill()"))
+    until(lambda: running(project, "fill()") and project.one("SELECT count(*) FROM a") == 1)
     process.terminate()
     process.communicate(timeout=10)
     fault = failed(project.apply(), "L020", 4)

@@ -130,12 +130,13 @@ def observe(asked: Asked, out: Output, wanted: Wanted) -> int:
     def act(run: Run) -> int:
         seen = run.database.observe()
         run.reader.target(seen)
-        makes = observed.still_wanted([run.reader.script(each) for each in run.files])
+        scripts = [run.reader.script(each) for each in run.files]
+        makes = observed.still_wanted(scripts)
         states = run.database.states(each for objects in makes for each in objects)
         known = {version for version, entry in seen.applied.items() if entry.checksum is not None}
         found = [
-            observed.judged(file, objects, states, known=file.version in known)
-            for file, objects in zip(run.files, makes, strict=True)
+            observed.judged(file, objects, states, known=file.version in known, rows=observed.changes_rows(script))
+            for file, script, objects in zip(run.files, scripts, makes, strict=True)
         ]
         matches = adoption.settled(found, wanted.answers)
         if not out.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tidelock.core.adoption.match import Match, Verdict
@@ -10,9 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tidelock.core.model import Migration
-    from tidelock.core.statement import Object, Script
+    from tidelock.core.statement import Object, Script, Statement
 
 SHOWN = 3
+MOVES = re.compile(r"\b(RENAME(?! VALUE)|SET SCHEMA)\b")
 
 
 def made(script: Script) -> tuple[Object, ...]:
@@ -28,9 +30,14 @@ def made(script: Script) -> tuple[Object, ...]:
 
 
 def gone(kept: Object, dropped: Object) -> bool:
-    """Dropped by name, or with its table."""
-    same = (kept.kind, kept.name, kept.parent) == (dropped.kind, dropped.name, dropped.parent)
-    return same or (dropped.kind == "table" and kept.parent == dropped.qualified)
+    """Dropped by name, or with its table. A name without a schema may be the one with it."""
+    same = (kept.kind, kept.name, bare(kept.parent)) == (dropped.kind, dropped.name, bare(dropped.parent))
+    return same or (dropped.kind == "table" and bare(kept.parent) == dropped.name)
+
+
+def bare(name: str) -> str:
+    """Without its schema."""
+    return name.rpartition(".")[2]
 
 
 def still_wanted(scripts: Sequence[Script]) -> list[tuple[Object, ...]]:
@@ -39,12 +46,27 @@ def still_wanted(scripts: Sequence[Script]) -> list[tuple[Object, ...]]:
     dropped: list[Object] = []
     for script in reversed(scripts):
         wanted.append(tuple(each for each in made(script) if not any(gone(each, later) for later in dropped)))
-        dropped += [each for statement in script.statements for each in statement.facts.drops]
+        dropped += [each for statement in script.statements for each in (*statement.facts.drops, *moved(statement))]
     return wanted[::-1]
 
 
-def judged(file: Migration, wanted: Sequence[Object], states: Mapping[Object, str | None], *, known: bool) -> Match:
-    """Present, absent, partly there, or nothing that the catalog could show."""
+def moved(statement: Statement) -> tuple[Object, ...]:
+    """What it renames or moves: under its old name nothing can be expected any more."""
+    if not MOVES.search(statement.facts.command):
+        return ()
+    named = [each for each in statement.facts.alters if each.kind != "table"]
+    return tuple(named) if named else statement.facts.alters
+
+
+def changes_rows(script: Script) -> bool:
+    """It writes rows, of which the catalog knows nothing."""
+    return any(each.copy_data is not None or each.facts.writes for each in script.statements)
+
+
+def judged(
+    file: Migration, wanted: Sequence[Object], states: Mapping[Object, str | None], *, known: bool, rows: bool
+) -> Match:
+    """Present, absent, partly there, or nothing that the catalog could show. `rows`: it writes some, too."""
     if known:
         return Match(migration=file, key="", verdict=Verdict.KNOWN, evidence="")
     asked = [each for each in wanted if states.get(each) is not None]
@@ -53,7 +75,10 @@ def judged(file: Migration, wanted: Sequence[Object], states: Mapping[Object, st
     if not asked:
         verdict, evidence = Verdict.ASK, "it makes nothing that the catalog could show"
     elif not away:
-        verdict, evidence = Verdict.APPLIED, f"present: {listed(there)}"
+        verdict, evidence = (
+            Verdict.APPLIED,
+            f"present: {listed(there)}" + ("; its rows were not looked at" if rows else ""),
+        )
     elif not there:
         verdict, evidence = Verdict.PENDING, f"absent: {listed(away)}"
     else:
