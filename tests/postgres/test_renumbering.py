@@ -134,3 +134,11 @@ def test_two_that_change_places_keep_their_rows(project: Project):
     assert project.query("SELECT version, path ~ 'b.sql' FROM schema_migrations WHERE version < 3 ORDER BY 1") == [
         (1, True), (2, False),
     ]  # fmt: skip
+
+
+def test_one_that_was_cut_off_is_not_taken_for_a_directory_without_those_files(project: Project):
+    project.write("1_a.sql", "SELECT 1;")
+    project.write(".renumbering-002_b.sql", "SELECT 2;")
+    done = project.tidelock("renumber", "--order", "sort", "--yes")
+    assert (done.returncode, "S016" in done.stderr) == (3, True)
+    assert (project.folder / "1_a.sql").exists()

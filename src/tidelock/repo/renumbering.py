@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.renumbering import marked, number_in
 from tidelock.core.source import is_migration_name
+from tidelock.errors import SourceFault
 from tidelock.repo import git
 
 if TYPE_CHECKING:
@@ -20,8 +21,24 @@ BEFORE = ".renumbering-"
 """In front of a name while the files change places."""
 
 
+class CutOff(SourceFault):
+    """An earlier renumber ended in the middle."""
+
+    code = "S016"
+
+    def __init__(self, directory: Path, found: Sequence[str]) -> None:
+        super().__init__(
+            f"{directory}: an earlier renumber was cut off; {len(found)} files wait under the names that they were to get",
+            hint="take it all back (`git restore --staged --worktree .` in the repository), or finish it: remove "
+            f"“{BEFORE}” from these names",
+            detail="\n".join(found),
+        )
+
+
 def names(directory: Path) -> list[str]:
-    """The names of the SQL files, numbered or not."""
+    """The names of the SQL files, numbered or not. Raises CutOff when some are on their way."""
+    if waiting := sorted(each.name for each in directory.iterdir() if each.name.startswith(BEFORE)):
+        raise CutOff(directory, waiting)
     return [each.name for each in directory.iterdir() if each.is_file() and is_migration_name(each.name)]
 
 
@@ -75,6 +92,8 @@ def rename(directory: Path, renamed: Sequence[Renamed]) -> int:
 
 
 def move(old: Path, new: Path) -> None:
-    """`git mv`, or a plain rename where git does not track the file."""
+    """`git mv`, or a plain rename where git does not track the file. Never over another file."""
+    if new.exists():
+        raise FileExistsError(new)
     if not git.move(old, new):
         old.rename(new)
