@@ -28,7 +28,7 @@ class CutOff(SourceFault):
 
     def __init__(self, directory: Path, found: Sequence[str]) -> None:
         super().__init__(
-            f"{directory}: an earlier renumber was cut off; {len(found)} files wait under the names that they were to get",
+            f"{directory}: an earlier renumber was cut off; {len(found)} files are on their way to new names",
             hint="take it all back (`git restore --staged --worktree .` in the repository), or finish it: remove "
             f"“{BEFORE}” from these names",
             detail="\n".join(found),
