@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tidelock.core.adoption.match import Verdict
+from tidelock.core.adoption.match import Verdict, compare, was
+from tidelock.core.adoption.tool import TOOLS
+from tidelock.core.renumbering import TOOL
 from tidelock.errors import LedgerFault, UsageFault
 
 if TYPE_CHECKING:
@@ -67,12 +69,54 @@ class BadAnswer(UsageFault):
         super().__init__(f"--settle {text}: {why}", hint="write --settle 12=applied, or --settle 12=pending")
 
 
+class UnknownTool(UsageFault):
+    """--from names no tool."""
+
+    code = "U020"
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(
+            f"--from {name}: no such tool", hint=f"known: {', '.join(known)}; without a name: the one found"
+        )
+
+
+class NotAdopted(LedgerFault):
+    """Another tool has applied files that are about to be applied."""
+
+    code = "L033"
+
+    def __init__(self, target: str, history: History, found: Sequence[Match]) -> None:
+        labels = ", ".join(each.migration.label for each in found[:3])
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        super().__init__(
+            f"{target}: {history.table} says that {history.tool.title} has applied {labels}{more} already",
+            hint=f"take its history over first: `tidelock adopt --from {history.tool.name}`",
+        )
+
+
+def check_taken_over(run: Run, pending: Sequence[Migration]) -> None:
+    """Refuse to apply what another tool has applied: files that say what they were, and a history that knows them."""
+    tools = {found.tool for each in pending if (found := was(each))} - {TOOL}
+    if not tools:
+        return
+    for history in run.database.histories():
+        if history.tool.name in tools:
+            said = run.database.journaled("settled")
+            matches = compare(pending, history, said)
+            if known := [each for each in matches if each.verdict in (Verdict.APPLIED, Verdict.ASK)]:
+                raise NotAdopted(run.database.target, history, known)
+
+
 def choose(run: Run, tool: str) -> History:
     """The history that is meant: the one of this tool, or the only one. Raises when there is none, or several."""
+    if tool != "auto" and tool not in TOOLS:
+        raise UnknownTool(tool, list(TOOLS))
     histories = run.database.histories()
     wanted = [each for each in histories if tool in ("auto", each.tool.name)]
     if not wanted:
-        raise NoHistory(run.database.target, "" if tool == "auto" else tool, run.database.histories_looked_for())
+        raise NoHistory(
+            run.database.target, "" if tool == "auto" else TOOLS[tool].title, run.database.histories_looked_for()
+        )
     if len(wanted) > 1:
         raise SeveralHistories(run.database.target, wanted)
     return wanted[0]
@@ -87,7 +131,7 @@ def settled(matches: Sequence[Match], answers: Sequence[str]) -> list[Match]:
         if verdict is not None and each.verdict is Verdict.KNOWN:
             raise BadAnswer(f"{each.migration.version}={verdict}", "the ledger has that version already")
         evidence = f"settled by hand ({each.evidence})" if verdict else each.evidence
-        found.append(replace(each, verdict=verdict or each.verdict, evidence=evidence))
+        found.append(replace(each, verdict=verdict or each.verdict, evidence=evidence, settled=bool(verdict)))
     for version, verdict in said.items():
         raise BadAnswer(f"{version}={verdict}", "no file has that version")
     return found
@@ -107,9 +151,10 @@ def record(run: Run, matches: Sequence[Match], how: str) -> tuple[Migration, ...
     if open_:
         raise NeedsAnswer(run.database.target, open_)
     taken = tuple(each.migration for each in matches if each.verdict is Verdict.APPLIED)
-    if taken:
+    pending = [each.migration for each in matches if each.verdict is Verdict.PENDING and each.settled]
+    if taken or pending:
         read = [(file, run.reader.script(file)) for file in taken]
         highest = max(file.version for file in run.files)
         with run.database.lease([script for _, script in read], highest, {"adopt": how}):
-            run.database.record_adopted(read)
+            run.database.record_adopted(read, pending)
     return taken

@@ -68,6 +68,10 @@ class Run:
         """The plan for what was observed. Raises the reason why there is none."""
         self.reader.target(observed)
         pending = pending_of(self.files, observed)
+        if any(file.directive("was") for file in pending):
+            from tidelock.app.adoption import check_taken_over
+
+            check_taken_over(self, pending)
         extra = {"surroundings": self.database.surroundings()} if pending else {}
         return plan(
             self.files,
@@ -76,7 +80,7 @@ class Run:
             policy=self.policy,
             changed=self.reader.changed_beside,
             stored=self.database.stored_text,
-            adopted=self.database.adopted,
+            adopted=lambda: self.database.journaled("adopted"),
             **extra,
         )
 

@@ -42,7 +42,7 @@ def look_after(run: Run, failure: TidelockError | None) -> tuple[Standing, ...]:
 def result(run: Run, critical: Critical, seen: Seen, reasons: dict[str, str], tried: bool) -> Standing:
     """One table at the end."""
     applied = {*run.versions, *(each.version for each in run.applied)}
-    return standing(critical, seen, applied, why=reasons.get(critical.table, ""), made_now=tried)
+    return standing(critical, seen, applied, why=reasons.get(critical.table, ""), tried=tried, made_now=tried)
 
 
 def fall_back(run: Run, path: str, tables: Sequence[Critical]) -> dict[str, str]:

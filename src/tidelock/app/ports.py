@@ -80,14 +80,16 @@ class Database(Protocol):
     def states(self, objects: Iterable[Object]) -> dict[Object, str | None]:
         """present, absent or invalid; None for a kind that the catalog is not asked for."""
 
-    def adopted(self) -> frozenset[int]:
-        """Versions that were taken over and not run, by the journal: in which order they came, nobody knows."""
+    def journaled(self, event: str) -> frozenset[int]:
+        """Versions of which the journal has this event: `adopted`, `settled`."""
 
     def move(self, files: Mapping[int, Migration]) -> None:
         """Give ledger rows (by version) to the files that were renumbered. Only inside `lease`."""
 
-    def record_adopted(self, migrations: Sequence[tuple[Migration, Script]]) -> None:
-        """Ledger rows for migrations that the database already has. Only inside `lease`."""
+    def record_adopted(
+        self, migrations: Sequence[tuple[Migration, Script]], still_pending: Sequence[Migration] = ()
+    ) -> None:
+        """Ledger rows for what the database already has, and a line for what a person says is pending, in `lease`."""
 
     def decide(self, step: Step, record: StepRecord, *, done: bool) -> None:
         """Record a person's decision about an interrupted step. Only inside `lease`."""

@@ -42,9 +42,15 @@ def look(run: Run) -> Standing:
             )
         except TidelockError as error:
             trouble.append(error)
+
+    def adopted() -> frozenset[int]:
+        return run.database.journaled("adopted")
+
     for check in (
         lambda: compare_versions(run.files, observed, run.policy),
-        lambda: check_order(pending_of(run.files, observed), observed, run.policy, run.database.adopted),
+        lambda: check_order(
+            pending_of(run.files, observed), observed, run.policy, lambda: run.database.journaled("adopted")
+        ),
     ):
         try:
             check()

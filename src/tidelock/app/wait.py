@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.app.patience import backoff
-from tidelock.errors import ConnectionLost, PassingFault, UsageFault
+from tidelock.errors import ConnectionLost, DatabaseFault, PassingFault, UsageFault
 
 if TYPE_CHECKING:
     from tidelock.app.apply import Run
     from tidelock.app.patience import Patience
+
+
+DATABASE_MISSING = "D002"
+"""Somebody may still make it."""
 
 
 class NotYet(PassingFault):
@@ -44,7 +48,7 @@ def wait(run: Run, version: int | None, patience: Patience) -> str:
     while True:
         lacking = missing(run, version)
         if not lacking:
-            tables = f"{len(run.critical)} critical tables are there"
+            tables = f"there: {', '.join(each.table for each in run.critical)}"
             return tables if version is None else f"version {version} is applied"
         if not patience.pause(backoff(attempt, first_s=0.5, most_s=2.0)):
             raise NotYet(run.database.target, lacking, patience.spent_s)
@@ -57,8 +61,10 @@ def missing(run: Run, version: int | None) -> str:
         if version is not None:
             return "" if version in run.database.observe().applied else f"version {version} is not applied"
         seen = run.database.critical(run.critical)
-    except ConnectionLost as lost:
+    except (ConnectionLost, DatabaseFault) as fault:
         run.database.reconnect()
-        return lost.message
+        if isinstance(fault, DatabaseFault) and fault.code != DATABASE_MISSING:
+            raise
+        return fault.message
     lacking = [each.table for each, found in zip(run.critical, seen, strict=True) if not found.whole]
     return f"not there: {', '.join(lacking)}" if lacking else ""

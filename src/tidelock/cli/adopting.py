@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,7 +96,8 @@ def finish(
     if any(each.verdict is Verdict.ASK for each in matches):
         return adoption.record(run, matches, how)  # raises: it says what is to be settled
     writes = f"write {len(new)} files to {wanted.write} and " if new else ""
-    if not wanted.yes and not agreed(f"\n{run.database.target}: {writes}record {count} as applied, running none? "):
+    if not wanted.yes and not agreed(f"{run.database.target}: {writes}record {count} as applied, running none? "):
+        print("nothing was recorded", file=sys.stderr)
         return None
     if new and source is not None and wanted.write is not None:
         project.write(source, wanted.write, new)
@@ -135,7 +137,7 @@ def observe(asked: Asked, out: Output, wanted: Wanted) -> int:
         states = run.database.states(each for objects in makes for each in objects)
         known = {version for version, entry in seen.applied.items() if entry.checksum is not None}
         found = [
-            observed.judged(file, objects, states, known=file.version in known, rows=observed.changes_rows(script))
+            observed.judged(file, objects, states, known=file.version in known, beside=observed.unseen(script))
             for file, script, objects in zip(run.files, scripts, makes, strict=True)
         ]
         matches = adoption.settled(found, wanted.answers)

@@ -31,6 +31,10 @@ class ConfigThere(UsageFault):
 
 WAIT_S = 2.0
 """A look does not wait for a server that is not there, unless it is told to."""
+WRITTEN = "tidelock-migrations"
+"""Where another tool's migrations are written to."""
+WHOLE_PROJECT = ("alembic", "django", "sqitch", "liquibase", "flyway", "rails", "diesel")
+"""Tools that are read from more than one folder."""
 CONFIG = """\
 # What Tidelock needs to know (docs/configuration.md). Every key may be left out.
 
@@ -64,7 +68,8 @@ def init(asked: Asked, out: Output) -> int:
         found = layout.look(Path.cwd())
         [target] = wiring.targets(asked)
         histories, database = in_database(target if asked.wait else replace(target, wait_s=WAIT_S), asked, out)
-        path.write_text(CONFIG.format(directory=found.directory or "migrations"), encoding="utf-8")
+        tool = histories[0].tool.name if histories else found.tool
+        path.write_text(CONFIG.format(directory=WRITTEN if tool else found.directory or "migrations"), encoding="utf-8")
     except TidelockError as error:
         return out.fail(error, "init")
     steps = next_steps(found, histories)
@@ -128,12 +133,9 @@ def database_told(database: str, histories: list[History]) -> list[str]:
 
 def next_steps(found: Layout, histories: list[History]) -> list[str]:
     """The two commands that come next."""
-    directory = found.directory or "migrations"
-    if histories:
-        tool = histories[0].tool.name
-        return [f"tidelock adopt --from {tool} --dir {directory} --write tidelock-migrations", "tidelock plan"]
-    if found.tool:
-        return [f"tidelock adopt --from {found.tool} --dir {directory} --write tidelock-migrations", "tidelock plan"]
+    if tool := histories[0].tool.name if histories else found.tool:
+        directory = "." if tool in WHOLE_PROJECT else found.directory or "."
+        return [f"tidelock adopt --from {tool} --dir {directory} --write {WRITTEN}", "tidelock plan"]
     if not found.directory:
         return ["tidelock new create_first_table --create-table first", "tidelock apply"]
     if not found.clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,8 @@ def renumber(asked: Asked, out: Output, order: str, *, yes: bool) -> int:
         references = disk.references(directory, renamed)
         if not out.json:
             out.show(shown(renamed, references), {})
-        if not yes and not agreed(f"\nrename {sum(each.old != each.new for each in renamed)} files in {directory}? "):
+        if not yes and not agreed(f"rename {sum(each.old != each.new for each in renamed)} files in {directory}? "):
+            print("nothing was renamed", file=sys.stderr)
             return 0
         changed = disk.rename(directory, renamed)
     except TidelockError as error:
@@ -85,7 +87,8 @@ def shown(renamed: Sequence[Renamed], references: Mapping[Path, int]) -> str:
     """Old and new side by side, and who names them."""
     lines = [table([("", each.old, "→" if each.old != each.new else "=", each.new) for each in renamed])]
     if references:
-        lines += ["", "also changed: " + ", ".join(f"{path} ({count}×)" for path, count in sorted(references.items()))]
+        named = (f"{wiring.shown(str(path))} ({count}×)" for path, count in sorted(references.items()))
+        lines += ["", f"also changed: {', '.join(named)}"]
     return "\n".join(lines)
 
 

@@ -244,8 +244,8 @@ def adopt_up_to(asked: Asked, out: Output, *, up_to: int, yes: bool) -> int:
 def agreed(question: str) -> bool:
     """Ask a person. Raises NeedsYes when there is none."""
     if not sys.stdin.isatty():
-        raise NeedsYes(question.splitlines()[0].rstrip("?"))
-    return input(f"{question}[y/N] ").strip().lower() in ("y", "yes")
+        raise NeedsYes(question.splitlines()[0].strip().rstrip("?"))
+    return input(f"\n{question}[y/N] ").strip().lower() in ("y", "yes")
 
 
 def new(asked: Asked, out: Output, description: str, templates: Mapping[str, str], *, timestamp: bool) -> int:

@@ -63,13 +63,20 @@ class Standing:
 
 
 def standing(
-    critical: Critical, seen: Seen, applied: Container[int], *, why: str = "", made_now: bool = False
+    critical: Critical,
+    seen: Seen,
+    applied: Container[int],
+    *,
+    why: str = "",
+    tried: bool = False,
+    made_now: bool = False,
 ) -> Standing:
     """What a table stands on. One without a `migration` stands on its fallback for good."""
     if not seen.whole:
         columns = ", ".join(seen.missing_columns)
         lacks = f"without {columns}" if seen.there else "not there"
-        reason = why or ("it has no fallback" if not critical.fallback else "its fallback did not make it whole")
+        untried = f"`tidelock apply` makes it from {critical.fallback}" if critical.fallback else "it has no fallback"
+        reason = why or ("its fallback did not make it whole" if tried else untried)
         return Standing(critical=critical, footing=Footing.MISSING, why=f"{lacks}; {reason}")
     fallen = seen.fell_back and critical.migration not in applied
     return Standing(

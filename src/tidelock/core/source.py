@@ -30,7 +30,7 @@ class NoNumber(SourceFault):
         one = paths[0]
         super().__init__(
             f"{listed(paths)} {'has' if len(paths) == 1 else 'have'} no number at the start of the name",
-            hint=f"name it NNN_description.sql (`tidelock new` gives the next number), or keep it out of the way as "
+            hint=f"name it NNN_description.sql (`tidelock renumber` numbers them all), or keep it out of the way as "
             f"{name_of(one)}.example",
         )
 
@@ -45,7 +45,8 @@ class DuplicateVersion(SourceFault):
         super().__init__(
             f"version {version} has {len(paths)} files: {listed(paths)}"
             + (" (leading zeros make no difference)" if zeros else ""),
-            hint="give each file a number of its own; one that a database has already applied keeps its number",
+            hint="give each file a number of its own (`tidelock renumber` does so); one that a database has already "
+            "applied keeps its number",
         )
 
 
@@ -110,6 +111,18 @@ class DownMigration(SourceFault):
         super().__init__(
             f"{listed(paths)}: by the name, this undoes a migration, and Tidelock would apply it",
             hint="move it out of the directory (Tidelock goes back through backups), or rename it",
+        )
+
+
+class ForeignFile(SourceFault):
+    """A file of another tool, with its way back in it, which would run as a way forward."""
+
+    code = "S017"
+
+    def __init__(self, path: str, tool: str, line: str) -> None:
+        super().__init__(
+            f"{path} is a file of {tool}: what stands below `{line}` undoes it, and Tidelock would apply that, too",
+            hint=f"take it over: `tidelock adopt --from {tool} --dir {path.rpartition('/')[0] or '.'} --write DIR`",
         )
 
 
@@ -191,6 +204,12 @@ EXAMPLES = {
     "rebuild": "energy_hourly",
     "was": "dbmate 20240101120700",
 }
+WAYS_BACK = (
+    ("-- migrate:down", "dbmate", re.compile(r"^-- migrate:down\b.*$", re.MULTILINE)),
+    ("+goose", "goose", re.compile(r"^\s*--\s*\+goose\s+Down\s*$", re.MULTILINE | re.IGNORECASE)),
+    ("---- create above", "tern", re.compile(r"^---- create above / drop below ----", re.MULTILINE)),
+)
+"""(a part of the line, the tool, the line that its way back stands below)."""
 ANYWHERE = ("allow", "accept-loss")
 HEADER = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 LINE = re.compile(
@@ -244,6 +263,9 @@ def migration(file: SourceFile) -> Migration:
     if len(name["number"].lstrip("0")) > MAX_DIGITS:
         raise VersionTooLong(file.path, name["number"])
     text = decoded(file)
+    for part, tool, line in WAYS_BACK:
+        if part in text and (found := line.search(text)):
+            raise ForeignFile(file.path, tool, found[0].strip())
     return Migration(
         version=int(name["number"]),
         description=name["description"] or "",

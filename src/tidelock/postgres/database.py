@@ -54,7 +54,7 @@ class ReadOnly(DatabaseFault):
 
 BUNDLE_OF = """
 SELECT detail ->> 'bundle' FROM {journal} WHERE event = 'run' AND detail ->> 'plan' = %s ORDER BY id DESC LIMIT 1"""
-ADOPTED = "SELECT DISTINCT version FROM {journal} WHERE event = 'adopted'"
+JOURNALED = "SELECT DISTINCT version FROM {journal} WHERE event = %s AND version IS NOT NULL"
 HISTORY = """
 SELECT id, at, run_id, event, version, step, statement, duration_ms, lock_wait_ms, detail FROM {journal}
  ORDER BY id DESC LIMIT %s"""
@@ -364,12 +364,13 @@ class PostgresDatabase:
                 for each in dict.fromkeys(objects)
             }
 
-    def adopted(self) -> frozenset[int]:
-        """Versions that were taken over and not run, by the journal."""
+    def journaled(self, event: str) -> frozenset[int]:
+        """Versions of which the journal has this event."""
         if not self.ledger.format:
             return frozenset()
         with translated(self.target):
-            return frozenset(cast("int", row[0]) for row in self.conn.execute(self.ledger.fill(ADOPTED).encode()))
+            rows = self.conn.execute(self.ledger.fill(JOURNALED).encode(), (event,))
+            return frozenset(cast("int", row[0]) for row in rows)
 
     def move(self, files: Mapping[int, Migration]) -> None:
         """Give ledger rows (by version) to the files that were renumbered. Only inside `lease`."""
@@ -378,9 +379,16 @@ class PostgresDatabase:
         with translated(self.target):
             turn.session.run(["BEGIN", turn.fence, *ledgers.moves(self.ledger, self.author, files), "COMMIT"])
 
-    def record_adopted(self, migrations: Sequence[tuple[Migration, Script]]) -> None:
-        """Ledger rows for what the database already has. Only inside `lease`."""
+    def record_adopted(
+        self, migrations: Sequence[tuple[Migration, Script]], still_pending: Sequence[Migration] = ()
+    ) -> None:
+        """Ledger rows for what the database already has, and a line for what a person says is pending, in `lease`."""
+        from tidelock.core.statement import Script
+
         assert self._executor is not None, "adopting needs the lease"
+        for migration in still_pending:
+            self._executor.turn.begin(adopted(migration, Script((), {}, "")))
+            self._executor.turn.write(ledgers.journal(self.ledger, self.author, "settled", version=migration.version))
         for migration, script in migrations:
             self._executor.turn.begin(adopted(migration, script))
             row = ledgers.record(self.ledger, migration, script, None, self.author, event="adopted")

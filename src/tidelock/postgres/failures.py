@@ -144,7 +144,7 @@ def describe(error: psycopg.Error, sources: Mapping[str, str], place: Place) -> 
         ("within", diag.internal_query),
     ):
         if text:
-            lines.append(f"{name:<7}{' '.join(text.split()) if name == 'within' else text}")
+            lines.append(f"{name:<8}{' '.join(text.split()) if name == 'within' else text}")
     return "\n".join(lines)
 
 
@@ -169,6 +169,11 @@ def named_place(error: psycopg.Error, statement: Statement) -> Place:
 
 
 HINTS = {
+    **dict.fromkeys(
+        ("42P07", "42710", "42701", "42723"),
+        "it is there already: if from before Tidelock, `tidelock adopt --observe` tells which files are; otherwise "
+        "write IF NOT EXISTS, or mend the file",
+    ),
     "2D000": (
         "it commits by itself, and so needs to run outside of a transaction: "
         "`-- tidelock: no-transaction` at the top of the file"

@@ -34,12 +34,18 @@ QUESTIONS = (
     Question(
         "invalid indexes",
         "indexes",
-        """
+        r"""
         SELECT json_build_array(count(*), coalesce(json_agg(json_build_array(
                  format('index %s on %s is invalid: queries do not use it, writes keep it up',
                         i.indexrelid::regclass, i.indrelid::regclass),
-                 format('DROP INDEX CONCURRENTLY %s; then build it again: %s;', i.indexrelid::regclass,
-                        pg_get_indexdef(i.indexrelid))) ORDER BY c.relname)
+                 CASE WHEN c.relkind = 'I'
+                      THEN format('ALTER INDEX %s ATTACH PARTITION …; -- for each partition that lacks one',
+                                  i.indexrelid::regclass)
+                      ELSE format('DROP INDEX CONCURRENTLY %s; %s;%s', i.indexrelid::regclass,
+                                  regexp_replace(pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX',
+                                                 'CREATE \1INDEX CONCURRENTLY'),
+                                  CASE WHEN i.indisunique THEN ' -- duplicates make it fail' ELSE '' END) END)
+                 ORDER BY c.relname)
                FILTER (WHERE NOT (i.indisvalid AND i.indisready)
                          AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p
                                           WHERE p.index_relid = i.indexrelid)), '[]'))
@@ -63,11 +69,16 @@ QUESTIONS = (
         "triggers",
         """
         SELECT json_build_array(count(*), coalesce(json_agg(json_build_array(
-                 format('trigger %I of %s is disabled', t.tgname, t.tgrelid::regclass),
-                 format('ALTER TABLE %s ENABLE TRIGGER %I;', t.tgrelid::regclass, t.tgname)) ORDER BY t.tgname)
+                 CASE WHEN t.tgisinternal THEN format('a foreign key of %s is not enforced: its trigger is disabled',
+                                                      t.tgrelid::regclass)
+                      ELSE format('trigger %I of %s is disabled', t.tgname, t.tgrelid::regclass) END,
+                 CASE WHEN t.tgisinternal THEN format('ALTER TABLE %s ENABLE TRIGGER ALL; -- rows of meanwhile are not '
+                                                      'checked', t.tgrelid::regclass)
+                      ELSE format('ALTER TABLE %s ENABLE TRIGGER %I;', t.tgrelid::regclass, t.tgname) END)
+                 ORDER BY t.tgname)
                FILTER (WHERE t.tgenabled = 'D'), '[]'))
           FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-         WHERE NOT t.tgisinternal AND {ours}""",
+         WHERE {ours}""",
     ),
     # The end is that of the sequence or of the column that it fills, whichever comes first.
     Question(
@@ -77,22 +88,24 @@ QUESTIONS = (
         WITH used AS (
           SELECT s.seqrelid::regclass AS sequence, a.attrelid::regclass AS owner, a.attname, a.atttypid,
                  coalesce(pg_sequence_last_value(s.seqrelid), 0)::numeric AS last,
-                 least(s.seqmax, CASE a.atttypid WHEN 'smallint'::regtype THEN 32767 WHEN 'integer'::regtype
-                                                 THEN 2147483647 ELSE s.seqmax END)::numeric AS most
+                 CASE WHEN s.seqincrement < 0 THEN s.seqmin
+                      ELSE least(s.seqmax, CASE a.atttypid WHEN 'smallint'::regtype THEN 32767
+                                                           WHEN 'integer'::regtype THEN 2147483647
+                                                           ELSE s.seqmax END) END::numeric AS most
             FROM pg_sequence s JOIN pg_class c ON c.oid = s.seqrelid JOIN pg_namespace n ON n.oid = c.relnamespace
             LEFT JOIN pg_depend d ON d.objid = s.seqrelid AND d.classid = 'pg_class'::regclass
                                  AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
                                  AND d.refobjsubid > 0
             LEFT JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-           WHERE s.seqincrement > 0 AND NOT s.seqcycle AND {ours}
+           WHERE NOT s.seqcycle AND {ours}
              AND has_sequence_privilege(s.seqrelid, 'SELECT, USAGE'))
         SELECT json_build_array(count(*), coalesce(json_agg(json_build_array(
                  format('sequence %s is at %s of %s (%s %%)', sequence, last, most, round(100 * last / most, 1)),
                  CASE WHEN owner IS NOT NULL AND atttypid <> 'bigint'::regtype
                       THEN format('ALTER TABLE %s ALTER COLUMN %I TYPE bigint; ALTER SEQUENCE %s AS bigint; '
-                                  '(it rewrites the table)', owner, attname, sequence)
+                                  '-- it rewrites the table', owner, attname, sequence)
                       ELSE format('ALTER SEQUENCE %s AS bigint NO MAXVALUE;', sequence) END) ORDER BY sequence::text)
-               FILTER (WHERE last > {near} * most), '[]')) FROM used""",
+               FILTER (WHERE abs(last) > {near} * abs(most) AND sign(last) = sign(most)), '[]')) FROM used""",
     ),
 )
 

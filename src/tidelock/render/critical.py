@@ -32,7 +32,8 @@ def advice(fallen: Sequence[Standing], missing: Sequence[Standing]) -> str:
     start = "The application cannot start: a critical table is missing." if missing else "The application can start."
     are = "Version {} is" if len(versions) == 1 else "Versions {} are"
     which = f" {are.format(', '.join(map(str, versions)))} not applied:" if versions and fallen else ""
-    return f"  {start}{which} mend what failed and run `tidelock apply` again; `tidelock verify` shows how it stands."
+    do = "mend" if which else "Mend"
+    return f"  {start}{which} {do} what failed and run `tidelock apply` again; `tidelock verify` shows how it stands."
 
 
 def indented(shown: str) -> str:

@@ -36,6 +36,18 @@ class NothingFound(SourceFault):
         )
 
 
+class ToolSilent(SourceFault):
+    """Alembic or Django printed not one migration."""
+
+    code = "S018"
+
+    def __init__(self, tool: str, why: str) -> None:
+        super().__init__(
+            f"no migration of {tool} could be turned into SQL: {why}",
+            hint=f"call it where {tool} works: in the project's virtual environment, with the settings that it needs",
+        )
+
+
 class FilesThere(UsageFault):
     """--write into a directory that has migrations already."""
 
@@ -69,11 +81,13 @@ def files(directory: Path) -> dict[str, bytes]:
 
 def with_sql(tool: str, directory: Path, originals: Sequence[Original]) -> list[Original]:
     """The originals with the SQL that Alembic or Django prints for them; why not, where they cannot."""
-    if tool == "alembic":
-        return [alembic(directory, each) for each in originals]
-    if tool == "django":
-        return [django(directory, each) for each in originals]
-    return list(originals)
+    printers = {"alembic": alembic, "django": django}
+    if tool not in printers:
+        return list(originals)
+    printed = [printers[tool](directory, each) for each in originals]
+    if all(each.sql is None for each in printed):
+        raise ToolSilent(tool, printed[0].why_not)
+    return printed
 
 
 PIECE = re.compile(r"^-- Running upgrade .*$", re.MULTILINE)

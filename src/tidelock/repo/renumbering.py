@@ -79,7 +79,7 @@ def rename(directory: Path, renamed: Sequence[Renamed]) -> int:
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
         replaced = pattern.sub(lambda found: new[found[0]], text)
         path.write_text(replaced, encoding="utf-8", errors="surrogateescape", newline="")
-        changed += path.parent.resolve() != directory.resolve()
+        changed += path.parent.resolve() != directory.resolve() or path.name not in new
     for each in renamed:
         move(directory / each.old, directory / f"{BEFORE}{each.new}")
     for each in renamed:

@@ -67,6 +67,8 @@ class Match:
     verdict: Verdict
     evidence: str
     """Why: `checksum equal`, `edited since: …`."""
+    settled: bool = False
+    """A person has said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +141,20 @@ def _by_key(history: History, files: Sequence[Was]) -> Mapping[str, Entry]:
     if history.tool.style is Style.HEADS:
         return _ancestors(rows, files)
     if history.tool.style is Style.REACHES and rows:
-        [last] = rows.values()
-        reached = Entry(key=last.key, note=f"its version is {last.key}")
-        return {
-            each.key: last if last.state is State.FAILED and each.key == last.key else reached
-            for each in files
-            if each.key.isdigit() and int(each.key) <= int(last.key)
-        }
+        return _reached(next(iter(rows.values())), sorted(int(each.key) for each in files if each.key.isdigit()))
     return rows
+
+
+def _reached(last: Entry, numbers: Sequence[int]) -> Mapping[str, Entry]:
+    """All up to a number. When that one is dirty, its up may have failed, or the down of the next one."""
+    version = int(last.key)
+    found = {str(each): Entry(key=last.key, note=f"its version is {version}") for each in numbers if each <= version}
+    if last.state is State.FAILED:
+        found[last.key] = last
+        if following := next((each for each in numbers if each > version), None):
+            note = f"dirty at {version}: its way down may have failed"
+            found[str(following)] = Entry(key=last.key, state=State.FAILED, note=note)
+    return found
 
 
 def _ancestors(heads: Mapping[str, Entry], files: Sequence[Was]) -> Mapping[str, Entry]:

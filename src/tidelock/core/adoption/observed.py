@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from tidelock.core.adoption.match import Match, Verdict
+from tidelock.core.statement import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from tidelock.core.statement import Object, Script, Statement
 
 SHOWN = 3
+QUIET = (Kind.QUERY, Kind.SESSION, Kind.BEGIN, Kind.COMMIT)
 MOVES = re.compile(r"\b(RENAME(?! VALUE)|SET SCHEMA)\b")
 
 
@@ -47,7 +50,9 @@ def still_wanted(scripts: Sequence[Script]) -> list[tuple[Object, ...]]:
     for script in reversed(scripts):
         wanted.append(tuple(each for each in made(script) if not any(gone(each, later) for later in dropped)))
         dropped += [each for statement in script.statements for each in (*statement.facts.drops, *moved(statement))]
-    return wanted[::-1]
+    makers = Counter(each for objects in wanted for each in objects)
+    # What two files make (OR REPLACE, IF NOT EXISTS) does not tell which of them has run.
+    return [tuple(each for each in objects if makers[each] == 1) for objects in wanted[::-1]]
 
 
 def moved(statement: Statement) -> tuple[Object, ...]:
@@ -58,27 +63,30 @@ def moved(statement: Statement) -> tuple[Object, ...]:
     return tuple(named) if named else statement.facts.alters
 
 
-def changes_rows(script: Script) -> bool:
-    """It writes rows, of which the catalog knows nothing."""
-    return any(each.copy_data is not None or each.facts.writes for each in script.statements)
+def unseen(script: Script) -> str:
+    """What it does beside, and no look at the catalog shows: `INSERT, GRANT`."""
+    words = (
+        "COPY" if each.copy_data is not None else each.facts.command or "a statement that nobody can read"
+        for each in script.statements
+        if (each.copy_data is not None or not (each.facts.creates or each.facts.drops)) and each.facts.kind not in QUIET
+    )
+    return ", ".join(dict.fromkeys(words))
 
 
 def judged(
-    file: Migration, wanted: Sequence[Object], states: Mapping[Object, str | None], *, known: bool, rows: bool
+    file: Migration, wanted: Sequence[Object], states: Mapping[Object, str | None], *, known: bool, beside: str
 ) -> Match:
-    """Present, absent, partly there, or nothing that the catalog could show. `rows`: it writes some, too."""
+    """Present, absent, partly there, or nothing that the catalog could show. `beside`: what it does unseen."""
     if known:
         return Match(migration=file, key="", verdict=Verdict.KNOWN, evidence="")
     asked = [each for each in wanted if states.get(each) is not None]
     there = [each for each in asked if states[each] == "present"]
     away = [each for each in asked if states[each] != "present"]
     if not asked:
-        verdict, evidence = Verdict.ASK, "it makes nothing that the catalog could show"
+        verdict, evidence = Verdict.ASK, "nothing that only it makes, and that the catalog shows"
     elif not away:
-        verdict, evidence = (
-            Verdict.APPLIED,
-            f"present: {listed(there)}" + ("; its rows were not looked at" if rows else ""),
-        )
+        aside = f"; not seen: {beside}" if beside else ""
+        verdict, evidence = Verdict.APPLIED, f"present: {listed(there)}{aside}"
     elif not there:
         verdict, evidence = Verdict.PENDING, f"absent: {listed(away)}"
     else:
