@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tidelock.app.adoption import BadAnswer, settled
-from tidelock.core.adoption.match import Entry, History, State, Verdict, compare, left_over
+from tidelock.core.adoption.match import Entry, History, State, Verdict, compare, encoded, left_over, was
 from tidelock.core.adoption.tool import TOOLS
 from tidelock.core.source import SourceFile, migrations
 
@@ -86,3 +86,19 @@ def test_a_person_settles_what_is_open():
 def test_an_answer_that_fits_nothing_is_refused(text: str):
     with pytest.raises(BadAnswer):
         settled(compare(files("flyway 1"), history("flyway"), ()), [text])
+
+
+def test_a_dirty_version_may_be_the_next_ones_way_down():
+    told = files("golang-migrate 1", "golang-migrate 2", "golang-migrate 3")
+    found = verdicts(told, history("golang-migrate", Entry(key="1", state=State.FAILED)), ())
+    assert found == ["?", "?", "pending"]
+
+
+@pytest.mark.parametrize("key", ["0001_x (copy)", "a, b", "50% (x | y)", "changes/a b.sql::1::ada"])
+def test_a_key_comes_back_as_it_was(key: str):
+    [file] = migrations(
+        [SourceFile("001_x.sql", f"-- tidelock: was yoyo {encoded(key)} (after {encoded(key)})\nS;".encode())]
+    )
+    told = was(file)
+    assert told is not None
+    assert (told.key, told.after) == (key, (key,))

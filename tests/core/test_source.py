@@ -46,7 +46,7 @@ def test_files_are_in_numeric_order():
 def test_a_file_without_a_number_is_named():
     with pytest.raises(source.NoNumber, match=r"m/init\.sql") as caught:
         read(("m/init.sql", "x"), ("001_a.sql", "x"))
-    assert "tidelock new" in caught.value.hint
+    assert "tidelock renumber" in caught.value.hint
 
 
 def test_two_files_with_one_version_are_both_named():

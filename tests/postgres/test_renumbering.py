@@ -142,3 +142,50 @@ def test_one_that_was_cut_off_is_not_taken_for_a_directory_without_those_files(p
     done = project.tidelock("renumber", "--order", "sort", "--yes")
     assert (done.returncode, "S016" in done.stderr) == (3, True)
     assert (project.folder / "1_a.sql").exists()
+
+
+def test_apply_stops_where_a_renumber_was_cut_off(project: Project):
+    project.write("001_a.sql", "SELECT 1;")
+    project.write(".renumbering-002_b.sql", "SELECT 2;")
+    assert "S016" in project.tidelock("apply").stderr
+
+
+def test_every_former_number_is_known(project: Project):
+    project.write("2_a.sql", "CREATE TABLE a (id int);")
+    project.write("7_b.sql", "CREATE TABLE b (id int);")
+    ok(project.apply())
+    assert project.tidelock("renumber", "--order", "sort", "--yes").returncode == 0
+    project.write("000_first.sql", "CREATE TABLE first (id int);")
+    assert project.tidelock("renumber", "--order", "sort", "--yes").returncode == 0
+    done = project.tidelock("apply")
+    assert done.returncode == 4  # the new first one lies below what is applied: that is for a person
+    assert "L005" in done.stderr
+    project.write("001_first.sql", "-- tidelock: out-of-order\nCREATE TABLE first (id int);")
+    assert [each.version for each in ok(project.apply()).applied] == [1]
+    assert project.versions() == [1, 2, 3]
+
+
+def test_compressed_files_a_bom_and_ones_own_name_in_a_literal(project: Project):
+    import gzip
+
+    project.write("3_a.sql.gz", gzip.compress(b"CREATE TABLE a (id int);"))
+    project.write("5_b.sql", "\ufeffCREATE TABLE b (id int);")
+    project.write("9_c.sql", "CREATE TABLE c (name text);\nINSERT INTO c VALUES ('9_c.sql');")
+    ok(project.apply())
+    assert project.tidelock("renumber", "--order", "version-sort", "--yes").returncode == 0
+    assert ok(project.apply()).applied == ()
+    assert project.versions() == [1, 2, 3]
+
+
+def test_another_directorys_own_file_keeps_its_name_there(project: Project, tmp_path: Path):
+    project.write("7_init.sql", "SELECT 1;")
+    root = project.folder.parent
+    (root / "other").mkdir()
+    (root / "other" / "7_init.sql").write_text("SELECT 2;")
+    (root / "other" / "list.yaml").write_text("- 7_init.sql\r\n", newline="")
+    (root / "list.yaml").write_text("- migrations/7_init.sql\r\n", newline="")
+    for command in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *command], cwd=root, check=True)
+    assert project.tidelock("renumber", "--order", "sort", "--yes").returncode == 0
+    assert (root / "other" / "list.yaml").read_bytes() == b"- 7_init.sql\r\n"
+    assert (root / "list.yaml").read_bytes() == b"- migrations/001_init.sql\r\n"

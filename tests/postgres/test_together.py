@@ -173,3 +173,54 @@ def test_files_with_wishes_of_their_own_run_by_themselves(project: Project):
     project.write("006_row.sql", "INSERT INTO a SELECT extract(epoch FROM current_setting('lock_timeout')::interval);")
     ok(project.apply())
     assert project.one("SELECT array_agg(id ORDER BY id) FROM a") == [2, 2, 4, 7]
+
+
+RULE = (
+    "CREATE TABLE r (i int); CREATE RULE twice AS ON INSERT TO r DO ALSO (SELECT 'x' AS a; SELECT 'y' AS b);\n"
+    "CREATE TABLE p (i int PRIMARY KEY, j int REFERENCES p DEFERRABLE INITIALLY DEFERRED);"
+)
+
+
+def test_a_statement_with_several_answers_shifts_nothing(project: Project):
+    project.write("001_rule.sql", RULE)
+    project.write("002_rows.sql", "INSERT INTO r VALUES (1);")
+    project.write("003_late.sql", "INSERT INTO p VALUES (1, 7);")
+    project.write("004_after.sql", "CREATE TABLE after (i int);")
+    report = project.apply()
+    fault = failed(report, "D010", 5)
+    assert fault.message.startswith("003 late failed")
+    assert [each.version for each in report.applied] == [1, 2] == project.versions()
+    project.write("003_late.sql", "INSERT INTO p VALUES (1, 1);")
+    assert [each.version for each in ok(project.apply()).applied] == [3, 4]
+
+
+def test_a_statement_with_several_answers_alone(project: Project):
+    project.write("001_rule.sql", RULE + "\nINSERT INTO r VALUES (1);\nSET work_mem = '5MB';")
+    assert [each.version for each in ok(project.apply()).applied] == [1]
+
+
+def test_copy_to_stdout_is_passed_over(project: Project):
+    project.write(
+        "001_a.sql",
+        "COPY (SELECT repeat('x', 1000) FROM generate_series(1, 20000)) TO STDOUT;\nCREATE TABLE a (i int);",
+    )
+    project.write("002_b.sql", "CREATE TABLE b (i int);")
+    assert [each.version for each in ok(project.apply()).applied] == [1, 2]
+    assert project.one("SELECT to_regclass('a') IS NOT NULL")
+
+
+def test_a_signal_after_a_file_that_said_something_still_ends_with_75(project: Project):
+    project.write("001_make.sql", "CREATE TABLE a (id int); CREATE TABLE held (id int);")
+    ok(project.apply())
+    project.write("002_says.sql", "DROP TABLE IF EXISTS nobody;\nINSERT INTO a VALUES (2) RETURNING id;")
+    project.write("003_slow.sql", "ALTER TABLE held ADD COLUMN x int;")
+    with psycopg.connect(project.dsn) as conn:
+        conn.execute("SELECT * FROM held")
+        process = project.start("apply")
+        until(lambda: running(project, "ALTER TABLE held"))
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=10)
+    assert process.returncode == 75, err
+    assert "✓ 002 says" in out
+    assert project.one("SELECT count(*) FROM schema_migrations_journal WHERE event = 'output' AND version = 2") == 1

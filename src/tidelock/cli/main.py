@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import signal
@@ -26,6 +27,9 @@ HIDDEN = "TIDELOCK_HIDDEN_"
 
 def main() -> None:
     """Run the command line and exit with the contract's code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter gets ? for it
+            stream.reconfigure(errors="replace")
     hide_password()
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
@@ -45,7 +49,9 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except Exception:
+    except Exception as error:
+        if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            fail(Interrupted())  # it came in the middle of an import, which made something else of it
         bug()
 
 

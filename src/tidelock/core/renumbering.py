@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tidelock.core.adoption.match import was
+from tidelock.core.adoption.match import encoded, read_was
 from tidelock.core.source import MAX_DIGITS, name_of, parts_of
 from tidelock.errors import SourceFault, UsageFault
 
@@ -95,8 +95,9 @@ def described(name: str) -> str:
 
 
 def marked(text: str, old: str) -> str:
-    """The text with the line that says what it was; a line from before is kept, since a database may know that."""
-    return f"-- tidelock: was {TOOL} {old}\n{text}" if "-- tidelock: was " not in text else text
+    """The text with one more line that says what it was; those from before stay, since a database may know them."""
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    return f"{mark}-- tidelock: was {TOOL} {encoded(old)}\n{text.removeprefix(mark)}"
 
 
 def moves(files: Sequence[Migration], observed: Observed, read: Callable[[Migration], Script]) -> dict[int, int]:
@@ -104,19 +105,26 @@ def moves(files: Sequence[Migration], observed: Observed, read: Callable[[Migrat
 
     The row is the file's when what counts in it is the same: another file may have had that number.
     """
-    found = {}
+    found: dict[int, int] = {}
     for file in files:
-        told = was(file)
-        if told is None or told.tool != TOOL:
-            continue
-        number = re.match(r"\d+", name_of(told.key))
-        old = int(number[0]) if number and len(number[0]) <= MAX_DIGITS else None
-        entry = observed.applied.get(old) if old is not None and old != file.version else None
-        if entry is None or entry.tokens is None or old in observed.unfinished:
-            continue
-        if entry.tokens == read(file).tokens:
-            found[entry.version] = file.version
+        for old in former_numbers(file):
+            entry = observed.applied.get(old)
+            if entry is None or entry.tokens is None or old in observed.unfinished or old in found:
+                continue
+            if entry.tokens == read(file).tokens:
+                found[old] = file.version
+                break
+    while taken := [old for old, new in found.items() if new in observed.applied and new not in found]:
+        for old in taken:  # the row that is there is of another file: a person has to look
+            del found[old]
     return found
+
+
+def former_numbers(file: Migration) -> list[int]:
+    """Numbers that it had, the last one first, but not the one that it has."""
+    names = [told.key for each in file.directives if each.name == "was" and (told := read_was(each.value))]
+    numbers = [number_in(name_of(name)) for name in names]
+    return [each for each in numbers if each is not None and each != file.version and each < 10**MAX_DIGITS]
 
 
 def translated(observed: Observed, moved: Mapping[int, int]) -> Observed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -106,8 +107,11 @@ def address(text: str) -> Address:
     if given is None:
         raise BadConninfo("libpq does not understand it")
     found = Address(given)
-    if not all(port.isdigit() for port in found.parameters.get("port", "").split(",") if port):
-        raise BadConninfo("its port is not a number")
+    ports = [port for port in found.parameters.get("port", "").split(",") if port]
+    if not all(port.isascii() and port.isdigit() and 0 < int(port) < 2**16 for port in ports):
+        raise BadConninfo("its port is not a number from 1 to 65535")
+    if not re.fullmatch(r"-?\d*", found.parameters.get("connect_timeout", "")):
+        raise BadConninfo("its connect_timeout is not a number of seconds")
     return found
 
 
@@ -121,6 +125,6 @@ def parameters(text: str) -> dict[str, str] | None:
 
         try:
             given = conninfo_to_dict(text)
-        except psycopg.Error:
+        except (psycopg.Error, UnicodeError):
             return None
         return {name: str(value) for name, value in given.items() if value is not None}

@@ -234,7 +234,7 @@ def step_failed(turn: Turn, step: Step, failed: BatchFailed, place: Place) -> St
 
     statement = failed.sent[failed.index] if failed.index < len(failed.sent) else None
     remains = what_remains(step)
-    moment = "at COMMIT" if failed.texts[failed.index] == "COMMIT" else "while it was recorded"
+    moment = "at COMMIT" if failed.texts[failed.index : failed.index + 1] == ["COMMIT"] else "while it was recorded"
     if statement is None:  # one of ours: the COMMIT, whose deferred checks are those of the statements before it
         before = next((each for each in reversed(failed.sent[: failed.index]) if each), None)
         at, words = (before.place, f"{remains} ({moment})") if before else (place, remains)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.core.critical import Seen
+from tidelock.core.statement import Kind
 from tidelock.errors import SourceFault
 from tidelock.postgres.ledger import literal, quoted
 
@@ -68,5 +69,7 @@ def check(script: Script) -> None:
             continue
         if statement.facts.alone:
             raise FallbackUnfit(statement, statement.facts.alone)
+        if statement.facts.kind in (Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.TWO_PHASE):
+            raise FallbackUnfit(statement, "it controls the transaction by itself")
         if statement.runtime or statement.copy_data is not None:
             raise FallbackUnfit(statement, "this is decided at run time, or brings data")

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, LiteralString
 
 from tidelock.core.adoption.match import Entry, History, State
-from tidelock.core.adoption.tool import TOOLS
+from tidelock.core.adoption.tool import TOOLS, Style
+from tidelock.errors import LedgerFault
 from tidelock.postgres.ledger import literal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tidelock.postgres.ledger import Ask
+
+
+class HistoryUnfit(LedgerFault):
+    """A table that looks like a tool's, and does not hold what that tool writes."""
+
+    code = "L034"
+
+    def __init__(self, table: str, title: str, why: str) -> None:
+        super().__init__(
+            f"{table} looks like {title}'s table, and cannot be read as one: {why}",
+            hint="mend it with the tool itself; or `tidelock adopt --observe`, which asks the catalog instead",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,7 @@ SHAPES: dict[str, Shape] = {
         "flyway_schema_history",
         has="installed_rank version script checksum success type",
         query="""SELECT coalesce(version, regexp_replace(script, '^.*/', '')),
-                        CASE WHEN NOT success THEN 'failed' ELSE 'applied' END, checksum::text,
+                        CASE WHEN success THEN 'applied' ELSE 'failed' END, checksum::text,
                         CASE WHEN type = 'BASELINE' THEN 'its baseline' END
                    FROM (SELECT DISTINCT ON (coalesce(version, script)) * FROM {table}
                           WHERE installed_rank > 0 ORDER BY coalesce(version, script), installed_rank DESC) newest
@@ -84,7 +98,8 @@ SHAPES: dict[str, Shape] = {
         "_sqlx_migrations",
         has="version description success checksum execution_time",
         query="""SELECT version::text,
-                        CASE WHEN NOT success THEN 'failed' WHEN execution_time = -1 THEN 'doubtful' ELSE 'applied' END,
+                        CASE WHEN success IS NOT TRUE THEN 'failed'
+                             WHEN execution_time = -1 THEN 'doubtful' ELSE 'applied' END,
                         encode(checksum, 'hex'),
                         CASE WHEN execution_time = -1 THEN 'execution_time is -1: skipped by hand, or cut off' END
                    FROM {table}""",
@@ -107,8 +122,9 @@ SHAPES: dict[str, Shape] = {
     "atlas": shape(
         "atlas_schema_revisions",
         has="version type applied total hash",
-        query="""SELECT version, CASE WHEN type & 2 = 2 AND applied < total THEN 'failed' ELSE 'applied' END,
-                        nullif(hash, ''), CASE WHEN type & 2 = 2 AND applied < total
+        query="""SELECT version,
+                        CASE WHEN type & 2 = 2 AND (applied < total) IS NOT FALSE THEN 'failed' ELSE 'applied' END,
+                        nullif(hash, ''), CASE WHEN type & 2 = 2 AND (applied < total) IS NOT FALSE
                                                THEN applied || ' of ' || total || ' statements ran' END
                    FROM {table} WHERE version NOT LIKE '.%'""",
     ),
@@ -156,18 +172,35 @@ def belonging(table: str, columns: frozenset[str], *, rails: bool) -> str | None
 
 def read(ask: Ask, tool: str, schema: str, table: str) -> History:
     """What a table says."""
+    import psycopg
+
+    name = f"{schema}.{table}"
     query = SHAPES[tool].query.format_map({"table": f"{quoted(schema)}.{quoted(table)}"})
-    rows = ask(
-        f"SELECT coalesce(json_agg(json_build_array(k, s, c, n)), '[]') FROM ({query}) rows (k, s, c, n)"  # noqa: S608 - our own text
-    )
+    try:
+        rows = answers(ask, query)
+    except psycopg.errors.ProgrammingError as error:  # a column of another type than the tool's
+        raise HistoryUnfit(name, TOOLS[tool].title, error.diag.message_primary or str(error)) from None
+    keys = [row[0] for row in rows]
+    if None in keys:
+        raise HistoryUnfit(name, TOOLS[tool].title, "it has a row without a key")
+    if TOOLS[tool].style is Style.REACHES and (len(keys) > 1 or not all(re.fullmatch(r"-?\d+", each) for each in keys)):
+        raise HistoryUnfit(name, TOOLS[tool].title, f"it should hold one number, and holds {', '.join(keys[:3])}")
     return History(
         tool=TOOLS[tool],
-        table=f"{schema}.{table}",
+        table=name,
         entries=tuple(
             Entry(key=key, state=State(state), checksum=checksum, note=note or "")
             for key, state, checksum, note in rows
         ),
     )
+
+
+def answers(ask: Ask, query: str) -> list[tuple[str, str, str | None, str | None]]:
+    """The rows of a query, as texts."""
+    found: list[tuple[str, str, str | None, str | None]] = ask(
+        f"SELECT coalesce(json_agg(json_build_array(k::text, s, c, n)), '[]') FROM ({query}) rows (k, s, c, n)"  # noqa: S608 - our own text
+    )
+    return found
 
 
 def absent() -> Mapping[str, tuple[str, ...]]:

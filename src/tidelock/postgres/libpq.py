@@ -92,16 +92,20 @@ def library() -> ctypes.CDLL:
 def parameters(conninfo: str) -> dict[str, str] | None:
     """The parameters that a connection string gives, read by libpq; None when it cannot. Raises Unavailable."""
     pq = library()
-    options = pq.PQconninfoParse(conninfo.encode(), None)
+    options = pq.PQconninfoParse(conninfo.encode(errors="surrogateescape"), None)
     if not options:
         return None
     given: dict[str, str] = {}
-    for option in options:
-        if option.keyword is None:
-            break
-        if option.val is not None:
-            given[option.keyword.decode()] = option.val.decode()
-    pq.PQconninfoFree(options)
+    try:
+        for option in options:
+            if option.keyword is None:
+                break
+            if option.val is not None:
+                given[option.keyword.decode()] = option.val.decode()
+    except UnicodeDecodeError:
+        return None
+    finally:
+        pq.PQconninfoFree(options)
     return given
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import errors, generators, pq
+from psycopg.waiting import Wait
 
 from tidelock.errors import ConnectionLost
 
@@ -137,8 +138,19 @@ class Session:
         """A COPY that the script's reader did not see: end it, so that the connection stays usable."""
         if status == pq.ExecStatus.COPY_IN:
             yield from generators.copy_end(self.conn.pgconn, b"Tidelock has no data for this COPY")
+        elif status == pq.ExecStatus.COPY_OUT:
+            yield from self._pass_over()
         else:
             self.conn.pgconn.finish()
+
+    def _pass_over(self) -> PQGen[None]:
+        """COPY … TO STDOUT: what it sends is for nobody. Its end comes as a result of its own."""
+        pgconn = self.conn.pgconn
+        self.answered.pop()
+        while (sent := pgconn.get_copy_data(1)[0]) >= 0:
+            if sent == 0:
+                yield Wait.R
+                pgconn.consume_input()
 
     def copy(self, statement: str, data: str) -> Rows:
         """COPY … FROM STDIN with its data. Raises as `results` does."""

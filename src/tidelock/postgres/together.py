@@ -16,7 +16,7 @@ from psycopg.pq import ExecStatus
 from tidelock.core.report import Happening
 from tidelock.core.step import Mode
 from tidelock.postgres import transaction
-from tidelock.postgres.session import GOOD, BatchFailed, rows_of
+from tidelock.postgres.session import BatchFailed, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -58,6 +58,11 @@ class Done:
     planned: PlannedMigration
     took_s: float
     waited_s: float
+
+
+def commits(answers: Sequence[PGresult]) -> list[int]:
+    """Where a COMMIT was answered. Not every statement has one answer: a rule can give it several, or none."""
+    return [at for at, each in enumerate(answers) if each.command_status == b"COMMIT"]
 
 
 class Together:
@@ -104,16 +109,20 @@ class Together:
                 turn.results()
         except KeyboardInterrupt:
             turn.session.stop()
-            yield from committed(turn, performer, members, held, turn.session.answered)
+            answers = turn.session.answered
+            turn.session.rollback()
+            yield from committed(turn, performer, members, held, answers)
             raise
         except BatchFailed as failed:
             answers = turn.session.answered
             turn.session.rollback()
-            at = next(number for number, each in enumerate(members) if failed.index < each.end)
+            at = next((number for number, each in enumerate(members) if failed.index < each.end), -1)
             if failed.ran == 0 and at > 0:  # a syntax error in that one: the server has run nothing, of none of them
                 yield from self.run(start, start + at)
                 return
             yield from committed(turn, performer, members, held, answers)  # if a lock was waited for, then not by them
+            if at != len(commits(answers)):
+                return  # a rule made statements answer more than once: which one failed is found when it runs alone
             turn.begin(self.pending[start + at])
             performer.let_go(held, members[at].step)
             transaction.consider(turn, members[at].step, failed, 0, time.monotonic() - began)
@@ -164,14 +173,16 @@ def committed(
 
     `waited_s` was spent in waiting for a lock. Nobody can say by which of them: the slowest is the likeliest.
     """
-    good = sum(each.status in GOOD for each in answers)
-    done = [each for each in members if each.end <= good]
-    took_s = [float(answers[each.end - 2].get_value(0, 0) or 0) for each in done]
+    ends = commits(answers)
+    done = members[: len(ends)]
+    took_s = [float(answers[end - 1].get_value(0, 0) or 0) for end in ends]  # the record stands before its COMMIT
     longest_s = max(took_s, default=0.0)
-    for each, seconds in zip(done, took_s, strict=True):
+    first = 0
+    for each, end, seconds in zip(done, ends, took_s, strict=True):
         turn.begin(each.planned)
         performer.let_go(held, each.step)
-        for (_, statement), answer in zip(each.pairs, answers[each.first : each.end], strict=True):
-            if statement is not None and answer.status == ExecStatus.TUPLES_OK:
+        mine, first = answers[first : end + 1], end + 1
+        for (_, statement), answer in zip(each.pairs, mine, strict=False):
+            if statement is not None and answer.status == ExecStatus.TUPLES_OK and len(mine) == len(each.pairs):
                 performer.show([rows_of(answer)], statement)
         yield Done(each.planned, seconds, waited_s if seconds == longest_s else 0.0)

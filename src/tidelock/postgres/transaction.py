@@ -55,8 +55,9 @@ def attempt(turn: Turn, performer: Performer, step: Step) -> None:
     items = [item for item in step.items if not is_ledger_creation(turn, item)]
     if fits_one_batch(items):
         pairs = whole(turn, step, items)
-        for (_, statement), result in zip(pairs, turn.run(pairs), strict=True):
-            if statement is not None:
+        results = turn.run(pairs)
+        for (_, statement), result in zip(pairs, results, strict=False):
+            if statement is not None and len(results) == len(pairs):  # a rule can give a statement several answers
                 performer.show([result], statement)
     else:
         turn.run(ours(opening(turn, step)))

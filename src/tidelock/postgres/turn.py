@@ -12,7 +12,7 @@ from tidelock.core.source import seconds
 from tidelock.core.step import Mode
 from tidelock.postgres import lease
 from tidelock.postgres import ledger as tables
-from tidelock.postgres.failures import statement_failed
+from tidelock.postgres.failures import StatementFailed, statement_failed
 from tidelock.postgres.session import BatchFailed, rows_of
 
 if TYPE_CHECKING:
@@ -213,7 +213,10 @@ class Turn:
         if self.tally.output:
             detail = {"output": self.tally.output}
             version = self.migration.version
-            self.write(tables.journal(self.ledger, self.author, "output", version=version, detail=detail))
+            try:
+                self.write(tables.journal(self.ledger, self.author, "output", version=version, detail=detail))
+            except StatementFailed as failed:  # the migration itself is committed: an encoding without these letters
+                self.tell(Happening.NOTE, f"what it said could not be kept in the journal: {failed.detail}")
 
 
 def ours(statements: Sequence[str]) -> list[tuple[str, Statement | None]]:

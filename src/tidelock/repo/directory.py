@@ -10,7 +10,7 @@ from tidelock.core.source import SourceFile, is_migration_name
 from tidelock.errors import SourceFault, UsageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 class NoDirectory(UsageFault):
@@ -49,6 +49,30 @@ class OutsideDirectory(SourceFault):
         )
 
 
+BEFORE = ".renumbering-"
+"""In front of a name while `tidelock renumber` lets files change places."""
+
+
+class CutOff(SourceFault):
+    """An earlier renumber ended in the middle."""
+
+    code = "S016"
+
+    def __init__(self, directory: Path, found: Sequence[str]) -> None:
+        super().__init__(
+            f"{directory}: an earlier renumber was cut off; {len(found)} files are on their way to new names",
+            hint="take it all back (`git restore --staged --worktree .` in the repository), or finish it: remove "
+            f"“{BEFORE}” from these names",
+            detail="\n".join(found),
+        )
+
+
+def refuse_cut_off(directory: Path) -> None:
+    """Raise CutOff when files are on their way to new names."""
+    if waiting := sorted(name for name in os.listdir(directory) if name.startswith(BEFORE)):  # noqa: PTH208 - names
+        raise CutOff(directory, waiting)
+
+
 def files(directory: Path) -> Iterator[SourceFile]:
     """The .sql files directly in the directory, compressed ones unpacked.
 
@@ -56,6 +80,7 @@ def files(directory: Path) -> Iterator[SourceFile]:
     """
     if not directory.is_dir():
         raise NoDirectory(directory)
+    refuse_cut_off(directory)
     with os.scandir(directory) as entries:
         names = sorted(entry.name for entry in entries if is_migration_name(entry.name) and not entry.is_dir())
     shown = shown_path(directory)

@@ -8,37 +8,20 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.renumbering import marked, number_in
 from tidelock.core.source import is_migration_name
-from tidelock.errors import SourceFault
 from tidelock.repo import git
+from tidelock.repo.directory import BEFORE, content, refuse_cut_off
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tidelock.core.renumbering import Renamed
 
 MOST_BYTES = 1 << 20
-BEFORE = ".renumbering-"
-"""In front of a name while the files change places."""
-
-
-class CutOff(SourceFault):
-    """An earlier renumber ended in the middle."""
-
-    code = "S016"
-
-    def __init__(self, directory: Path, found: Sequence[str]) -> None:
-        super().__init__(
-            f"{directory}: an earlier renumber was cut off; {len(found)} files are on their way to new names",
-            hint="take it all back (`git restore --staged --worktree .` in the repository), or finish it: remove "
-            f"“{BEFORE}” from these names",
-            detail="\n".join(found),
-        )
 
 
 def names(directory: Path) -> list[str]:
     """The names of the SQL files, numbered or not. Raises CutOff when some are on their way."""
-    if waiting := sorted(each.name for each in directory.iterdir() if each.name.startswith(BEFORE)):
-        raise CutOff(directory, waiting)
+    refuse_cut_off(directory)
     return [each.name for each in directory.iterdir() if each.is_file() and is_migration_name(each.name)]
 
 
@@ -47,10 +30,32 @@ def references(directory: Path, renamed: Sequence[Renamed]) -> dict[Path, int]:
     pattern = mention(renamed)
     found = {}
     for path in texts(directory):
-        count = len(pattern.findall(path.read_text(encoding="utf-8", errors="ignore")))
+        count = replaced(path, directory, pattern, lambda name: name)[1]
         if count:
             found[path] = count
     return found
+
+
+def replaced(path: Path, directory: Path, pattern: re.Pattern[str], new: Callable[[str], str]) -> tuple[str, int]:
+    """A file's text with new names, and how many. In migrations only behind a backslash: a literal is none of ours.
+
+    A name of a file that lies beside, in another directory, is that file's.
+    """
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        text = file.read()
+    inside = path.parent.resolve() == directory.resolve()
+    migration = inside and is_migration_name(path.name)
+    count = 0
+
+    def change(found: re.Match[str]) -> str:
+        nonlocal count
+        line = text[text.rfind("\n", 0, found.start()) + 1 : found.start()]
+        if (migration and "\\" not in line) or (not inside and (path.parent / found[0]).exists()):
+            return found[0]
+        count += 1
+        return new(found[0])
+
+    return pattern.sub(change, text), count
 
 
 def texts(directory: Path) -> list[Path]:
@@ -76,18 +81,16 @@ def rename(directory: Path, renamed: Sequence[Renamed]) -> int:
     pattern = mention(renamed)
     changed = 0
     for path in references(directory, renamed):
-        text = path.read_text(encoding="utf-8", errors="surrogateescape")
-        replaced = pattern.sub(lambda found: new[found[0]], text)
-        path.write_text(replaced, encoding="utf-8", errors="surrogateescape", newline="")
+        text, _ = replaced(path, directory, pattern, new.__getitem__)
+        path.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
         changed += path.parent.resolve() != directory.resolve() or path.name not in new
     for each in renamed:
         move(directory / each.old, directory / f"{BEFORE}{each.new}")
     for each in renamed:
         path = directory / each.new
         move(directory / f"{BEFORE}{each.new}", path)
-        if number_in(each.old) != number_in(each.new) and path.suffix == ".sql":
-            text = path.read_text(encoding="utf-8", errors="surrogateescape")
-            path.write_text(marked(text, each.old), encoding="utf-8", errors="surrogateescape", newline="")
+        if number_in(each.old) != number_in(each.new):
+            mark(path, each.old)
     return changed
 
 
@@ -97,3 +100,18 @@ def move(old: Path, new: Path) -> None:
         raise FileExistsError(new)
     if not git.move(old, new):
         old.rename(new)
+
+
+def mark(path: Path, old: str) -> None:
+    """Write into a file what it was; into a compressed one, too."""
+    text = marked(content(str(path), path.name).decode(errors="surrogateescape"), old)
+    data = text.encode(errors="surrogateescape")
+    if path.suffix == ".gz":
+        import gzip
+
+        data = gzip.compress(data, mtime=0)
+    elif path.suffix == ".zst":
+        import zstandard
+
+        data = zstandard.compress(data)
+    path.write_bytes(data)

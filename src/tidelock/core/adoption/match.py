@@ -82,15 +82,34 @@ class Was:
 
 
 def was(migration: Migration) -> Was | None:
-    """Its `-- tidelock: was …` line."""
-    directive = migration.directive("was")
-    found = WAS.fullmatch(directive.value) if directive else None
+    """Its last `-- tidelock: was …` line on another tool, or else on itself."""
+    lines = [found for each in migration.directives if each.name == "was" and (found := read_was(each.value))]
+    return next((each for each in lines if each.tool != "file"), lines[0] if lines else None)
+
+
+def read_was(value: str) -> Was | None:
+    """What a line says."""
+    found = WAS.fullmatch(value)
     if found is None:
         return None
-    more = found["more"] or ""
+    more, key = found["more"] or "", decoded(found["key"])
     if more.startswith("after "):
-        return Was(found["tool"], found["key"], after=tuple(more.removeprefix("after ").split(", ")))
-    return Was(found["tool"], found["key"], sums=tuple(each for each in more.split(" | ") if each))
+        return Was(found["tool"], key, after=tuple(map(decoded, more.removeprefix("after ").split(", "))))
+    return Was(found["tool"], key, sums=tuple(each for each in more.split(" | ") if each))
+
+
+SPECIAL = "%(),|"
+"""What would be taken for a part of the line; in a key it stands as in a URL."""
+
+
+def encoded(key: str) -> str:
+    """A key as it stands in the line."""
+    return "".join(f"%{ord(each):02X}" if each in SPECIAL or not each.isprintable() else each for each in key)
+
+
+def decoded(text: str) -> str:
+    """And back."""
+    return re.sub(r"%([0-9A-F]{2})", lambda found: chr(int(found[1], 16)), text)
 
 
 def compare(files: Sequence[Migration], history: History, known: Iterable[int]) -> list[Match]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from tidelock.core.adoption.match import encoded
+
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
@@ -57,7 +59,7 @@ def own_numbers(originals: Sequence[Original]) -> list[str] | None:
 
 def content(tool: str, original: Original, *, late: bool = False) -> str:
     """The file's text: what it was, how it is to run, what it does."""
-    lines = [f"-- tidelock: was {tool} {original.key}{more(original)}"]
+    lines = [f"-- tidelock: was {tool} {encoded(original.key)}{more(original)}"]
     if late:
         lines.append("-- tidelock: out-of-order")
     if not original.transaction:
@@ -71,7 +73,7 @@ def content(tool: str, original: Original, *, late: bool = False) -> str:
 def more(original: Original) -> str:
     """What proves it, or what it comes after."""
     if original.after:
-        return f" (after {', '.join(original.after)})"
+        return f" (after {', '.join(map(encoded, original.after))})"
     return f" ({' | '.join(original.sums)})" if original.sums else ""
 
 
