@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from tidelock.core.statement import Item, Kind, Statement
 
@@ -19,7 +20,7 @@ class Mode(StrEnum):
     """One statement that no transaction may hold."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # without slots: what is asked again and again is kept
 class Step:
     """What is run and recorded together."""
 
@@ -42,12 +43,12 @@ class Step:
         """Its transaction cannot hold the record: rolled back by the file, or READ ONLY. Repeating it is harmless."""
         return self.rolled_back or (self.begin is not None and "READ ONLY" in self.begin.text.upper())
 
-    @property
+    @cached_property
     def statements(self) -> tuple[Statement, ...]:
         """Its statements, without echoes and assignments."""
         return tuple(item for item in self.items if isinstance(item, Statement))
 
-    @property
+    @cached_property
     def external(self) -> bool:
         """It has effects that no rollback undoes, or is alone and unreadable: journaled durably before it runs."""
         return any(
@@ -60,7 +61,7 @@ class Step:
         """Its start is journaled before it runs, because no transaction ties its effect to its row."""
         return self.mode is Mode.ALONE or self.external
 
-    @property
+    @cached_property
     def session(self) -> bool:
         """It may leave something behind in the session."""
         return any(each.facts.session or each.runtime for each in self.statements)

@@ -77,6 +77,8 @@ class Together:
         """How many migrations from `start` on may share a query; 1 when the first one is to run by itself."""
         if self.turn.pooled or self.turn.limits.statement_timeout_s:
             return 1
+        if self.ahead[0] == start:
+            return max(len(self.ahead[1]), 1)
         found = statements = characters = 0
         for planned in islice(self.pending, start, None):
             if not fits(planned, self.turn.ledger.table):
