@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 CONNECT_S = 2.0
 """A server that takes longer is psycopg's to wait for."""
-OK, TUPLES = 0, 2
-"""CONNECTION_OK, and PGRES_TUPLES_OK."""
+BAD, TUPLES = 1, 2
+"""CONNECTION_BAD, and PGRES_TUPLES_OK."""
 FAILED, READING, WRITING, DONE = range(4)
 """What PQconnectPoll answers."""
 
@@ -173,7 +173,7 @@ def _connect(pq: ctypes.CDLL, conn: int) -> None:
     while state != DONE:
         socket = pq.PQsocket(conn)
         left_s = ends - time.monotonic()
-        if state == FAILED or socket < 0 or left_s <= 0 or pq.PQstatus(conn) == 1:
+        if state == FAILED or socket < 0 or left_s <= 0 or pq.PQstatus(conn) == BAD:
             raise Unavailable
         reading, writing = ([socket], []) if state == READING else ([], [socket])
         if any(select.select(reading, writing, [], left_s)):

@@ -97,9 +97,7 @@ TRANSACTION = re.compile(r"^(?:BEGIN|COMMIT);\s*$", re.MULTILINE)
 
 def alembic(directory: Path, original: Original) -> Original:
     """`alembic upgrade PARENT:REVISION --sql`, without what is about Alembic's own table."""
-    ini = next(iter(sorted(directory.rglob("alembic.ini"))), None) or next(
-        (parent / "alembic.ini" for parent in directory.resolve().parents if (parent / "alembic.ini").exists()), None
-    )
+    ini = below_or_above(directory, "alembic.ini")
     if ini is None:
         return replace(original, why_not="it is Python, and no alembic.ini was found")
     span = f"{original.after[0] if original.after else 'base'}:{original.key}"
@@ -117,9 +115,7 @@ def alembic(directory: Path, original: Original) -> Original:
 
 def django(directory: Path, original: Original) -> Original:
     """`manage.py sqlmigrate APP NAME`."""
-    manage = next(iter(sorted(directory.rglob("manage.py"))), None) or next(
-        (parent / "manage.py" for parent in directory.resolve().parents if (parent / "manage.py").exists()), None
-    )
+    manage = below_or_above(directory, "manage.py")
     if manage is None:
         return replace(original, why_not="it is Python, and no manage.py was found")
     app, _, name = original.key.partition(".")
@@ -132,6 +128,12 @@ def django(directory: Path, original: Original) -> Original:
     whole = TRANSACTION.search(printed) is not None
     text = tidied(TRANSACTION.sub("", printed))
     return replace(original, sql=text or "SELECT 1; -- it only joins branches\n", transaction=whole or not text)
+
+
+def below_or_above(directory: Path, name: str) -> Path | None:
+    """The first file of that name below the directory, or else the nearest one above it."""
+    above = (parent / name for parent in directory.resolve().parents if (parent / name).exists())
+    return next(iter(sorted(directory.rglob(name))), None) or next(above, None)
 
 
 def tidied(text: str) -> str:
