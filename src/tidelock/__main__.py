@@ -1,5 +1,17 @@
-"""`python -m tidelock`."""
+"""The entrance, of `python -m tidelock` and of the command: an interruption while all else is imported ends at once."""
 
-from tidelock.cli.main import main
+import os
+import signal
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(75))  # nothing has begun
+    from tidelock.cli.main import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

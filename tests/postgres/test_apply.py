@@ -142,6 +142,57 @@ def test_a_session_starts_fresh_with_each_file(project: Project):
     assert project.one("SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'here'") == "public"
 
 
+LEAKING = """
+CREATE FUNCTION leak() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM set_config('search_path', 's', false), set_config('work_mem', '64kB', false);
+  SET ROLE pg_monitor;
+  EXECUTE 'DEALLOCATE ALL';
+  CREATE TEMP TABLE IF NOT EXISTS left_over (id int);
+  RETURN NULL;
+END $$;
+CREATE SCHEMA s;
+CREATE TABLE public.t (id int);
+"""
+NOTHING_LEFT = """
+DO $$BEGIN
+  IF current_setting('search_path') = 's' OR current_setting('work_mem') = '64kB' OR current_user <> session_user
+     OR to_regclass('pg_temp.left_over') IS NOT NULL THEN RAISE 'leaked'; END IF;
+END$$;
+CREATE TABLE here (id int);"""
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["in the database before", "made by a file of the same run"])
+def test_what_a_trigger_leaves_in_the_session_does_not_cross_over(project: Project, before: bool):
+    """The file says nothing of it: the row it inserts sets the trigger off."""
+    project.write("001_code.sql", LEAKING + "CREATE TRIGGER leak AFTER INSERT ON public.t EXECUTE FUNCTION leak();")
+    if before:
+        ok(project.apply())
+    project.write("002_row.sql", "INSERT INTO public.t VALUES (1);")
+    project.write("003_next.sql", NOTHING_LEFT)
+    project.write("004_row.sql", "INSERT INTO public.t VALUES (2), (3);")
+    project.write("005_next.sql", "CREATE TABLE there (id int);")
+    ok(project.apply())
+    assert project.versions() == [1, 2, 3, 4, 5]
+    assert project.query("SELECT to_regclass('public.here') IS NULL, to_regclass('public.there') IS NULL") == [
+        (False, False)
+    ]
+
+
+def test_what_an_event_trigger_leaves_in_the_session_does_not_cross_over(project: Project):
+    project.write(
+        "001_code.sql",
+        LEAKING.replace("RETURNS trigger", "RETURNS event_trigger")
+        .replace("  RETURN NULL;\n", "")
+        .replace("  CREATE TEMP TABLE IF NOT EXISTS left_over (id int);\n", "")
+        + "CREATE EVENT TRIGGER leak ON ddl_command_end WHEN TAG IN ('COMMENT') EXECUTE FUNCTION leak();",
+    )
+    project.write("002_comment.sql", "COMMENT ON TABLE public.t IS 'x';")
+    project.write("003_next.sql", NOTHING_LEFT)
+    ok(project.apply())
+    assert project.versions() == [1, 2, 3]
+
+
 def test_settings_hold_across_the_steps_of_one_file(project: Project):
     project.write(
         "001_a.sql",

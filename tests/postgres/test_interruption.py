@@ -122,6 +122,24 @@ def test_a_statement_that_ends_the_connection_each_time_is_not_repeated_for_ever
     failed(project.apply(), "T003", 75)
 
 
+def test_recover_needs_nobody_where_apply_mends_by_itself(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);\nINSERT INTO a VALUES (1);")
+    ok(project.apply())
+    project.write("002_b.sql", "CREATE INDEX CONCURRENTLY i ON a (id);")
+    with psycopg.connect(project.dsn) as conn:
+        conn.execute("SELECT * FROM a")
+        conn.execute("LOCK TABLE a IN ROW EXCLUSIVE MODE")
+        process = project.start("apply")
+        until(lambda: running(project, "INDEX CONCURRENTLY"))
+        process.kill()
+        process.communicate(timeout=10)
+    until(lambda: not running(project, "INDEX CONCURRENTLY"))
+    shown = project.tidelock("recover")
+    assert shown.returncode == 0, shown.stdout
+    assert "`tidelock apply` goes on by itself" in shown.stdout
+    ok(project.apply())
+
+
 def test_what_the_catalog_cannot_tell_waits_for_a_person(project: Project):
     project.write(
         "001_a.sql",
@@ -206,6 +224,20 @@ def test_a_pooled_runner_applies_and_leaves_nothing_in_the_pool(project: Project
         ).fetchone() == ("4MB", "on", "0")
         assert conn.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
         assert conn.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").fetchone() == (0,)
+
+
+def test_what_a_trigger_changes_in_the_session_does_not_stay_in_the_pool(project: Project, pooled_dsn: str):
+    project.write(
+        "001_a.sql",
+        "CREATE TABLE public.a (id int);\nCREATE FUNCTION leak() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN\n"
+        "  PERFORM set_config('work_mem', '64kB', false); SET ROLE pg_monitor; RETURN NULL; END $$;\n"
+        "CREATE TRIGGER leak AFTER INSERT ON a EXECUTE FUNCTION leak();",
+    )
+    project.write("002_b.sql", "INSERT INTO public.a VALUES (1);")
+    ok(pooled(project, pooled_dsn))
+    with psycopg.connect(pooled_dsn, autocommit=True, prepare_threshold=None) as conn:
+        found = conn.execute("SELECT current_setting('work_mem'), current_user = session_user").fetchone()
+    assert found == ("4MB", True)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,12 @@ def interrupted(run: Run) -> PlannedMigration | None:
     return next((each for each in planned if each.interrupted is not None), None)
 
 
+def outlook(run: Run, found: PlannedMigration) -> tuple[bool, str]:
+    """Whether `apply` will go on by itself, and why or why not."""
+    assert found.interrupted is not None, "something was interrupted"
+    return run.database.outlook(found.steps[found.done], found.interrupted)
+
+
 def settle(run: Run, *, done: bool) -> PlannedMigration:
     """Record a person's decision: it ran, or it is to be run again."""
     found = interrupted(run)

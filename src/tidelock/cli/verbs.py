@@ -128,7 +128,7 @@ def status(asked: Asked, out: Output, *, history: int | None, exit_code: bool) -
 
 def recover(asked: Asked, out: Output, *, mark_done: bool, retry: bool) -> int:
     """`tidelock recover`."""
-    from tidelock.app.recover import interrupted, settle
+    from tidelock.app.recover import interrupted, outlook, settle
     from tidelock.render import standing
 
     if mark_done and retry:
@@ -137,11 +137,12 @@ def recover(asked: Asked, out: Output, *, mark_done: bool, retry: bool) -> int:
     def act(run: Run) -> int:
         found = settle(run, done=mark_done) if mark_done or retry else interrupted(run)
         decision = "recorded as done" if mark_done else "will be run again by `tidelock apply`" if retry else ""
+        goes_on, why = (True, "") if found is None or decision else outlook(run, found)
         out.show(
-            standing.interrupted_text(found, run.database.target, decision),
-            standing.interrupted_data(found, decision),
+            standing.interrupted_text(found, run.database.target, decision, goes_on=goes_on, why=why),
+            standing.interrupted_data(found, decision, goes_on=goes_on, why=why),
         )
-        return 4 if found is not None and not decision else 0
+        return 0 if goes_on else 4
 
     return each_target(asked, out, "recover", act)
 

@@ -110,6 +110,9 @@ def address(text: str) -> Address:
     ports = [port for port in found.parameters.get("port", "").split(",") if port]
     if not all(port.isascii() and port.isdigit() and 0 < int(port) < 2**16 for port in ports):
         raise BadConninfo("its port is not a number from 1 to 65535")
+    hosts = found.parameters.get("host", found.parameters.get("hostaddr", "")).split(",")
+    if len(ports) > 1 and len(ports) != len(hosts):
+        raise BadConninfo(f"it names {len(ports)} ports for {len(hosts)} hosts")
     if not re.fullmatch(r"-?\d*", found.parameters.get("connect_timeout", "")):
         raise BadConninfo("its connect_timeout is not a number of seconds")
     return found

@@ -6,7 +6,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tidelock.app.patience import backoff
-from tidelock.core.model import Outcome
 from tidelock.core.report import Happening
 from tidelock.core.statement import Kind
 from tidelock.errors import LedgerFault
@@ -133,8 +132,7 @@ def clean_up(turn: Turn, statement: Statement, known: Mapping[str, Any]) -> None
 def settle(turn: Turn, step: Step, record: StepRecord) -> bool:
     """Deal with a statement that an earlier run started. True when it needs no run. Raises OutcomeUnknown."""
     [statement] = step.statements
-    failed = record.outcome is Outcome.FAILED
-    finding = recovery.judge(turn.session.conn, statement, record.evidence, failed=failed)
+    finding = recovery.outlook(turn.session.conn, step, record)
     if finding.verdict is recovery.Verdict.ASK:
         shown = caret(turn.sources, statement.place)
         raise OutcomeUnknown(turn.migration, record, finding.why, shown)

@@ -10,7 +10,8 @@ import psycopg
 from psycopg import conninfo
 
 from tidelock.core.report import Event, Happening
-from tidelock.errors import DatabaseFault, PassingFault
+from tidelock.errors import DatabaseFault, PassingFault, TidelockError
+from tidelock.postgres.address import BadConninfo
 
 if TYPE_CHECKING:
     from tidelock.app.patience import Patience
@@ -74,9 +75,9 @@ REFUSED_LOGIN = re.compile(
     r"|does not support SSL|SSL (?:off|on|connection is required)",
     re.IGNORECASE,
 )
-NO_DATABASE = re.compile(
-    r"database \"(?P<name>[^\"]*)\" does not exist|no such database: (?P<pooled>\S+)", re.IGNORECASE
-)
+NO_DATABASE = re.compile(r"database \"(?P<name>.*)\" does not exist|no such database: (?P<pooled>\S+)", re.IGNORECASE)
+NO_SERVICE = re.compile(r"definition of service .* not found|service file .* not found|syntax error in service file")
+"""Of a service: it is named, and the file does not have it. Waiting changes nothing."""
 NOT_READY = re.compile(
     r"starting up|shutting down|not yet accepting|not accepting|in recovery"
     r"|too many (?:clients|connections)|remaining connection slots"
@@ -132,9 +133,11 @@ def connect_patiently(
             attempt += 1
 
 
-def explain_failure(error: psycopg.OperationalError, where: Address, waited_s: float) -> DatabaseFault | PassingFault:
+def explain_failure(error: psycopg.OperationalError, where: Address, waited_s: float) -> TidelockError:
     """Translate what libpq says of a failed connection. Only the server's and the kernel's words are passed on."""
     text = str(error)
+    if NO_SERVICE.search(text):
+        return BadConninfo(first_line(text).removeprefix("connection is bad: "))
     if found := NO_DATABASE.search(text):
         return DatabaseMissing(where.target, found["name"] or found["pooled"])
     if NOT_READY.search(text):

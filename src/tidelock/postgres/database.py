@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tidelock import __version__
 from tidelock.core.model import Migration, PlannedMigration
-from tidelock.errors import ConnectionLost, DatabaseFault
+from tidelock.errors import ConnectionLost, DatabaseFault, PassingFault
 from tidelock.postgres import catalog, lease, libpq
 from tidelock.postgres import ledger as ledgers
 from tidelock.postgres.ledger import Author
@@ -49,6 +49,19 @@ class ReadOnly(DatabaseFault):
         super().__init__(
             f"{target} is read-only: a standby, or default_transaction_read_only is on",
             hint="connect to the primary: add target_session_attrs=read-write and all hosts to the connection string",
+        )
+
+
+class ServerSilent(PassingFault):
+    """The server took the connection, and does not answer to a look at its catalog."""
+
+    code = "T004"
+
+    def __init__(self, target: str, waited_s: float) -> None:
+        super().__init__(
+            f"{target} took the connection and has not answered for {waited_s:.0f} s",
+            hint="the server hangs, or somebody holds a lock on the ledger or the catalog: look at pg_stat_activity; "
+            "`--wait 5m` waits longer",
         )
 
 
@@ -145,12 +158,22 @@ class PostgresDatabase:
             return None
         started = time.monotonic()
         try:
-            with libpq.glance(self.where.connecting(self.author.run_id, self.patience.left_s)) as server:
+            with self._light() as server:
                 where = catalog.Where(self.where.host, server.port, server.backend_pid)
                 return catalog.observe(server.ask, self.options.ledger, where)
         except libpq.Unavailable:
             self.patience.spend(time.monotonic() - started)
             return None
+
+    @contextmanager
+    def _light(self) -> Iterator[libpq.Glance]:
+        """A connection through libpq alone. Raises Unavailable, and ServerSilent when patience ends."""
+        answer_s = max(1.0, self.patience.left_s)
+        try:
+            with libpq.glance(self.where.connecting(self.author.run_id, self.patience.left_s), answer_s) as server:
+                yield server
+        except libpq.Silent:
+            raise ServerSilent(self.target, answer_s) from None
 
     def _look(self) -> tuple[Observed, Ledger]:
         """A look through the connection that migrations use as well."""
@@ -319,7 +342,7 @@ class PostgresDatabase:
         from tidelock.postgres import fallback
 
         if self._conn is None:
-            with suppress(libpq.Unavailable), libpq.glance(self.where.connecting(self.author.run_id)) as server:
+            with suppress(libpq.Unavailable), self._light() as server:
                 ledger = ledgers.find(server.ask, self.options.ledger)
                 return fallback.seen(server.ask, ledger, wanted)
         from tidelock.postgres.connection import asking
@@ -393,6 +416,14 @@ class PostgresDatabase:
             self._executor.turn.begin(adopted(migration, script))
             row = ledgers.record(self.ledger, migration, script, None, self.author, event="adopted")
             self._executor.turn.write(row)
+
+    def outlook(self, step: Step, record: StepRecord) -> tuple[bool, str]:
+        """Whether `apply` goes on by itself, and why, or why a person must decide."""
+        from tidelock.postgres import recovery
+
+        with translated(self.target):
+            finding = recovery.outlook(self.conn, step, record)
+        return finding.verdict is not recovery.Verdict.ASK, finding.why
 
     def decide(self, step: Step, record: StepRecord, *, done: bool) -> None:
         """Write a person's decision about an interrupted step. Only inside `lease`."""

@@ -9,7 +9,7 @@ from tidelock.core.model import Place, PlannedMigration
 from tidelock.core.planner import check_requirements
 from tidelock.core.report import AppliedMigration, Happening
 from tidelock.core.step import Mode
-from tidelock.postgres import alone, catalog, lease, replay, transaction
+from tidelock.postgres import alone, catalog, hidden, lease, recovery, replay, transaction
 from tidelock.postgres import ledger as records
 from tidelock.postgres.failures import caret, statement_failed
 from tidelock.postgres.performer import Performer, marked
@@ -43,6 +43,7 @@ class Executor:
 
         The ledger row of a migration is written with its last step.
         """
+        self.turn.hidden = hidden.look(self.turn.session.conn, pending)
         together, at = Together(self.turn, self.performer, pending), 0
         while at < len(pending):
             end = at + together.count(at)
@@ -81,7 +82,7 @@ class Executor:
 
     def run(self, step: Step) -> None:
         """One step, in the way that it asks for."""
-        self.turn.session.dirty = self.turn.session.dirty or step.session
+        self.turn.session.dirty = self.turn.session.dirty or self.turn.leaves(step)
         if step.mode is not Mode.ALONE:
             transaction.run(self.turn, self.performer, step)
         elif step.statements[0].facts.first_in_session:
@@ -94,6 +95,7 @@ class Executor:
         turn = self.turn
         turn.begin(PlannedMigration(migration=source, script=script, steps=(), variables={}))
         self.fresh_session()
+        turn.session.dirty = True
         role = [f"SET LOCAL ROLE {path_of(turn.role, '')}"] if turn.role else []
         line = records.journal(
             turn.ledger, turn.author, "fallback", detail={"tables": list(tables), "path": source.path}
@@ -121,11 +123,11 @@ class Executor:
         """Deal with a step that an earlier run started. True when it needs no run."""
         if step.mode is Mode.ALONE:
             return alone.settle(self.turn, step, record)
-        outside = [each for each in step.statements if each.facts.external and not each.facts.rerunnable]
-        if outside:
-            why = "it has effects that no rollback undoes"
-            shown = caret(self.turn.sources, outside[0].place)
-            raise alone.OutcomeUnknown(self.turn.migration, record, why, shown)
+        finding = recovery.outlook(self.turn.session.conn, step, record)
+        if finding.verdict is recovery.Verdict.ASK:
+            outside = next(each for each in step.statements if each.facts.external)
+            shown = caret(self.turn.sources, outside.place)
+            raise alone.OutcomeUnknown(self.turn.migration, record, finding.why, shown)
         return False
 
     # --- the session ---------------------------------------------------------------------------------------------

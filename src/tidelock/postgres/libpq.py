@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CONNECT_S = 2.0
 """A server that takes longer is psycopg's to wait for."""
+ANSWER_S = 10.0
+"""A server that says nothing for so long to a look at its catalog hangs."""
 BAD, TUPLES = 1, 2
 """CONNECTION_BAD, and PGRES_TUPLES_OK."""
 FAILED, READING, WRITING, DONE = range(4)
@@ -31,6 +33,10 @@ FAILED, READING, WRITING, DONE = range(4)
 
 class Unavailable(Exception):
     """There is no library, no connection or no answer; the caller asks through psycopg."""
+
+
+class Silent(Exception):
+    """The server took the connection and the question, and says nothing."""
 
 
 class Option(ctypes.Structure):
@@ -112,8 +118,8 @@ def parameters(conninfo: str) -> dict[str, str] | None:
 class Glance:
     """An open connection that asks for single values."""
 
-    def __init__(self, pq: ctypes.CDLL, conn: int) -> None:
-        self._pq, self._conn = pq, conn
+    def __init__(self, pq: ctypes.CDLL, conn: int, answer_s: float) -> None:
+        self._pq, self._conn, self._answer_s = pq, conn, answer_s
 
     @property
     def backend_pid(self) -> int:
@@ -143,15 +149,17 @@ class Glance:
         """The next result, when it is there."""
         pq, conn = self._pq, self._conn
         while pq.PQisBusy(conn):
-            select.select([pq.PQsocket(conn)], [], [])
+            heard, _, _ = select.select([pq.PQsocket(conn)], [], [], self._answer_s)
+            if not heard:
+                raise Silent
             if not pq.PQconsumeInput(conn):
                 raise Unavailable
         return pq.PQgetResult(conn)  # type: ignore[no-any-return]
 
 
 @contextmanager
-def glance(where: Mapping[str, str]) -> Iterator[Glance]:
-    """A connection with these parameters, closed afterwards. Raises Unavailable."""
+def glance(where: Mapping[str, str], answer_s: float = ANSWER_S) -> Iterator[Glance]:
+    """A connection with these parameters, closed afterwards. Raises Unavailable, and Silent after `answer_s`."""
     pq = library()
     names = (c_char_p * (len(where) + 1))(*(name.encode() for name in where), None)
     values = (c_char_p * (len(where) + 1))(*(value.encode() for value in where.values()), None)
@@ -161,7 +169,7 @@ def glance(where: Mapping[str, str]) -> Iterator[Glance]:
     try:
         pq.PQsetNoticeProcessor(conn, SILENCE, None)
         _connect(pq, conn)
-        yield Glance(pq, conn)
+        yield Glance(pq, conn, answer_s)
     finally:
         pq.PQfinish(conn)
 

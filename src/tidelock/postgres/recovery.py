@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, cast
 from psycopg import sql
 
 from tidelock.core.facts import index_definition
+from tidelock.core.model import Outcome
 from tidelock.core.statement import Kind
+from tidelock.core.step import Mode
 from tidelock.postgres.presence import ABSENT, INVALID, PRESENT, path_of, quoted, state
 
 if TYPE_CHECKING:
@@ -23,7 +25,9 @@ if TYPE_CHECKING:
     import psycopg
 
     from tidelock.core.facts import IndexDefinition
+    from tidelock.core.model import StepRecord
     from tidelock.core.statement import Facts, Object, Statement
+    from tidelock.core.step import Step
 
     Connection = psycopg.Connection[tuple[object, ...]]
     Evidence = Mapping[str, Any]
@@ -122,6 +126,15 @@ def drop_index(index: Object, facts: Facts) -> str:
     schema = index.schema or index.parent.rpartition(".")[0]
     word = "DROP INDEX CONCURRENTLY IF EXISTS" if waits_for_snapshots(facts) else "DROP INDEX IF EXISTS"
     return f"{word} {path_of(index.name, schema)}"
+
+
+def outlook(conn: Connection, step: Step, record: StepRecord) -> Finding:
+    """What `apply` will do about a step that an earlier run started."""
+    if step.mode is Mode.ALONE:
+        return judge(conn, step.statements[0], record.evidence, failed=record.outcome is Outcome.FAILED)
+    if any(each.facts.external and not each.facts.rerunnable for each in step.statements):
+        return Finding(Verdict.ASK, "it has effects that no rollback undoes")
+    return Finding(Verdict.RETRY, "nothing of its transaction remains")
 
 
 def judge(conn: Connection, statement: Statement, before: Evidence, *, failed: bool) -> Finding:

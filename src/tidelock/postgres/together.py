@@ -81,7 +81,7 @@ class Together:
             return max(len(self.ahead[1]), 1)
         found = statements = characters = 0
         for planned in islice(self.pending, start, None):
-            if not fits(planned, self.turn.ledger.table):
+            if not fits(planned, self.turn.ledger.table) or self.turn.hidden.behind(planned.steps[0]):
                 break
             texts = [each.text for each in planned.steps[0].statements]
             statements += len(texts)

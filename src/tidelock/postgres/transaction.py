@@ -29,6 +29,13 @@ PASSING = ("55P03", "40P01", "40001")
 BATCH_STATEMENTS = 30
 BATCH_CHARACTERS = 100_000
 """Larger steps are sent statement by statement, so that people see how far they are."""
+LEAVING = (
+    "SET SESSION AUTHORIZATION DEFAULT",
+    "SET ROLE NONE",
+    "RESET ALL",
+    "SELECT pg_catalog.pg_advisory_unlock_all()",
+)
+"""What gives a pooler's session back as it was."""
 
 
 def run(turn: Turn, performer: Performer, step: Step) -> None:
@@ -102,12 +109,12 @@ def closing(turn: Turn, step: Step) -> list[str]:
     """What comes after them: the record, and the fence when it could not stand at the beginning."""
     if step.recorded_after:
         return ["ROLLBACK" if step.rolled_back else "COMMIT"]
-    statements = list(AS_CONNECTED) if turn.role or turn.session.dirty or step.session else []
-    if turn.pooled and step.session:
-        statements += ["RESET ALL", "SELECT pg_catalog.pg_advisory_unlock_all()"]
+    statements = list(AS_CONNECTED) if turn.role or turn.session.dirty or turn.leaves(step) else []
+    if turn.pooled and turn.leaves(step):
+        statements += LEAVING
     if fenced_late(turn, step):
         statements.append(turn.fence)
-    if may_write_ledger(step, turn.ledger.table):
+    if may_write_ledger(step, turn.ledger.table) or turn.leaves(step):
         statements.append(tables.only_own_row(turn.ledger, step.version, turn.rows))
     return [*statements, turn.record(step), "COMMIT"]
 

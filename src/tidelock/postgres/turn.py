@@ -13,6 +13,7 @@ from tidelock.core.step import Mode
 from tidelock.postgres import lease
 from tidelock.postgres import ledger as tables
 from tidelock.postgres.failures import StatementFailed, statement_failed
+from tidelock.postgres.hidden import Hidden
 from tidelock.postgres.session import BatchFailed, rows_of
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Turn:
     """(lock_timeout, statement_timeout) of the session in seconds; None when they are to be set anew."""
     prepared: bool = False
     """Fence and record are prepared statements of the session; false where a file may have removed them."""
+    hidden: Hidden = field(default_factory=Hidden)
+    """Where the database may run code that no file shows."""
     fence: str = field(init=False)
     """SQL that holds the lease until its transaction ends; the same for the whole run."""
 
@@ -107,9 +110,13 @@ class Turn:
         found = self.migration.directive(directive)
         return seconds(found.value) if found else default_s
 
+    def leaves(self, step: Step) -> bool:
+        """Whether a step may leave something in the session: by what it says, or by code that it sets off."""
+        return step.session or self.hidden.behind(step)
+
     def usable(self, step: Step) -> bool:
         """Whether the prepared statements are there for a step: nothing of its file may have discarded them."""
-        return self.prepared and not self.session.dirty and not step.session
+        return self.prepared and not self.session.dirty and not self.leaves(step)
 
     # --- sending and telling -------------------------------------------------------------------------------------
 

@@ -126,7 +126,9 @@ def history(journal: Sequence[dict[str, Any]]) -> str:
     return table(shown)
 
 
-def interrupted_text(found: PlannedMigration | None, target: str, decision: str) -> str:
+def interrupted_text(
+    found: PlannedMigration | None, target: str, decision: str, *, goes_on: bool = False, why: str = ""
+) -> str:
     """The statement that was cut off, what is known, and what can be decided."""
     if found is None or found.interrupted is None:
         return f"{target}  nothing was interrupted."
@@ -147,17 +149,21 @@ def interrupted_text(found: PlannedMigration | None, target: str, decision: str)
                 f"{each['kind']} {each['name'] or '(unnamed)'} {each['state'] or 'not asked'}" for each in known
             )
         )
-    lines.append(
-        f"  {decision[0].upper()}{decision[1:]}."
-        if decision
-        else "  `tidelock apply` asks the catalog and goes on by itself where it can tell. "
-        "Where it cannot: look, then\n"
-        "  `tidelock recover --mark-done` when it ran, `tidelock recover --retry` when it did not."
-    )
+    if decision:
+        lines.append(f"  {decision[0].upper()}{decision[1:]}.")
+    elif goes_on:
+        lines.append(f"  {why[0].upper()}{why[1:]}. `tidelock apply` goes on by itself.")
+    else:
+        lines.append(
+            f"  {why[0].upper()}{why[1:]}. Look at the database, then\n"
+            "  `tidelock recover --mark-done` when it ran, `tidelock recover --retry` when it did not."
+        )
     return "\n".join(line for line in lines if line)
 
 
-def interrupted_data(found: PlannedMigration | None, decision: str) -> dict[str, Any]:
+def interrupted_data(
+    found: PlannedMigration | None, decision: str, *, goes_on: bool = False, why: str = ""
+) -> dict[str, Any]:
     """The same as data."""
     shown: dict[str, Any] = {
         "schema": json.SCHEMA,
@@ -175,5 +181,7 @@ def interrupted_data(found: PlannedMigration | None, decision: str) -> dict[str,
             "run_id": record.run_id,
             "statement": record.statement,
             "evidence": dict(record.evidence),
+            "apply_goes_on": goes_on,
+            "why": why,
         }
     return shown
