@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from tidelock.core.critical import Standing
+    from tidelock.core.lint.edit import Edit
     from tidelock.core.model import Place, Plan
     from tidelock.errors import TidelockError
 
@@ -29,6 +30,14 @@ class Finding:
     message: str
     place: Place | None = None
     hint: str = ""
+    title: str = ""
+    """The rule in a few words; empty for a finding of no rule."""
+    end_line: int = 0
+    """The last line of the statement, when the place is its beginning; 0 otherwise."""
+    rewrite: str = ""
+    """SQL that does the same without harm."""
+    edit: Edit | None = None
+    """A change of the file that cannot hurt, in its characters: what `lint --fix` does."""
 
 
 class Happening(StrEnum):

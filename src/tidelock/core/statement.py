@@ -14,6 +14,8 @@ from tidelock.core.model import Place
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tidelock.core.action import Action
+
 
 class Kind(StrEnum):
     """What family a statement belongs to."""
@@ -120,6 +122,8 @@ class Facts:
     """Tables that get a constraint or trigger that is INITIALLY DEFERRED."""
     sets: str = ""
     """The name of the setting that SET changes: search_path, role, transaction (SET TRANSACTION), …"""
+    actions: tuple[Action, ...] = ()
+    """What it does, one thing at a time and in the detail that the checks need."""
     body: Facts | None = None
     """CREATE FUNCTION or PROCEDURE: what a call of it would do. Creating it does nothing of that."""
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tidelock.core.facts.tree import is_temporary_schema
 from tidelock.core.statement import Facts, Kind, Lock, Object
+
+if TYPE_CHECKING:
+    from tidelock.core.action import Action
 
 STRENGTH = {
     mode: number
@@ -54,6 +58,7 @@ class Draft:
     deferred: set[str] = field(default_factory=set)
     sets: str = ""
     body: Facts | None = None
+    actions: list[Action] = field(default_factory=list)
     unrepeatable: bool = False
     """A function that it calls may do something else the second time."""
     varies: bool = False
@@ -95,6 +100,7 @@ class Draft:
         self.new_enum_values.extend(other.new_enum_values)
         self.literals |= other.literals
         self.deferred |= other.deferred
+        self.actions.extend(other.actions)
         if other.ledger_versions is not None:
             self.ledger_versions = (*(self.ledger_versions or ()), *other.ledger_versions)
 
@@ -122,5 +128,6 @@ class Draft:
             ledger_versions=self.ledger_versions,
             deferred=frozenset(self.deferred),
             sets=self.sets,
+            actions=tuple(self.actions),
             body=self.body,
         )

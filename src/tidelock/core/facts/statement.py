@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core import parser
 from tidelock.core.facts import code, indexes, objects, queries, sessions, tables, upkeep
+from tidelock.core.facts.actions import actions_of
 from tidelock.core.facts.draft import Draft
 from tidelock.core.facts.tree import unwrap
 from tidelock.core.statement import Facts, Kind
@@ -40,6 +41,7 @@ def _facts(statement: Node, text: str = "") -> Facts:
     if handler is None:
         return Facts(command=kind.removesuffix("Stmt"))
     handler(draft, body)
+    draft.actions[:0] = actions_of(kind, body)
     return draft.finish()
 
 

@@ -1,0 +1,15 @@
+"""Lint: what is dangerous, repeats badly or loses data in migrations, found without a database.
+
+    rule          what a rule is, and the register of all of them
+    look          what a rule sees: one statement, what came before it, what the files have made so far
+    known         the schema as the files so far have made it: tables, columns, hypertables, policies, roles
+    engine        files → findings: every rule on every statement, allowances, what does not parse
+    edit          a rewritten statement, and the safe ones put into the file
+    idempotence, locking, transactions, destruction, timescale, hygiene
+                  the families of rules, one file each (timescale has several)
+
+A rule is registered once; its text is data; its page in `docs/rules/` and its tests are made from it and from
+`bad.sql` and `good.sql` in `tests/core/lint/examples/CODE/`.
+"""
+
+from __future__ import annotations

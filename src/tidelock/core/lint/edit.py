@@ -1,0 +1,49 @@
+"""A change of a statement's text, and the changes of a file put into it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Edit:
+    """The characters from `start` up to `end` of a statement's text (or of a file's) become `text`."""
+
+    start: int
+    end: int
+    text: str
+
+
+def insert_after(statement: str, words: str, text: str) -> Edit | None:
+    """`text` put behind some key words, however they are spaced: `CREATE TABLE` → ` IF NOT EXISTS`.
+
+    None where the words are not found at the start, as in a statement with a comment among them.
+    """
+    pattern = r"\s*" + r"\s+".join(map(re.escape, words.split())) + r"\b"
+    found = re.match(pattern, statement, re.IGNORECASE)
+    return Edit(found.end(), found.end(), text) if found else None
+
+
+def replace_first(statement: str, pattern: str, text: str) -> Edit | None:
+    """The first match of a regular expression (upper and lower case alike) becomes `text`."""
+    found = re.search(pattern, statement, re.IGNORECASE)
+    return Edit(found.start(), found.end(), text) if found else None
+
+
+def rewritten(text: str, edit: Edit) -> str:
+    """A text with one change."""
+    return text[: edit.start] + edit.text + text[edit.end :]
+
+
+def applied(text: str, edits: Iterable[Edit]) -> str:
+    """A text with every change that overlaps no earlier one."""
+    end = len(text)
+    for edit in sorted(set(edits), reverse=True):
+        if edit.end <= end:
+            text, end = rewritten(text, edit), edit.start
+    return text

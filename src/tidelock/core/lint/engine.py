@@ -1,0 +1,227 @@
+"""Files → findings: every rule on every statement, allowances, and what does not parse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from tidelock.core import parser
+from tidelock.core.lint import destruction, hygiene, idempotence, locking, timescale, transactions
+from tidelock.core.lint.edit import Edit
+from tidelock.core.lint.known import Known
+from tidelock.core.lint.look import Directory, File, Look
+from tidelock.core.lint.rule import RULES, Remark, Rule
+from tidelock.core.lint.syntax import cause
+from tidelock.core.model import Place
+from tidelock.core.report import Finding, Severity
+from tidelock.core.statement import Kind
+from tidelock.core.steps import steps_of
+from tidelock.errors import SourceFault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from tidelock.core.model import Directive, Migration
+    from tidelock.core.statement import Script, Statement
+
+FAMILIES = (idempotence, locking, transactions, destruction, timescale, hygiene)
+"""Imported, and so registered."""
+SYNTAX = "HY000"
+UNUSED = "HY001"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which rules are asked. A code, or the letters that a family of codes begins with."""
+
+    select: tuple[str, ...] = ()
+    """Only these, when any are named; optional ones as well."""
+    extend: tuple[str, ...] = ()
+    """Optional ones that are asked too."""
+    ignore: tuple[str, ...] = ()
+
+    def takes(self, rule: Rule) -> bool:
+        """Whether a rule is asked."""
+        if matches(rule.code, self.ignore):
+            return False
+        if self.select:
+            return matches(rule.code, self.select)
+        return not rule.optional or matches(rule.code, self.extend)
+
+
+def matches(code: str, wanted: Iterable[str]) -> bool:
+    """Whether a code is one of these, or of one of these families."""
+    return any(code == each or code.rstrip("0123456789") == each for each in wanted)
+
+
+@dataclass(slots=True)
+class Engine:
+    """One run over the files of a directory."""
+
+    read: Callable[[Migration], Script]
+    """Raises a SourceFault for a file that is no script."""
+    selection: Selection = Selection()
+    main_branch: Mapping[str, str] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
+    """The schema so far; what a live database has may be given."""
+    files: list[File] = field(default_factory=list)
+    found: list[Finding] = field(default_factory=list)
+
+    def run(self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True) -> list[Finding]:
+        """Findings in the order of place and code. All files are read; those of `only` are spoken of."""
+        for migration in migrations:
+            file = self.file(migration)
+            self.files.append(file)
+            before = len(self.found)
+            self.statements(file)
+            self.ask_file(file)
+            self.found[before:] = self.allowed(file, self.found[before:]) if only(migration) else []
+        self.ask_directory(only)
+        return sorted(self.found, key=lambda each: (each.place or Place("", 0), each.code))
+
+    def file(self, migration: Migration) -> File:
+        """Read one; what is wrong with it as a script is a finding, and the others go on."""
+        try:
+            script = self.read(migration)
+        except SourceFault as fault:
+            self.found.append(of_fault(fault, migration))
+            return File(migration, None, known=self.known)
+        try:
+            steps = steps_of(migration, script)
+        except SourceFault as fault:
+            self.found.append(of_fault(fault, migration))
+            steps = ()
+        return File(migration, script, steps, known=self.known)
+
+    def statements(self, file: File) -> None:
+        """Ask every statement rule of every statement, and learn from it what it does."""
+        rules = [each for each in RULES.values() if each.statement and self.selection.takes(each)]
+        for number, statement in enumerate(file.statements):
+            if statement.facts.kind is Kind.UNKNOWN and not statement.runtime:
+                self.found.extend(unreadable(statement))
+            look = Look(file, statement, number, self.known)
+            for each in rules:
+                assert each.statement is not None, "chosen so"
+                for remark in each.statement(look):
+                    self.found.append(finding(each, remark, statement=statement, text=file.migration.text))
+            for action in statement.facts.actions:
+                self.known.learn(action, statement.place)
+
+    def ask_file(self, file: File) -> None:
+        """Ask every file rule."""
+        for each in RULES.values():
+            if each.file and self.selection.takes(each):
+                place = Place(file.migration.path, 1)
+                self.found.extend(finding(each, remark, place=place) for remark in each.file(file))
+
+    def ask_directory(self, only: Callable[[Migration], bool]) -> None:
+        """Ask the rules about all files together."""
+        spoken_of = {file.migration.path for file in self.files if only(file.migration)}
+        directory = Directory(self.files, self.known, self.main_branch)
+        for each in RULES.values():
+            if each.directory and self.selection.takes(each):
+                made = [finding(each, remark, place=Place("", 0)) for remark in each.directory(directory)]
+                for file in self.files:
+                    mine = [one for one in made if one.place and one.place.path == file.migration.path]
+                    if file.migration.path in spoken_of:
+                        self.found.extend(one for one in mine if not allowance(file, one))
+
+    def allowed(self, file: File, found: list[Finding]) -> list[Finding]:
+        """Without what the file allows; an allowance that nothing needs is a finding."""
+        left, used = [], set[Place]()
+        for each in found:
+            by = allowance(file, each)
+            if by is None:
+                left.append(each)
+            else:
+                used.add(by.place)
+        return [*left, *self.unused(file, used)]
+
+    def unused(self, file: File, used: set[Place]) -> Iterator[Finding]:
+        """Allowances that allowed nothing."""
+        if file.script is None or not self.selection.takes(RULES[UNUSED]):
+            return
+        for each in file.migration.directives:
+            rule = RULES.get(each.value)
+            if (
+                each.name != "allow"
+                or each.place in used
+                or (rule and (rule.directory or not self.selection.takes(rule)))
+            ):
+                continue
+            what = f"nothing here is found by {each.value}" if rule else f"there is no rule {each.value}"
+            yield finding(RULES[UNUSED], Remark(message=what, place=each.place), place=each.place)
+
+
+def allowance(file: File, found: Finding) -> Directive | None:
+    """The `-- tidelock: allow` that covers a finding: above the first statement for the file, else for the next one."""
+    first = file.statements[0].place.line if file.statements else 0
+    for each in file.migration.directives:
+        if each.name != "allow" or each.value != found.code:
+            continue
+        if each.place.line < first:
+            return each
+        following = next((one for one in file.statements if max(one.end_line, one.place.line) >= each.place.line), None)
+        if (
+            following
+            and found.place
+            and following.place.line <= found.place.line <= max(following.end_line, following.place.line)
+        ):
+            return each
+    return None
+
+
+def finding(
+    rule: Rule, remark: Remark | str, *, place: Place | None = None, statement: Statement | None = None, text: str = ""
+) -> Finding:
+    """A remark as a finding."""
+    if isinstance(remark, str):
+        remark = Remark(message=remark)
+    where = remark.place or (statement.place if statement else place)
+    edit = in_file(remark.edit, statement, text) if remark.edit and statement else None
+    return Finding(
+        code=rule.code,
+        severity=rule.severity,
+        title=rule.title,
+        message=remark.message,
+        hint=remark.hint or rule.fix,
+        rewrite=remark.rewrite,
+        place=where,
+        end_line=statement.end_line if statement and where is statement.place else 0,
+        edit=edit,
+    )
+
+
+def in_file(edit: Edit, statement: Statement, text: str) -> Edit | None:
+    """An edit of a statement as one of its file; None where the text comes from elsewhere (\\i, a variable)."""
+    start = offset_of(text, statement.place)
+    if text[start : start + len(statement.text)] != statement.text:
+        return None
+    return replace(edit, start=start + edit.start, end=start + edit.end)
+
+
+def offset_of(text: str, place: Place) -> int:
+    """Characters before a place in a text."""
+    start = 0
+    for _ in range(place.line - 1):
+        start = text.index("\n", start) + 1
+    return start + place.column - 1
+
+
+def of_fault(fault: SourceFault, migration: Migration) -> Finding:
+    """A file that is no script, or cannot be cut into steps, as a finding."""
+    place = getattr(fault, "place", None) or Place(migration.path, 1)
+    return Finding(
+        code=fault.code, severity=Severity.ERROR, title="", message=fault.message, hint=fault.hint, place=place
+    )
+
+
+def unreadable(statement: Statement) -> Iterator[Finding]:
+    """A statement that PostgreSQL's grammar refuses, with the nearest cause."""
+    try:
+        parser.parse(statement.text)
+    except parser.Unreadable as error:
+        offset = max(error.offset, 0)
+        what, hint = cause(statement.text, offset, error.message)
+        rule = RULES[SYNTAX]
+        yield finding(rule, Remark(message=what, hint=hint, place=statement.place_at(offset)), place=statement.place)

@@ -1,0 +1,441 @@
+"""The schema as the files so far have made it; what no file says is not known, and no rule may guess it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tidelock.core.action import Action, Column, Constraint
+    from tidelock.core.model import Place
+
+
+def key(name: str) -> str:
+    """A name as it is known by: `public.t` and `t` are one."""
+    return name.removeprefix("public.")
+
+
+@dataclass(slots=True)
+class Table:
+    """A table, hypertable or aggregate. `whole` when a file has created it, so that every column is known."""
+
+    name: str
+    place: Place | None = None
+    """Where it was created."""
+    whole: bool = False
+    columns: dict[str, Column] = field(default_factory=dict)
+    constraints: list[Constraint] = field(default_factory=list)
+    row_security: bool = False
+    partitioned: bool = False
+    # TimescaleDB
+    hypertable: bool = False
+    time: str = ""
+    """The time column of a hypertable; empty when a file does not say it as a constant."""
+    dimensions: list[str] = field(default_factory=list)
+    chunk_interval: str = ""
+    columnstore: bool = False
+    compressed: bool = False
+    """It has a policy that compresses, or a chunk that was compressed by hand: there may be compressed chunks."""
+
+    @property
+    def keys(self) -> list[tuple[str, ...]]:
+        """The columns of its primary key and unique constraints."""
+        return [each.columns for each in self.constraints if each.kind in ("primary key", "unique")]
+
+
+@dataclass(slots=True)
+class Aggregate:
+    """A continuous aggregate."""
+
+    name: str
+    source: str
+    """The hypertable, or the aggregate beneath."""
+    bucket: str
+    place: Place
+    action: Action
+
+
+@dataclass(slots=True)
+class Index:
+    """An index that a file has created."""
+
+    name: str
+    table: str
+    columns: tuple[str, ...]
+    unique: bool
+    place: Place
+    concurrently: bool = False
+
+
+@dataclass(slots=True)
+class Policy:
+    """A policy of TimescaleDB, with the arguments it was made with."""
+
+    kind: str
+    """The function that made it: add_retention_policy, …"""
+    target: str
+    arguments: dict[str, str | int | bool | None]
+    place: Place
+
+
+@dataclass(slots=True)
+class View:
+    """A view or materialized view, and what it reads."""
+
+    name: str
+    sources: tuple[str, ...]
+    columns: frozenset[str]
+    place: Place
+
+
+@dataclass(slots=True)
+class Known:
+    """Everything that the files so far have made."""
+
+    tables: dict[str, Table] = field(default_factory=dict)
+    aggregates: dict[str, Aggregate] = field(default_factory=dict)
+    indexes: dict[str, Index] = field(default_factory=dict)
+    policies: dict[tuple[str, str], Policy] = field(default_factory=dict)
+    """(function, target) → policy."""
+    views: dict[str, View] = field(default_factory=dict)
+    types: dict[str, list[str]] = field(default_factory=dict)
+    """Enum → its labels in order."""
+    new_values: dict[tuple[str, str], Place] = field(default_factory=dict)
+    roles: dict[str, Place] = field(default_factory=dict)
+    functions: dict[str, Place] = field(default_factory=dict)
+    others: dict[tuple[str, str, str], Place] = field(default_factory=dict)
+    """(kind, table, name) → where: triggers, policies, schemas, extensions, sequences."""
+
+    def table(self, name: str) -> Table | None:
+        """A table that the files know something of."""
+        return self.tables.get(key(name))
+
+    def is_hypertable(self, name: str) -> bool:
+        """Whether a file has made it a hypertable."""
+        found = self.table(name)
+        return found is not None and found.hypertable
+
+    def is_aggregate(self, name: str) -> bool:
+        """Whether a file has made it as a continuous aggregate."""
+        return key(name) in self.aggregates
+
+    def made_in(self, name: str, path: str) -> bool:
+        """Whether this file creates the table, so that nobody else can see it yet."""
+        found = self.table(name)
+        return found is not None and found.place is not None and found.place.path == path
+
+    def column(self, table: str, name: str) -> Column | None:
+        """A column as it is now, when a file says it."""
+        found = self.table(table)
+        return found.columns.get(name) if found else None
+
+    def readers(self, table: str) -> list[str]:
+        """Views and aggregates that read it directly."""
+        wanted = key(table)
+        views = [each.name for each in self.views.values() if wanted in map(key, each.sources)]
+        return [*views, *(each.name for each in self.aggregates.values() if key(each.source) == wanted)]
+
+    def learn(self, action: Action, place: Place) -> None:
+        """Take in what a statement has done."""
+        if change := CHANGES.get(action.what):
+            change(self, action, place)
+
+    def some_table(self, name: str) -> Table:
+        """The table of that name; one of which nothing else is known when no file has created it."""
+        return self.tables.setdefault(key(name), Table(key(name)))
+
+
+def _create_table(known: Known, action: Action, place: Place) -> None:
+    name = key(action.table)
+    if "guarded" in action.flags and name in known.tables and known.tables[name].whole:
+        return
+    known.tables[name] = Table(
+        name,
+        place,
+        whole=not action.flags & {"like", "inherits", "partition"},
+        columns={each.name: each for each in action.columns},
+        constraints=list(action.constraints),
+        partitioned="partitioned" in action.flags,
+    )
+    if any(each in action.options for each in ("timescaledb.hypertable", "tsdb.hypertable")):
+        found = known.tables[name]
+        found.hypertable = True
+        space = "tsdb." if "tsdb.hypertable" in action.options else "timescaledb."
+        found.time = action.options.get(f"{space}partition_column", "")
+        found.chunk_interval = action.options.get(f"{space}chunk_interval", "")
+        found.columnstore = True
+
+
+def _create_table_as(known: Known, action: Action, place: Place) -> None:
+    known.tables[key(action.table)] = Table(key(action.table), place)
+
+
+def _drop_table(known: Known, action: Action, place: Place) -> None:
+    del place
+    name = key(action.table)
+    known.tables.pop(name, None)
+    known.indexes = {each: index for each, index in known.indexes.items() if key(index.table) != name}
+    known.policies = {each: policy for each, policy in known.policies.items() if key(policy.target) != name}
+
+
+def _drop_view(known: Known, action: Action, place: Place) -> None:
+    del place
+    name = key(action.table)
+    known.views.pop(name, None)
+    if known.aggregates.pop(name, None):
+        known.tables.pop(name, None)
+        known.policies = {each: policy for each, policy in known.policies.items() if key(policy.target) != name}
+
+
+def _add_column(known: Known, action: Action, place: Place) -> None:
+    del place
+    if action.column is None:
+        return
+    table = known.some_table(action.table)
+    if "guarded" in action.flags and action.name in table.columns:
+        return
+    table.columns[action.name] = action.column
+    table.constraints.extend(action.column.constraints)
+
+
+def _drop_column(known: Known, action: Action, place: Place) -> None:
+    del place
+    known.some_table(action.table).columns.pop(action.name, None)
+
+
+def _alter_type(known: Known, action: Action, place: Place) -> None:
+    del place
+    table = known.some_table(action.table)
+    if action.column is not None and (old := table.columns.get(action.name)):
+        table.columns[action.name] = replace(old, type=action.column.type)
+
+
+def _add_constraint(known: Known, action: Action, place: Place) -> None:
+    del place
+    if action.constraint is None:
+        return
+    found = action.constraint
+    if found.using_index and (index := known.indexes.get(key(found.using_index))):
+        found = replace(found, columns=index.columns)
+    known.some_table(action.table).constraints.append(found)
+
+
+def _drop_constraint(known: Known, action: Action, place: Place) -> None:
+    del place
+    table = known.some_table(action.table)
+    table.constraints = [each for each in table.constraints if each.name != action.name]
+
+
+def _validate(known: Known, action: Action, place: Place) -> None:
+    del place
+    table = known.some_table(action.table)
+    table.constraints = [
+        replace(each, not_valid=False) if each.name == action.name else each for each in table.constraints
+    ]
+
+
+def _create_index(known: Known, action: Action, place: Place) -> None:
+    name = key(action.name) or f"{key(action.table)}_{'_'.join(each or 'expr' for each in action.names)}_idx"
+    known.indexes[name] = Index(
+        name,
+        key(action.table),
+        action.names,
+        "unique" in action.flags,
+        place,
+        concurrently="concurrently" in action.flags,
+    )
+
+
+def _drop_index(known: Known, action: Action, place: Place) -> None:
+    del place
+    known.indexes.pop(key(action.table), None)
+
+
+def _rename_column(known: Known, action: Action, place: Place) -> None:
+    del place
+    table = known.some_table(action.table)
+    if old := table.columns.pop(action.name, None):
+        table.columns[action.new_name] = replace(old, name=action.new_name)
+    if table.time == action.name:
+        table.time = action.new_name
+
+
+def _rename_table(known: Known, action: Action, place: Place) -> None:
+    del place
+    schema = key(action.table).rpartition(".")[0]
+    new = key(f"{schema}.{action.new_name}" if schema else action.new_name)
+    if old := known.tables.pop(key(action.table), None):
+        known.tables[new] = old
+        old.name = new
+    for index in known.indexes.values():
+        if index.table == key(action.table):
+            index.table = new
+
+
+def _row_security(known: Known, action: Action, place: Place) -> None:
+    del place
+    known.some_table(action.table).row_security = action.what == "enable row security"
+
+
+def _set_options(known: Known, action: Action, place: Place) -> None:
+    del place
+    for space in ("timescaledb.", "tsdb."):
+        for name in ("compress", "enable_columnstore"):
+            value = action.options.get(space + name)
+            if value is not None:
+                known.some_table(action.table).columnstore = value.lower() not in ("false", "f", "off", "0")
+
+
+def _create_view(known: Known, action: Action, place: Place) -> None:
+    columns = frozenset(action.options.get("columns", "").split(","))
+    known.views[key(action.table)] = View(key(action.table), action.names, columns, place)
+
+
+def _create_aggregate(known: Known, action: Action, place: Place) -> None:
+    name = key(action.table)
+    if "guarded" in action.flags and name in known.aggregates:
+        return
+    source = action.names[0] if action.names else ""
+    known.aggregates[name] = Aggregate(name, key(source), action.options.get("bucket", ""), place, action)
+    known.tables[name] = Table(name, place)
+
+
+def _create_type(known: Known, action: Action, place: Place) -> None:
+    del place
+    if "enum" in action.flags:
+        known.types[key(action.name)] = list(action.names)
+
+
+def _add_value(known: Known, action: Action, place: Place) -> None:
+    known.types.setdefault(key(action.name), []).append(action.new_name)
+    known.new_values[(key(action.name), action.new_name)] = place
+
+
+def _create_role(known: Known, action: Action, place: Place) -> None:
+    known.roles[action.name] = place
+
+
+def _drop_role(known: Known, action: Action, place: Place) -> None:
+    del place
+    known.roles.pop(action.name, None)
+
+
+def _create_function(known: Known, action: Action, place: Place) -> None:
+    known.functions[key(action.name)] = place
+
+
+def _other(known: Known, action: Action, place: Place) -> None:
+    known.others[(action.what.removeprefix("create "), key(action.table), key(action.name))] = place
+
+
+def _no_other(known: Known, action: Action, place: Place) -> None:
+    del place
+    known.others.pop((action.what.removeprefix("drop "), key(action.table), key(action.name)), None)
+
+
+# --- calls of TimescaleDB --------------------------------------------------------------------------------------------
+
+
+def argument(action: Action, place: int, *names: str) -> str | int | bool | None:
+    """An argument of a call by one of its names, else by place; None where it is not a constant, or not given."""
+    for name in (*names, str(place)):
+        if name in action.arguments:
+            return action.arguments[name]
+    return None
+
+
+def target(action: Action) -> str:
+    """The relation that a call of TimescaleDB is about, as the files know it."""
+    found = argument(action, 0, "relation", "hypertable", "continuous_aggregate", "main_table")
+    return key(str(found or "").replace('"', "")).lower() if isinstance(found, str) else ""
+
+
+def _call(known: Known, action: Action, place: Place) -> None:
+    name = action.name.rpartition(".")[2]
+    if call := CALLS.get(name):
+        call(known, action, place)
+    elif name.startswith("add_") and name.endswith("_policy"):
+        found = Policy(name, target(action), dict(action.arguments), place)
+        if action.arguments.get("if_not_exists") is not True or (name, found.target) not in known.policies:
+            known.policies[(name, found.target)] = found
+        if name in ("add_compression_policy", "add_columnstore_policy") and found.target:
+            known.some_table(found.target).compressed = True
+    elif name.startswith("remove_") and name.endswith("_policy"):
+        known.policies.pop((f"add_{name.removeprefix('remove_')}", target(action)), None)
+
+
+def _create_hypertable(known: Known, action: Action, place: Place) -> None:
+    del place
+    name = target(action)
+    if not name:
+        return
+    table = known.some_table(name)
+    if table.hypertable:
+        return
+    table.hypertable = True
+    dimension = str(argument(action, 1, "time_column_name", "dimension") or "")
+    table.time, _, table.chunk_interval = dimension.partition(",")
+    if interval := argument(action, 99, "chunk_time_interval"):
+        table.chunk_interval = str(interval)
+    if isinstance(space := argument(action, 2, "partitioning_column"), str):
+        table.dimensions.append(space)
+
+
+def _add_dimension(known: Known, action: Action, place: Place) -> None:
+    del place
+    column = str(argument(action, 1, "column_name", "dimension") or "").partition(",")[0]
+    if column:
+        known.some_table(target(action)).dimensions.append(column)
+
+
+def _chunk_interval(known: Known, action: Action, place: Place) -> None:
+    del place
+    known.some_table(target(action)).chunk_interval = str(argument(action, 1, "chunk_time_interval") or "")
+
+
+CALLS: dict[str, Callable[[Known, Action, Place], None]] = {
+    "create_hypertable": _create_hypertable,
+    "add_dimension": _add_dimension,
+    "set_chunk_time_interval": _chunk_interval,
+}
+
+CHANGES: dict[str, Callable[[Known, Action, Place], None]] = {
+    "create table": _create_table,
+    "create table as": _create_table_as,
+    "drop table": _drop_table,
+    "drop view": _drop_view,
+    "drop materialized view": _drop_view,
+    "add column": _add_column,
+    "drop column": _drop_column,
+    "alter type": _alter_type,
+    "add constraint": _add_constraint,
+    "drop constraint": _drop_constraint,
+    "validate constraint": _validate,
+    "create index": _create_index,
+    "drop index": _drop_index,
+    "rename column": _rename_column,
+    "rename table": _rename_table,
+    "enable row security": _row_security,
+    "disable row security": _row_security,
+    "set options": _set_options,
+    "create view": _create_view,
+    "create materialized view": _create_view,
+    "create aggregate": _create_aggregate,
+    "create type": _create_type,
+    "add value": _add_value,
+    "create role": _create_role,
+    "drop role": _drop_role,
+    "create function": _create_function,
+    "create procedure": _create_function,
+    "create trigger": _other,
+    "create policy": _other,
+    "create schema": _other,
+    "create extension": _other,
+    "create sequence": _other,
+    "drop trigger": _no_other,
+    "drop policy": _no_other,
+    "drop schema": _no_other,
+    "call": _call,
+}

@@ -1,0 +1,104 @@
+"""What a rule sees: one statement and what came before it, one file, or all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tidelock.core.action import Action
+    from tidelock.core.lint.known import Known
+    from tidelock.core.model import Migration
+    from tidelock.core.statement import Facts, Script, Statement
+    from tidelock.core.step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One migration, read; `script` is None when it cannot be."""
+
+    migration: Migration
+    script: Script | None
+    steps: tuple[Step, ...] = ()
+    """As `apply` would cut it; empty when it cannot be cut, which is a finding of its own."""
+    known: Known = field(kw_only=True)
+    """The schema before this file; for file rules after all of its statements too, so do not ask it what is new."""
+
+    @property
+    def breaking(self) -> bool:
+        """`-- BREAKING: why` stands in it."""
+        return any(each.name == "BREAKING" and each.reason for each in self.migration.directives)
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """Its statements in order."""
+        return self.script.statements if self.script else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One statement, in its file, with what is known before it runs."""
+
+    file: File
+    statement: Statement
+    number: int
+    """From 0 within the file."""
+    known: Known
+
+    @property
+    def path(self) -> str:
+        """Of the file."""
+        return self.file.migration.path
+
+    @property
+    def facts(self) -> Facts:
+        """Of the statement."""
+        return self.statement.facts
+
+    @property
+    def text(self) -> str:
+        """Of the statement."""
+        return self.statement.text
+
+    @property
+    def earlier(self) -> Sequence[Statement]:
+        """The statements of this file before this one."""
+        return self.file.statements[: self.number]
+
+    @property
+    def together(self) -> Sequence[Statement]:
+        """The statements that `apply` has run in the same transaction before this one."""
+        for step in self.file.steps:
+            for at, each in enumerate(step.statements):
+                if each is self.statement:
+                    return step.statements[:at]
+        return ()
+
+    def actions(self, *what: str) -> Iterator[Action]:
+        """What the statement does, of these kinds."""
+        return (each for each in self.statement.facts.actions if each.what in what)
+
+    def calls(self, *names: str) -> Iterator[Action]:
+        """The calls of these functions, without their schema; of functions of TimescaleDB only."""
+        return (each for each in self.actions("call") if each.name.rpartition(".")[2] in names)
+
+    def is_new(self, table: str) -> bool:
+        """This file has created the table: nobody else can see it, so its locks bother nobody."""
+        return self.known.made_in(table, self.path)
+
+    @property
+    def breaking(self) -> bool:
+        """`-- BREAKING: why` stands in the file."""
+        return self.file.breaking
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """All files together, with the schema after the last one."""
+
+    files: Sequence[File]
+    known: Known
+    main_branch: Mapping[str, str]
+    """path → SHA-256 (hex) of its bytes on the main branch; empty when git does not tell."""

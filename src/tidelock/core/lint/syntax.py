@@ -1,0 +1,42 @@
+"""The nearest cause of a syntax error, from the words around it."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+
+WORD = re.compile(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|\w+|[^\s\w]")
+KEYWORDS = tuple(
+    """
+    ADD ALTER AND AS BEGIN BY CASCADE CHECK COLUMN COMMENT COMMIT CONCURRENTLY CONFLICT CONSTRAINT CREATE DEFAULT
+    DELETE
+    DESC DISTINCT DO DROP ELSE ENABLE END EXISTS EXTENSION FALSE FOREIGN FROM FUNCTION GENERATED GRANT GROUP HAVING IF
+    IN
+    INDEX INSERT INTO IS JOIN KEY LANGUAGE LEFT LEVEL LIKE LIMIT LOCK MATERIALIZED NOT NOTHING NULL ON OR ORDER OWNER
+    POLICY PRIMARY PROCEDURE REFERENCES RENAME REPLACE RETURNING RETURNS ROLE ROW SCHEMA SECURITY SELECT SEQUENCE SET
+    TABLE THEN TO TRIGGER TRUE TRUNCATE TYPE UNIQUE UPDATE USING VALID VALIDATE VALUES VIEW WHEN WHERE WITH
+    """.split()  # noqa: SIM905 - a list of words is easier to read as words
+)
+
+
+def cause(text: str, offset: int, message: str) -> tuple[str, str]:
+    """What is wrong at that character (from 0), and what to do about it."""
+    words = [(found.start(), found[0]) for found in WORD.finditer(text)]
+    at = next((number for number, (start, _) in enumerate(words) if start >= offset), len(words))
+    before = words[at - 1][1] if at else ""
+    here = words[at][1] if at < len(words) else ""
+    if before == "," and here in (")", ""):
+        return message, "take away the comma before the end"
+    if before == "," and here.upper() in ("FROM", "WHERE", ")"):
+        return message, f"take away the comma before {here.upper()}"
+    for word in (here, before):
+        near = get_close_matches(word.upper(), KEYWORDS, n=1, cutoff=0.75)
+        if near and word.isalpha() and near[0] != word.upper():
+            return message, f"did you mean {near[0]} for “{word}”?"
+    if not here:
+        return message, "the statement ends too early: look for a parenthesis or a quote that is not closed"
+    if before == ")" and (here.isidentifier() or here.startswith('"')):
+        return message, f"look for a comma that is missing before “{here}”"
+    if here.isidentifier() and re.fullmatch(r"\w+", before):
+        return message, f"look before “{here}”: a comma or a word is missing, or it is reserved and wants double quotes"
+    return message, f"look before “{here}”"

@@ -1,0 +1,68 @@
+"""Every rule finds its bad example and leaves its good one alone."""
+
+from __future__ import annotations
+
+import pytest
+from tests.core.lint import examples
+
+from tidelock.core.lint import engine
+from tidelock.core.lint.rule import RULES
+
+ELSEWHERE = {"HY000": "test_engine", "HY001": "test_engine"}
+"""Rules of the engine itself, and of git: their tests need more than SQL."""
+
+
+def test_every_rule_has_examples():
+    assert set(examples.codes()) | set(ELSEWHERE) == set(RULES)
+
+
+@pytest.mark.parametrize("code", examples.codes())
+def test_a_rule_finds_its_bad_example(code: str):
+    assert code in {each.code for each in examples.found(examples.files(code, "bad"), select=(code,))}
+
+
+@pytest.mark.parametrize("code", examples.codes())
+def test_a_rule_leaves_its_good_example_alone(code: str):
+    assert examples.found(examples.files(code, "good"), select=(code,)) == []
+
+
+@pytest.mark.parametrize("code", examples.codes())
+def test_a_good_example_has_no_error_of_any_rule(code: str):
+    """Advice that another rule refuses is no advice."""
+    found = examples.found(examples.files(code, "good"))
+    assert [f"{each.code} {each.message}" for each in found if each.severity == "error"] == []
+
+
+@pytest.mark.parametrize("code", examples.codes())
+def test_a_safe_change_mends_the_bad_example(code: str):
+    from tidelock.core.lint.edit import applied
+    from tidelock.core.source import SourceFile
+
+    bad = examples.files(code, "bad")
+    found = examples.found(bad, select=(code,))
+    if not any(each.edit for each in found):
+        pytest.skip(f"{code} has no safe change")
+    mended = tuple(
+        SourceFile(
+            file.path,
+            applied(
+                file.data.decode(), [each.edit for each in found if each.edit and each.place.path == file.path]
+            ).encode(),
+        )
+        for file in bad
+    )
+    assert [each for each in examples.found(mended, select=(code,)) if each.edit] == []
+
+
+def test_codes_are_of_their_families():
+    families = {name.rpartition(".")[2]: name for name in {rule_module(each) for each in RULES.values()}}
+    assert set(families) >= {"idempotence", "locking", "hygiene"}
+
+
+def rule_module(each) -> str:
+    check = each.statement or each.file or each.directory
+    return check.__module__
+
+
+def test_the_engine_imports_every_family():
+    assert engine.FAMILIES
