@@ -81,9 +81,9 @@ class Action:
     constraint: Constraint | None = None
     constraints: tuple[Constraint, ...] = ()
     """Of CREATE TABLE, those of columns among them."""
-    arguments: Mapping[str, str | int | bool | None] = field(default_factory=dict)
+    arguments: Mapping[str, str | int | bool | None] = field(default_factory=dict, hash=False)
     """Of a call, by name or place ("0", "1"): constants; None where it is not one."""
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict, hash=False)
     """WITH (…), SET (…), function and role options."""
     flags: frozenset[str] = frozenset()
     """guarded (IF [NOT] EXISTS), replace, cascade, concurrently, unique, where, temporary, with data, …"""
