@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidelock.errors import UsageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def commit(directory: Path) -> str | None:
@@ -37,3 +43,73 @@ def run(directory: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+MAIN = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
+"""What the main branch may be called, best first."""
+
+
+class NoSuchCommit(UsageFault):
+    """--changed-since names nothing that git knows, or there is no git."""
+
+    code = "U021"
+
+    def __init__(self, reference: str, directory: Path) -> None:
+        super().__init__(
+            f"git knows no “{reference}” in {directory}",
+            hint="name a branch, tag or commit that is fetched (in CI: `fetch-depth: 0`, or `git fetch origin main`)",
+        )
+
+
+def base(directory: Path, reference: str) -> str:
+    """The commit at which HEAD left a branch. Raises NoSuchCommit."""
+    found = run(directory, "merge-base", reference, "HEAD")
+    if found is None:
+        raise NoSuchCommit(reference, directory)
+    return found
+
+
+def changed_since(directory: Path, commit: str) -> frozenset[Path]:
+    """Files below the directory that differ from a commit, in the working tree, and those that git does not track."""
+    top = run(directory, "rev-parse", "--show-toplevel") or "."
+    listed = [
+        run(directory, "diff", "--name-only", "-z", "--diff-filter=d", commit, "--", ".") or "",
+        run(directory, "ls-files", "--full-name", "-z", "--others", "--exclude-standard", "--", ".") or "",
+    ]
+    return frozenset(Path(top, name) for text in listed for name in text.split("\0") if name)
+
+
+def main_branch(directory: Path) -> str | None:
+    """The commit at which HEAD left the main branch; None without git, or where no such branch is."""
+    if not any((parent / ".git").exists() for parent in (directory.resolve(), *directory.resolve().parents)):
+        return None
+    for name in MAIN:
+        if found := run(directory, "merge-base", name, "HEAD"):
+            return found
+    return None
+
+
+def digests(directory: Path, commit: str, paths: Mapping[Path, str]) -> dict[Path, str]:
+    """SHA-256 (hex) of files as they are in a commit, for those that are in it. `paths`: file → its digest now."""
+    top = run(directory, "rev-parse", "--show-toplevel") or "."
+    names = (run(directory, "ls-tree", "-r", "-z", "--full-tree", "--name-only", commit) or "").split("\0")
+    there = {Path(top, name): name for name in names if name}
+    changed = changed_since(directory, commit)
+    found: dict[Path, str] = {}
+    for path, now in paths.items():
+        if path in there:
+            found[path] = now if path not in changed else (_digest(directory, commit, there[path]) or now)
+    return found
+
+
+def _digest(directory: Path, commit: str, name: str) -> str | None:
+    import hashlib
+    import subprocess
+
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), "show", f"{commit}:{name}"], capture_output=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return hashlib.sha256(done.stdout).hexdigest()

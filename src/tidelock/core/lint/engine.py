@@ -10,10 +10,11 @@ from tidelock.core.lint import destruction, hygiene, idempotence, locking, times
 from tidelock.core.lint.edit import Edit
 from tidelock.core.lint.known import Known
 from tidelock.core.lint.look import Directory, File, Look
+from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES, Remark, Rule
 from tidelock.core.lint.syntax import cause
 from tidelock.core.model import Place
-from tidelock.core.report import Finding, Severity
+from tidelock.core.report import Finding
 from tidelock.core.statement import Kind
 from tidelock.core.steps import steps_of
 from tidelock.errors import SourceFault
@@ -84,12 +85,12 @@ class Engine:
         try:
             script = self.read(migration)
         except SourceFault as fault:
-            self.found.append(of_fault(fault, migration))
+            self.found.append(of_fault(fault, migration.path))
             return File(migration, None, known=self.known)
         try:
             steps = steps_of(migration, script)
         except SourceFault as fault:
-            self.found.append(of_fault(fault, migration))
+            self.found.append(of_fault(fault, migration.path))
             steps = ()
         return File(migration, script, steps, known=self.known)
 
@@ -206,14 +207,6 @@ def offset_of(text: str, place: Place) -> int:
     for _ in range(place.line - 1):
         start = text.index("\n", start) + 1
     return start + place.column - 1
-
-
-def of_fault(fault: SourceFault, migration: Migration) -> Finding:
-    """A file that is no script, or cannot be cut into steps, as a finding."""
-    place = getattr(fault, "place", None) or Place(migration.path, 1)
-    return Finding(
-        code=fault.code, severity=Severity.ERROR, title="", message=fault.message, hint=fault.hint, place=place
-    )
 
 
 def unreadable(statement: Statement) -> Iterator[Finding]:
