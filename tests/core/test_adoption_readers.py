@@ -188,6 +188,31 @@ def test_liquibase_reads_changesets_and_leaves_rollbacks_and_comments():
     assert second.sql == "SELECT 1\n;\n"
 
 
+@pytest.mark.parametrize(
+    ("root", "names"),
+    [
+        ("- include: {file: changes/b.sql, relativeToChangelogFile: true}", "db/changes/b.sql db/changes/a.sql"),
+        ("- include:\n    relativeToChangelogFile: true\n    file: changes/a.sql\n- include: {file: db/changes/b.sql}", "db/changes/a.sql db/changes/b.sql"),
+        ('<include file="classpath:db/changes/b.sql"/>\n<!-- <include file="x"/> -->', "db/changes/b.sql db/changes/a.sql"),
+        ('{"includeAll": {"path": "changes/", "relativeToChangelogFile": true}}', "db/changes/a.sql db/changes/b.sql"),
+        ("- includeAll:\n    path: db/changes", "db/changes/a.sql db/changes/b.sql"),
+        ("- include: {file: more/log.yaml, relativeToChangelogFile: true}\n- include: {file: changes/a.sql, relativeToChangelogFile: true}", "db/changes/b.sql db/changes/a.sql"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("above", ["", "app/src/main/resources/"])
+def test_liquibase_knows_a_file_by_its_path_from_where_the_search_begins(above: str, root: str, names: str):
+    suffix = {"<": "xml", "{": "json"}.get(root[0], "yaml")
+    files = {
+        f"{above}db/root.{suffix}": root,
+        f"{above}db/more/log.yaml": "- include: {file: ../changes/b.sql, relativeToChangelogFile: true}"
+        if "more" in root
+        else "",
+        f"{above}db/changes/a.sql": LIQUIBASE,
+        f"{above}db/changes/b.sql": LIQUIBASE,
+    }
+    assert [each.key.partition("::")[0] for each in read_files("liquibase", files)] == names.split()
+
+
 def test_sqitch_computes_the_ids_of_its_plan():
     """The plan and ids of a real run of Sqitch 1.3.1."""
     plan = (
