@@ -17,7 +17,7 @@ from bench.peers import PeerMissing
 from packaging.specifiers import SpecifierSet
 from tests.rig.project import Project
 from tests.rig.requirement import missing
-from tests.rig.tools import TOOLS, Tool
+from tests.rig.tools import TOOLS, Tool, sql
 
 from tidelock.core.adoption import tool as readers
 
@@ -59,8 +59,8 @@ class Taken:
     def ours(self) -> Project:
         return Project(self.project.folder / "ours", self.project.dsn)
 
-    def run(self, folder: Path) -> str:
-        return self.tool.run(self.program, folder, self.project.dsn)
+    def run(self, folder: Path, *more: str) -> str:
+        return self.tool.run(self.program, folder, self.project.dsn, *more)
 
     def adopt(self) -> subprocess.CompletedProcess[str]:
         path = {"PATH": f"{self.program.parent}:{os.environ['PATH']}", "URL": self.project.dsn}
@@ -112,14 +112,20 @@ def somewhere(
         yield make
 
 
-@pytest.fixture(params=list(TOOLS))
-def taken(request: pytest.FixtureRequest, tmp_path: Path, somewhere: Callable[[Tool], str]) -> Taken:
-    tool = TOOLS[request.param]
-    taken = Taken(tool, ready(tool), Project(tmp_path, somewhere(tool)))
+def begun(tool: Tool, project: Project) -> Taken:
+    """An empty database, and a folder with 19."""
+    taken = Taken(tool, ready(tool), project)
     taken.theirs.mkdir()
     tool.prepare(taken.theirs)
     for number in range(1, COUNT):
         tool.write(taken.theirs, number)
+    return taken
+
+
+@pytest.fixture(params=list(TOOLS))
+def taken(request: pytest.FixtureRequest, tmp_path: Path, somewhere: Callable[[Tool], str]) -> Taken:
+    tool = TOOLS[request.param]
+    taken = begun(tool, Project(tmp_path, somewhere(tool)))
     taken.run(taken.theirs)
     assert taken.project.one("SELECT count(*) FROM pg_class WHERE relname ~ '^m[0-9]+$'") == COUNT - 1
     shutil.copytree(taken.theirs, taken.nineteen)
@@ -173,3 +179,18 @@ def test_a_file_that_was_edited_is_named_and_no_other(taken: Taken):
     assert done.stdout.count("not provable behind") == before + behind - proved
     assert not taken.ours.folder.exists()
     assert taken.project.one("SELECT to_regclass('tidelock.schema_migrations') IS NULL")
+
+
+@pytest.mark.parametrize("name", [name for name, tool in TOOLS.items() if tool.baseline])
+def test_what_its_baseline_covers_is_taken_over_too(name: str, tmp_path: Path, somewhere: Callable[[Tool], str]):
+    tool = TOOLS[name]
+    taken = begun(tool, Project(tmp_path, somewhere(tool)))
+    for number in (1, 2, 3):
+        taken.project.query(sql(number))
+    taken.run(taken.theirs, *tool.baseline)
+    tool.write(taken.theirs, COUNT)
+    done = taken.adopt()
+    assert done.stdout.count("baseline") == 3, done.stdout + done.stderr
+    assert done.stdout.count("checksum equal") == COUNT - 4
+    assert "19 applied, 1 pending" in taken.ours.tidelock("status").stdout
+    assert "Applied 1 in" in taken.ours.tidelock("apply").stdout

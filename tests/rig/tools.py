@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,12 +46,14 @@ class Tool:
     prepare: Callable[[Path], None] = lambda _: None
     servers: str = ""
     """The major versions of PostgreSQL that it works with, as '< 16'; empty: all."""
+    baseline: tuple[str, ...] = ()
+    """Options that have it take what is up to migration 3 as given, for tools that record a baseline."""
 
-    def run(self, program: Path, folder: Path, dsn: str) -> str:
+    def run(self, program: Path, folder: Path, dsn: str, *more: str) -> str:
         """Apply what is pending; returns what it printed. It must succeed."""
         url = dsn.replace("postgresql:", "postgresql+psycopg:") if self.name == "alembic" else dsn
         done = subprocess.run(
-            self.command(program, folder, dsn), cwd=folder, env={**os.environ, "URL": url}, capture_output=True, text=True,
+            [*self.command(program, folder, dsn), *more], cwd=folder, env={**os.environ, "URL": url}, capture_output=True, text=True,
             check=False, stdin=subprocess.DEVNULL, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
@@ -125,9 +126,8 @@ def sqitch_change(folder: Path, number: int) -> None:
 
 # Atlas: newer versions of its program are no Go module that can be had; this one reads a setting that 16 took away.
 def atlas_command(program: Path, folder: Path, url: str) -> list[str]:
-    atlas = f"{shlex.quote(str(program))} migrate"
-    files = f"--dir {shlex.quote(f'file://{folder}')}"
-    return ["sh", "-ec", f"{atlas} hash {files}; {atlas} apply {files} --url '{url}?sslmode=disable'"]
+    both = '"$0" migrate hash "$1" "$2"; exec "$0" migrate apply "$@"'
+    return ["sh", "-ec", both, str(program), "--dir", f"file://{folder}", "--url", f"{url}?sslmode=disable"]
 
 
 # Flyway: of what is in the registry, its program for the command line lacks parts of itself; its Maven plugin is whole.
@@ -205,9 +205,11 @@ TOOLS = {
         Tool("diesel", lambda: cargo_program("diesel_cli", "diesel", "postgres"), numbered("{n:014}_m{n}/up.sql", "{sql}"),
              lambda program, folder, url: [str(program), "migration", "run", "--migration-dir", str(folder), "--database-url", url], slow=True),
         Tool("atlas", lambda: go_program("atlas", "ariga.io/atlas/cmd/atlas@v0.13.1", newer=["golang.org/x/tools@v0.30.0"]),
-             numbered("{n:014}_m{n}.sql", "{sql}"), atlas_command, slow=True, sums="00000000000005_m5.sql", servers="< 16"),
+             numbered("{n:014}_m{n}.sql", "{sql}"), atlas_command, slow=True, sums="00000000000005_m5.sql", servers="< 16",
+             baseline=("--baseline", "00000000000003")),
         Tool("flyway", lambda: maven_plugin("flyway", f"org.flywaydb:flyway-maven-plugin:{FLYWAY}", [f"org.flywaydb:flyway-database-postgresql:{FLYWAY}", POSTGRES_JDBC], ["flyway:migrate", "-Dflyway.skip=true"]),
-             numbered("sql/V{n}__m{n}.sql", "{sql}"), flyway_command, slow=True, sums="sql/V5__m5.sql"),
+             numbered("sql/V{n}__m{n}.sql", "{sql}"), flyway_command, slow=True, sums="sql/V5__m5.sql",
+             baseline=("-Dflyway.baselineOnMigrate=true", "-Dflyway.baselineVersion=3")),
         Tool("liquibase", lambda: java_libraries("liquibase", ["org.liquibase:liquibase-core:4.33.0", "info.picocli:picocli:4.7.7", POSTGRES_JDBC]),
              liquibase_changeset, liquibase_command, slow=True, sums="db/changelog/changes/05.sql", prepare=liquibase_root),
     )

@@ -58,6 +58,11 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(parts)
 
 
+def version(key: str) -> tuple[int, ...]:
+    """The numbers of a key; none for a repeatable file."""
+    return numbers(key) if re.fullmatch(r"\d+(?:[._]\d+)*", key) else ()
+
+
 def crc32(text: str) -> int:
     """CRC32 over the UTF-8 of all lines without their ends, as a signed 32-bit number."""
     lines = re.split("\r\n|\n|\r", text)
