@@ -129,10 +129,17 @@ def test_flyway_orders_versions_as_numbers_and_repeatables_last():
     ]  # fmt: skip
 
 
-def test_flyways_placeholders_come_from_its_settings():
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("flyway.conf", "flyway.placeholders.who=app\n"),
+        ("conf/flyway.toml", '[flyway]\nmixed = true\n[flyway.placeholders]\nwho = "app"\n'),
+    ],
+)
+def test_flyways_placeholders_come_from_its_settings(name: str, settings: str):
     known, unknown = read_files(
         "flyway",
-        {"flyway.conf": "flyway.placeholders.who=app\n", "V1__a.sql": "GRANT x TO ${who};", "V2__b.sql": "${nobody}"},
+        {name: settings, "V1__a.sql": "GRANT x TO ${who};", "V2__b.sql": "${nobody}"},
     )
     assert known.sql == "GRANT x TO app;"
     assert unknown.sql is None
