@@ -79,6 +79,7 @@ def take_over(run: Run, out: Output, wanted: Wanted, source: Path | None = None)
         out.show(rendered.text(run.database.target, title, matches, left_over), {})
         if any(each.original.sql is None for each in new):
             out.show(not_sql(new), {})
+    adoption.check_known(run.database.target, history, matches)
     taken = finish(run, matches, wanted, history.tool.name, new, source)
     if taken is None:
         return 0
