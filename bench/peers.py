@@ -158,3 +158,16 @@ def _run(command: list[str], cwd: Path | None = None, limit_s: float = INSTALL_S
         raise PeerMissing(next((each for each in lines if "[ERROR]" in each), lines[-1])[:200]) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise PeerMissing(str(error)[:200]) from error
+
+
+def npm_file(package: str, path: str) -> Path:
+    """A file of an npm package (`name@version`)."""
+    folder = CACHE / package.partition("@")[0]
+    found = folder / "package" / path
+    if not found.exists():
+        _need("npm")
+        folder.mkdir(parents=True, exist_ok=True)
+        _run(["npm", "pack", "--silent", "--pack-destination", str(folder), package], cwd=folder)
+        [archive] = folder.glob("*.tgz")
+        shutil.unpack_archive(archive, folder, filter="data")
+    return found

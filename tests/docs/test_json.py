@@ -63,6 +63,7 @@ def test_json_of_adoption_and_its_sisters_is_as_documented(project: Project) -> 
     project.query("CREATE TABLE a (i int PRIMARY KEY)")
     found = check("adoption", project.tidelock("adopt", "--observe", "--yes", "--json").stdout)
     assert [each["verdict"] for each in found["files"]] == ["applied", "pending"]
+    assert check("lint", project.tidelock("lint", "--json").stdout)["findings"]
     assert check("wait", project.tidelock("wait", "--version", "1", "--json").stdout)["came"]
     project.query("ALTER TABLE a DROP CONSTRAINT a_pkey")
     assert not check("verify", project.tidelock("verify", "--json").stdout)["ok"]

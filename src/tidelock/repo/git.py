@@ -52,7 +52,7 @@ MAIN = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
 class NoSuchCommit(UsageFault):
     """--changed-since names nothing that git knows, or there is no git."""
 
-    code = "U021"
+    code = "U023"
 
     def __init__(self, reference: str, directory: Path) -> None:
         super().__init__(

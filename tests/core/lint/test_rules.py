@@ -61,7 +61,7 @@ def test_codes_are_of_their_families():
 
 def rule_module(each) -> str:
     check = each.statement or each.file or each.directory
-    return check.__module__
+    return str(check.__module__)
 
 
 def test_the_engine_imports_every_family():
