@@ -69,6 +69,57 @@ def test_a_table_without_a_fallback_is_said_to_be_missing(shop: Project):
     assert "modules: not there; it has no fallback" in done.stderr
 
 
+@pytest.mark.parametrize("command", ["apply", "plan", "verify"])
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (('"fallback/jobs.sql"', '"fallback/job.sql"'), "its fallback fallback/job.sql is not there"),
+        (('"fallback/jobs.sql"', '"fallback"'), "its fallback fallback is not a file"),
+        (('"fallback/jobs.sql"', '"../outside.sql"'), "its fallback ../outside.sql lies outside of"),
+        (('"fallback/jobs.sql"', '"/etc/hostname"'), "etc/hostname lies outside of"),
+        (('"fallback/jobs.sql"', '"link.sql"'), "outside.sql, which lies outside of"),
+        (("migration = 2", "migration = 9"), "no file has its migration 9"),
+    ],
+)
+def test_an_entry_that_cannot_be_used_is_refused_before_the_database_is_touched(
+    shop: Project, command: str, mistake: tuple[str, str], told: str
+):
+    shop.write("../outside.sql", RIGHT)
+    (shop.folder / "link.sql").symlink_to("../outside.sql")
+    shop.write("tidelock.toml", SETTINGS.replace(*mistake))
+    done = run(shop, command)
+    assert done.returncode == 2, done.stderr
+    assert "U021 tidelock.toml: critical[1] (jobs): " in done.stderr
+    assert told in done.stderr
+    assert shop.one("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+
+
+def test_all_entries_that_cannot_be_used_are_told(shop: Project):
+    shop.write("tidelock.toml", SETTINGS.replace("fallback/jobs.sql", "a.sql") + 'fallback = "b.sql"\n')
+    assert "critical[2] (modules): its fallback b.sql is not there" in run(shop, "apply").stderr
+
+
+def test_a_wrong_version_does_not_keep_the_fallback_from_its_work_when_the_files_cannot_be_read(shop: Project):
+    shop.write("tidelock.toml", SETTINGS.replace("migration = 2", "migration = 9"))
+    shop.write("migrations/bad.sql", "SELECT 1;")
+    assert run(shop, "apply").returncode == 8
+    assert made(shop)
+
+
+def test_a_mounted_configmap_is_no_way_out_of_the_project(shop: Project):
+    shop.write("..data/jobs.sql", RIGHT)
+    (shop.folder / "jobs.sql").symlink_to("..data/jobs.sql")
+    shop.write("tidelock.toml", SETTINGS.replace("fallback/jobs.sql", "jobs.sql"))
+    run(shop, "apply")
+    assert made(shop)
+
+
+def test_wait_needs_neither_scripts_nor_migrations(shop: Project):
+    shop.query("CREATE TABLE modules (id int); CREATE TABLE jobs (id int, status text)")
+    shop.write("tidelock.toml", SETTINGS.replace("fallback/jobs.sql", "not/here.sql").replace("= 2", "= 9"))
+    assert run(shop, "wait").returncode == 0
+
+
 @pytest.mark.parametrize("broken", ["bad.sql", "002_twice.sql"])
 def test_files_that_cannot_be_read_do_not_keep_the_fallback_from_its_work(shop: Project, broken: str):
     shop.query("CREATE TABLE modules (id int PRIMARY KEY)")

@@ -9,6 +9,7 @@ from tidelock.app import apply as application
 from tidelock.cli import wiring
 from tidelock.core.planner import NoMigrations
 from tidelock.errors import TidelockError, UsageFault
+from tidelock.repo import critical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from tidelock.cli.output import Output
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
+
+
+NEED_CRITICAL = ("apply", "plan", "verify")
+"""Commands that count on the entries of [[critical]]. Not `wait`: it looks at tables alone, in an image of the
+application that needs neither scripts nor migrations."""
 
 
 def each_target(asked: Asked, out: Output, command: str, act: Callable[[Run], int]) -> int:
@@ -54,15 +60,25 @@ def one_target(
 
 
 def run_or_fallback(target: Target, asked: Asked, sink: Sink, command: str, *, reads: bool) -> Run:
-    """A run; when its files cannot be read and there are critical tables, `apply` still looks after those."""
+    """A run; when its files cannot be read and there are critical tables, `apply` still looks after those.
+
+    A [[critical]] that cannot be used is refused first, while nothing has happened: else it would come out on the day
+    on which the fallback is needed. Files that cannot be read say nothing about the versions that it names.
+    """
+    concerned = target.critical if command in NEED_CRITICAL else ()
+    if concerned:
+        critical.refuse_scripts(concerned)
     try:
-        return wiring.run_of(target, asked, sink, reads=reads)
+        run = wiring.run_of(target, asked, sink, reads=reads)
     except TidelockError as error:
-        if command != "apply" or not target.critical:
+        if command != "apply" or not concerned:
             raise
         run = wiring.run_of(target, asked, sink, reads=False)
         run.failure = error
-        return run
+    else:
+        if concerned:
+            critical.refuse_migrations(concerned, [file.version for file in run.files])
+    return run
 
 
 def apply(asked: Asked, out: Output) -> int:

@@ -24,6 +24,10 @@ class Critical:
     """Path of a script that creates it when that version could not be applied."""
     database: str = ""
     """The `[databases.NAME]` that it belongs to; empty for all."""
+    entry: str = ""
+    """Where it stands, for messages: `tidelock.toml: critical[2]`."""
+    project: str = ""
+    """The directory of tidelock.toml, which `fallback` must not leave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
