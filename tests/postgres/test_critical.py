@@ -285,3 +285,29 @@ def test_new_critical_takes_the_table_and_its_indexes_and_guards_them(project: P
     assert 'table = "jobs"\nmigration = 1' in done.stdout
     missing = project.tidelock("new", "--critical", "job", "--dir", str(project.folder), where=False)
     assert "did you mean jobs?" in missing.stderr.lower()
+
+
+def test_verify_tells_of_wrong_names_and_checks_the_rest(shop: Project):
+    shop.write("migrations/002_jobs.sql", RIGHT)
+    assert run(shop, "apply").returncode == 0
+    shop.write("migrations/002-twice.sql", "SELECT 1;")
+    shop.write("migrations/late.sql", "SELECT 1;")
+    shop.write("migrations/001_a.sql", "CREATE TABLE a (id bigint);")
+    shop.query("DROP TABLE modules; ALTER TABLE jobs ADD CONSTRAINT c CHECK (id > 0) NOT VALID")
+    done = run(shop, "verify", "--json")
+    assert done.returncode == 8, done.stderr
+    flaws = {each["name"]: each["flaws"] for each in json.loads(done.stdout)["checks"] if not each["ok"]}
+    assert {name: len(found) for name, found in flaws.items()} == {
+        "critical tables": 1, "files": 2, "ledger and files": 1, "unvalidated constraints": 1,
+    }  # fmt: skip
+    assert [each["what"][:4] for each in flaws["files"]] == ["S001", "S002"]
+    assert all("tidelock renumber" in each["mend"] for each in flaws["files"])
+    assert flaws["ledger and files"][0]["what"].startswith("L002 migrations/001_a.sql")
+
+
+def test_verify_goes_on_where_a_renumber_was_cut_off(shop: Project):
+    shop.write("migrations/.renumbering-004_b.sql", "SELECT 1;")
+    done = run(shop, "verify")
+    assert done.returncode == 8
+    assert "S016" in done.stdout
+    assert "✓ interrupted runs" in done.stdout

@@ -48,6 +48,8 @@ class Run:
     """What the ledger had when it was last looked at."""
     failure: TidelockError | None = None
     """Why nothing can be applied, when that is known before the database is asked: the files are wrong."""
+    left_out: Sequence[TidelockError] = ()
+    """What is wrong with files that this run does without: `verify` tells of them, and checks the rest."""
 
     @property
     def files(self) -> Sequence[Migration]:

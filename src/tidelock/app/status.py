@@ -9,6 +9,8 @@ from tidelock.core.planner import check_order, compare_applied, compare_versions
 from tidelock.errors import TidelockError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tidelock.app.apply import Run
     from tidelock.core.model import LedgerEntry, Migration, Observed
 
@@ -28,6 +30,20 @@ class Standing:
     """Why `apply` would refuse."""
 
 
+def versions_trouble(run: Run, observed: Observed) -> Iterator[TidelockError]:
+    """What is missing, ahead or out of order. It takes all files to say so."""
+    for check in (
+        lambda: compare_versions(run.files, observed, run.policy),
+        lambda: check_order(
+            pending_of(run.files, observed), observed, run.policy, lambda: run.database.journaled("adopted")
+        ),
+    ):
+        try:
+            check()
+        except TidelockError as error:
+            yield error
+
+
 def look(run: Run) -> Standing:
     """Observe, compare, and collect what `apply` would stumble over."""
     observed, _ = run.known_anew(run.database.observe())
@@ -43,19 +59,8 @@ def look(run: Run) -> Standing:
         except TidelockError as error:
             trouble.append(error)
 
-    def adopted() -> frozenset[int]:
-        return run.database.journaled("adopted")
-
-    for check in (
-        lambda: compare_versions(run.files, observed, run.policy),
-        lambda: check_order(
-            pending_of(run.files, observed), observed, run.policy, lambda: run.database.journaled("adopted")
-        ),
-    ):
-        try:
-            check()
-        except TidelockError as error:
-            trouble.append(error)
+    if not run.left_out:
+        trouble += versions_trouble(run, observed)
     return Standing(
         target=run.database.target,
         observed=observed,

@@ -26,7 +26,8 @@ def verify(run: Run) -> list[Check]:
     found = look(run)
     return [
         *([critical_tables(run, found.observed)] if run.critical else []),
-        ledger(found),
+        files(run),
+        ledger(found, whole=not run.left_out),
         interrupted(found.observed),
         *run.database.soundness(list(keyed(run, found))),
     ]
@@ -45,9 +46,19 @@ def critical_tables(run: Run, observed: Observed) -> Check:
     return Check(name="critical tables", about=f"{len(run.critical)} tables", flaws=tuple(flaws))
 
 
-def ledger(found: Standing) -> Check:
-    """Files and ledger agree. What is pending is no flaw: it is what `apply` is for."""
+def files(run: Run) -> Check:
+    """Each file can be read, and has a number of its own."""
+    flaws = tuple(Flaw(what=f"{each.code} {each.message}", mend=each.hint) for each in run.left_out)
+    return Check(name="files", about=f"{len(run.files)} files" + (", and others" if flaws else ""), flaws=flaws)
+
+
+def ledger(found: Standing, *, whole: bool) -> Check:
+    """Files and ledger agree. What is pending is no flaw: it is what `apply` is for.
+
+    Without the `whole` of the files only edits are looked for: which version has no file cannot be told.
+    """
     pending = f", {len(found.pending)} pending" if found.pending else ""
+    pending += "" if whole else "; only edits are looked for while files are wrong"
     flaws = tuple(Flaw(what=f"{each.code} {each.message}", mend=each.hint) for each in found.trouble)
     return Check(name="ledger and files", about=f"{len(found.observed.applied)} applied{pending}", flaws=flaws)
 

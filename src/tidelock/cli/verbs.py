@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tidelock.app import apply as application
 from tidelock.cli import wiring
 from tidelock.core.planner import NoMigrations
-from tidelock.errors import TidelockError, UsageFault
+from tidelock.errors import SourceFault, TidelockError, UsageFault
 from tidelock.repo import critical
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def one_target(
 def run_or_fallback(target: Target, asked: Asked, sink: Sink, command: str, *, reads: bool) -> Run:
     """A run; when its files cannot be read and there are critical tables, `apply` still looks after those.
 
+    `verify` goes on with the files that can be read.
+
     A [[critical]] that cannot be used is refused first, while nothing has happened: else it would come out on the day
     on which the fallback is needed. Files that cannot be read say nothing about the versions that it names.
     """
@@ -71,6 +73,8 @@ def run_or_fallback(target: Target, asked: Asked, sink: Sink, command: str, *, r
     try:
         run = wiring.run_of(target, asked, sink, reads=reads)
     except TidelockError as error:
+        if command == "verify" and isinstance(error, SourceFault):
+            return wiring.run_in_part(target, asked, sink)
         if command != "apply" or not concerned:
             raise
         run = wiring.run_of(target, asked, sink, reads=False)

@@ -12,7 +12,8 @@ from tidelock.app.patience import Patience
 from tidelock.app.reading import Reader
 from tidelock.config import BadSetting, Target, duration, expanded, load
 from tidelock.core.planner import Policy
-from tidelock.core.source import migrations
+from tidelock.core.source import in_part, migrations
+from tidelock.errors import SourceFault
 from tidelock.repo import directory, git
 
 if TYPE_CHECKING:
@@ -139,6 +140,16 @@ def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
         ),
     )
     return PostgresDatabase(address_of(target, asked), Patience(target.wait_s), sink, options)
+
+
+def run_in_part(target: Target, asked: Asked, sink: Sink) -> Run:
+    """A run without the files that something is wrong with; it carries what."""
+    run = run_of(target, asked, sink, reads=False)
+    try:
+        run.reader.files, run.left_out = in_part(list(directory.files(target.directory)))
+    except SourceFault as error:  # the directory as a whole: a renumber that was cut off, a file that does not unpack
+        run.left_out = (error,)
+    return run
 
 
 def shown(path: str) -> str:
