@@ -71,6 +71,8 @@ def test_json_of_adoption_and_its_sisters_is_as_documented(project: Project) -> 
     project.write("tidelock.toml", '[[critical]]\ntable = "nobody"\n')
     ended = project.tidelock("apply", "--json", "--config", str(project.folder / "tidelock.toml"))
     assert check("report", ended.stdout)["critical"][0]["footing"] == "missing"
+    stands = project.tidelock("status", "--json", "--config", str(project.folder / "tidelock.toml"))
+    assert check("status", stands.stdout)["critical"][0]["footing"] == "missing"
 
 
 def test_json_of_runs_that_fail_is_as_documented(project: Project) -> None:

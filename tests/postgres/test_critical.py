@@ -187,6 +187,21 @@ def test_json_tells_how_they_stand(shop: Project):
     assert {each["table"]: each["footing"] for each in found["critical"]} == {"jobs": "fallback", "modules": "missing"}
 
 
+def test_status_says_what_stands_on_its_fallback(shop: Project):
+    assert "not there" not in run(shop, "status").stdout  # its turn is yet to come
+    shop.query("CREATE TABLE modules (id int PRIMARY KEY)")
+    assert "fallback" not in run(shop, "status").stdout
+    assert run(shop, "apply").returncode == 8
+    assert "! jobs stands on its fallback; version 2 is not applied\n" in run(shop, "status").stdout
+    told = json.loads(run(shop, "status", "--json").stdout)["critical"]
+    assert [(each["table"], each["footing"]) for each in told] == [("jobs", "fallback"), ("modules", "migration")]
+    shop.write("migrations/002_jobs.sql", RIGHT)
+    assert run(shop, "apply").returncode == 0
+    assert "fallback" not in run(shop, "status").stdout
+    shop.query("DROP TABLE jobs")
+    assert "✗ jobs: not there; `tidelock apply` makes it from fallback/jobs.sql" in run(shop, "status").stdout
+
+
 def test_wait_ends_when_the_tables_come_and_with_75_when_they_do_not(shop: Project):
     late = run(shop, "wait", "--wait", "1s")
     assert (late.returncode, "T031" in late.stderr) == (75, True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tidelock.core import critical
 from tidelock.core.planner import check_order, compare_applied, compare_versions, pending_of
 from tidelock.errors import TidelockError
 
@@ -28,6 +29,8 @@ class Standing:
     cosmetic: tuple[str, ...]
     trouble: tuple[TidelockError, ...]
     """Why `apply` would refuse."""
+    critical: tuple[critical.Standing, ...] = ()
+    """How the tables stand that the application cannot start without."""
 
 
 def versions_trouble(run: Run, observed: Observed) -> Iterator[TidelockError]:
@@ -69,4 +72,15 @@ def look(run: Run) -> Standing:
         orphans=tuple(observed.applied[version] for version in sorted(observed.applied) if version not in versions),
         cosmetic=tuple(cosmetic),
         trouble=tuple(trouble),
+        critical=critical_tables(run, observed),
+    )
+
+
+def critical_tables(run: Run, observed: Observed) -> tuple[critical.Standing, ...]:
+    """How the critical tables stand now."""
+    if not run.critical:
+        return ()
+    seen = run.database.critical(run.critical)
+    return tuple(
+        critical.standing(each, found, observed.applied) for each, found in zip(run.critical, seen, strict=True)
     )

@@ -65,6 +65,18 @@ class Standing:
     made_now: bool = False
     """This run has made it."""
 
+    @property
+    def told(self) -> str:
+        """In one sentence; empty when it stands on its migration."""
+        table, version = self.critical.table, self.critical.migration
+        if self.footing is Footing.MISSING:
+            return f"{table}: {self.why}"
+        if self.footing is Footing.MIGRATION:
+            return ""
+        return f"{table} stands on its fallback" + (
+            f"; version {version} is not applied" if version is not None else ""
+        )
+
 
 def standing(
     critical: Critical,
