@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,6 +122,10 @@ def test_json_of_commands_without_a_database_is_as_documented(project: Project) 
     check("report", project.tidelock("explain", "L999", "--json", where=False).stdout)
     path = check("new", project.tidelock("new", "first", "--json", where=False).stdout)["path"]
     assert path == "migrations/001_first.sql"
+    project.write("migrations/001_first.sql", "CREATE TABLE a (b int REFERENCES c);")
+    found = check("new", project.tidelock("new", "--critical", "a", "--json", where=False).stdout)
+    assert len(found["warnings"]) == 1
+    assert tomllib.loads(found["setting"])["critical"][0]["fallback"] == "fallback/001_a.sql"
 
 
 def test_the_log_is_as_documented(project: Project) -> None:

@@ -326,3 +326,31 @@ def test_verify_goes_on_where_a_renumber_was_cut_off(shop: Project):
     assert done.returncode == 8
     assert "S016" in done.stdout
     assert "✓ interrupted runs" in done.stdout
+
+
+def test_new_critical_warns_of_what_may_be_missing_and_of_what_cannot_run_twice(project: Project):
+    project.write("db/migrations/001_base.sql", "CREATE TABLE users (id int PRIMARY KEY);")
+    project.write(
+        "db/migrations/002_jobs.sql",
+        "CREATE TABLE jobs (id int PRIMARY KEY, owner int REFERENCES users, parent int REFERENCES jobs);\n"
+        "CREATE /* new */ INDEX jobs_owner ON jobs (owner);\n",
+    )
+    project.write("tidelock.toml", '[migrations]\ndir = "db/migrations"\n')
+    done = project.tidelock("new", "--critical", "jobs", where=False)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stderr.splitlines()
+    assert first.startswith("! db/fallback/002_jobs.sql: it refers to users (of 001 base): when that is not there, ")
+    assert "CREATE /* new */ INDEX jobs_owner ON jobs (owner)… is without IF NOT EXISTS" in second
+    assert 'fallback = "db/fallback/002_jobs.sql"' in done.stdout  # counts from tidelock.toml
+    clean = project.tidelock("new", "--critical", "users", where=False)
+    assert clean.stderr == ""
+
+
+def test_a_fallback_of_migrations_elsewhere_is_written_beside_tidelock_toml(project: Project):
+    project.write("../elsewhere/001_a.sql", "CREATE TABLE a (id int);")
+    project.write(
+        "tidelock.toml", '[databases.one]\ndir = "../elsewhere"\nurl = "one"\n\n[databases.two]\nurl = "two"\n'
+    )
+    done = project.tidelock("new", "--critical", "a", "--database", "one", where=False)
+    assert 'fallback = "fallback/001_a.sql"\ndatabase = "one"' in done.stdout, done.stderr
+    assert (project.folder / "fallback" / "001_a.sql").exists()

@@ -292,10 +292,16 @@ def new_fallback(asked: Asked, out: Output, table: str) -> int:
         folder = one_directory(asked)
         files = migrations(directory.files(folder))
         reader = Reader(files, load=lambda path: directory.load_beside(folder, path))
-        path, setting = fallback.create(folder, table, [(file, reader.script(file)) for file in files])
+        scripts = [(file, reader.script(file)) for file in files]
+        names = {each.name for each in wiring.targets(asked)}
+        database = names.pop() if len(names) == 1 else ""
+        made = fallback.create(folder, table, scripts, project=wiring.project(asked, folder), database=database)
     except TidelockError as error:
         return out.fail(error, "new")
-    out.show(f"{path}\n\nadd to tidelock.toml:\n\n{setting}", {"schema": SCHEMA, "command": "new", "path": path})
+    shown = {"schema": SCHEMA, "command": "new", "path": made.path, "setting": made.setting}
+    out.show(f"{made.path}\n\nadd to tidelock.toml:\n\n{made.setting}", {**shown, "warnings": list(made.warnings)})
+    for warning in made.warnings if not out.json else ():
+        print(f"! {made.path}: {warning}", file=sys.stderr)
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tidelock.app.apply import Run
 from tidelock.app.patience import Patience
 from tidelock.app.reading import Reader
-from tidelock.config import BadSetting, Target, duration, expanded, load
+from tidelock.config import BadSetting, Target, duration, expanded, load, nearest
 from tidelock.core.planner import Policy
 from tidelock.core.source import in_part, migrations
 from tidelock.errors import SourceFault
@@ -99,6 +99,13 @@ def assignment(text: str) -> tuple[str, str]:
     if not equals or not name:
         raise BadSetting("--set", f"“{text}” is not NAME=VALUE", "write --set name=value")
     return name, value
+
+
+def project(asked: Asked, folder: Path) -> Path:
+    """The directory that tidelock.toml lies in, or would lie in for these migrations."""
+    if found := asked.config or nearest(Path.cwd()):
+        return found.parent
+    return Path.cwd() if folder.parent.resolve().is_relative_to(Path.cwd()) else folder.parent
 
 
 def address_of(target: Target, asked: Asked) -> Address:
