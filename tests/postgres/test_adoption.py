@@ -311,5 +311,68 @@ def test_what_was_renamed_later_is_not_taken_for_absent(project: Project):
         project.query(path.read_text())
     shown = project.tidelock("adopt", "--observe", "--yes").stdout
     marks = {line.split()[1]: line[0] for line in shown.splitlines() if line[:1] and line[0] in "✓·?"}
-    assert marks == {"001": "?", "002": "?", "003": "✓", "004": "✓"}
-    assert "view v; not seen: ALTER TABLE … RENAME COLUMN, INSERT" in shown
+    assert marks == {"001": "?", "002": "✓", "003": "✓", "004": "✓"}
+    assert "present: column y of c, view v; not seen: INSERT" in shown
+
+
+MAKES = "CREATE TABLE a (id int, x int, y int); CREATE TABLE b (id int); CREATE TYPE e AS ENUM ('one');"
+CHANGES = {
+    "002_drop.sql": "DROP TABLE b;",
+    "003_drop_column.sql": "ALTER TABLE a DROP COLUMN x;",
+    "004_rename.sql": "ALTER TABLE a RENAME COLUMN y TO z;",
+    "005_value.sql": "ALTER TYPE e ADD VALUE 'two';",
+    "006_value.sql": "ALTER TYPE e RENAME VALUE 'one' TO 'eins';",
+    "007_policy.sql": "CREATE POLICY p ON a USING (true); ALTER POLICY p ON a RENAME TO q;",
+}
+
+
+def marks(project: Project) -> dict[str, str]:
+    shown = project.tidelock("adopt", "--observe").stdout
+    return {line.split()[1]: line[0] for line in shown.splitlines() if line[:1] and line[0] in "✓·?="}
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize("run", range(len(CHANGES) + 1))
+def test_drops_renames_and_enum_values_tell_what_has_run(project: Project, run: int):
+    project.write("001_makes.sql", MAKES)
+    for name, text in CHANGES.items():
+        project.write(name, text)
+    project.query(MAKES)
+    for text in list(CHANGES.values())[:run]:
+        project.query(text)
+    assert marks(project) == {
+        "001": "✓", **{name[:3]: "✓" if at < run else "·" for at, name in enumerate(CHANGES)}
+    }  # fmt: skip
+
+
+@pytest.mark.every_server
+def test_an_index_is_followed_through_its_names_and_a_table_into_another_schema(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int); CREATE TABLE b (id int);")
+    project.write("002_b.sql", "CREATE INDEX i ON a (id);")
+    project.write("003_c.sql", "ALTER INDEX i RENAME TO j;")
+    project.write("004_d.sql", "DROP INDEX j;")
+    project.write("005_e.sql", "CREATE SCHEMA s;\nALTER TABLE b SET SCHEMA s;")
+    project.query("CREATE TABLE a (id int); CREATE TABLE b (id int); CREATE INDEX i ON a (id)")
+    assert marks(project) == {"001": "✓", "002": "✓", "003": "·", "004": "·", "005": "·"}
+    project.query("ALTER INDEX i RENAME TO j; CREATE SCHEMA s; ALTER TABLE b SET SCHEMA s")
+    assert marks(project) == {"001": "✓", "002": "?", "003": "✓", "004": "·", "005": "✓"}
+
+
+def test_what_was_dropped_is_believed_only_where_it_had_been_made(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int); CREATE TABLE old (id int);")
+    project.write("002_b.sql", "DROP TABLE old;")
+    project.write("003_c.sql", "DROP TABLE IF EXISTS never;")
+    assert marks(project) == {"001": "·", "002": "·", "003": "?"}
+    project.query("CREATE TABLE a (id int)")
+    assert marks(project) == {"001": "✓", "002": "✓", "003": "?"}
+    project.query("CREATE TABLE old (id int)")
+    assert marks(project) == {"001": "✓", "002": "·", "003": "?"}
+
+
+def test_what_is_dropped_and_made_again_says_nothing_by_being_there(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    project.write("002_b.sql", "DROP TABLE IF EXISTS a; CREATE TABLE a (id bigint); CREATE TABLE b (id int);")
+    project.write("003_c.sql", "DROP TABLE b;")
+    project.write("004_d.sql", "CREATE VIEW b AS SELECT 1;")
+    project.query("CREATE TABLE a (id bigint); CREATE TABLE b (id int); DROP TABLE b; CREATE VIEW b AS SELECT 1")
+    assert marks(project) == {"001": "?", "002": "✓", "003": "?", "004": "✓"}

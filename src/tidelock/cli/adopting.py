@@ -133,13 +133,10 @@ def observe(asked: Asked, out: Output, wanted: Wanted) -> int:
         seen = run.database.observe()
         run.reader.target(seen)
         scripts = [run.reader.script(each) for each in run.files]
-        makes = observed.still_wanted(scripts)
-        states = run.database.states(each for objects in makes for each in objects)
+        traces = observed.traces(scripts)
+        states = run.database.states(each for trace in traces for each in trace.objects)
         known = {version for version, entry in seen.applied.items() if entry.checksum is not None}
-        found = [
-            observed.judged(file, objects, states, known=file.version in known, beside=observed.unseen(script))
-            for file, script, objects in zip(run.files, scripts, makes, strict=True)
-        ]
+        found = observed.judged(run.files, scripts, traces, states, known)
         matches = adoption.settled(found, wanted.answers)
         if not out.json:
             out.show(rendered.text(run.database.target, "the catalog", matches, ()), {})
