@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.rig.project import Project
 
+from tidelock.config import load
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -354,3 +356,44 @@ def test_a_fallback_of_migrations_elsewhere_is_written_beside_tidelock_toml(proj
     done = project.tidelock("new", "--critical", "a", "--database", "one", where=False)
     assert 'fallback = "fallback/001_a.sql"\ndatabase = "one"' in done.stdout, done.stderr
     assert (project.folder / "fallback" / "001_a.sql").exists()
+
+
+@pytest.mark.parametrize(
+    ("mark", "content"),
+    [("Cargo.toml", '[dependencies]\nsqlx = { version = "0.8" }\n'), (".sqlx/query-1.json", "{}"), (None, "")],
+)
+def test_init_tells_sqlx_from_golang_migrate(project: Project, mark: str | None, content: str):
+    project.write("migrations/20240101120000_a.up.sql", "CREATE TABLE a (id int);")
+    project.write("migrations/20240101120000_a.down.sql", "DROP TABLE a;")
+    if mark:
+        project.write(mark, content)
+    else:
+        project.query(
+            "CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, description text, installed_on timestamptz,"
+            " success boolean, checksum bytea, execution_time bigint);"
+            "INSERT INTO _sqlx_migrations VALUES (20240101120000, 'a', now(), true, '', 5)"
+        )
+    shown = run(project, "init").stdout
+    assert "files: 2 in migrations, of sqlx" in shown
+    assert "tidelock adopt --from sqlx --dir migrations --write tidelock-migrations" in shown
+
+
+def test_init_still_knows_golang_migrate(project: Project):
+    project.write("migrations/1_a.up.sql", "CREATE TABLE a (id int);")
+    assert "of golang-migrate" in run(project, "init").stdout
+
+
+def test_init_finds_the_migrations_of_two_databases(project: Project):
+    for folder, count in (("a/migrations", 2), ("b/migrations", 1)):
+        for number in range(count):
+            project.write(f"{folder}/00{number}_x.sql", "SELECT 1;")
+    shown = run(project, "init").stdout
+    assert "files: 2 in a/migrations\n" in shown
+    assert "files: also 1 in b/migrations\n" in shown
+    text = (project.folder / "tidelock.toml").read_text()
+    blocks = text[text.index("# [databases.a]") :].replace("# ", "").replace("#\n", "\n")
+    project.write("two.toml", blocks)
+    targets, _ = load(project.folder / "two.toml")
+    assert [(each.name, each.directory.relative_to(project.folder).as_posix()) for each in targets] == [
+        ("a", "a/migrations"), ("b", "b/migrations"),
+    ]  # fmt: skip
