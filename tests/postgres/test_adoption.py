@@ -208,6 +208,23 @@ def rows(project: Project, tool: str) -> list[tuple[object, ...]]:
     return project.query(f"SELECT * FROM {table} t ORDER BY t::text")
 
 
+@pytest.mark.parametrize("name", ["V2__b.sql", "V02__b.sql", "V2.0__b.sql", "more/V2__m2.sql"])
+def test_two_files_of_one_version_are_refused_before_anything_is_written(project: Project, name: str):
+    ddl, files = TABLES["flyway"]
+    project.query(ddl)
+    for path, text in {**files, f"sql/{name}": "CREATE TABLE b (id int);"}.items():
+        project.write(f"theirs/{path}", text)
+    where = ["--dir", str(project.folder / "theirs"), "--write", str(project.folder / "ours"), "--database", project.dsn]
+    done = project.tidelock("adopt", "--from", "--yes", *where, where=False)
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "S019" in done.stderr
+    assert f"sql/{name}" in done.stderr
+    assert "sql/V2__m2.sql" in done.stderr
+    assert not (project.folder / "ours").exists()
+    assert (project.folder / "theirs/sql/V2__m2.sql").exists()
+    assert project.one("SELECT to_regclass('schema_migrations') IS NULL")
+
+
 def test_another_environment_needs_the_written_files_alone(project: Project):
     project.write("001_m1.sql", "-- tidelock: was dbmate 1\nCREATE TABLE m1 (id int);")
     project.write("002_m2.sql", "-- tidelock: was dbmate 2\nCREATE TABLE m2 (id int);")

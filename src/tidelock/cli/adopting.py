@@ -12,6 +12,7 @@ from tidelock.cli import wiring
 from tidelock.cli.verbs import agreed, each_target, one_target
 from tidelock.core.adoption import match, observed
 from tidelock.core.adoption.match import Verdict
+from tidelock.core.adoption.original import refuse_twice
 from tidelock.core.adoption.writing import Written, written
 from tidelock.core.source import SourceFile, migrations
 from tidelock.errors import TidelockError
@@ -110,6 +111,7 @@ def from_project(history: History, source: Path, *, repeatable: bool) -> list[Wr
     originals = [each for each in tool.read(project.files(source)) if repeatable or not each.repeatable]
     if not originals:
         raise project.NothingFound(source, tool.title)
+    refuse_twice(tool.title, originals, tool.same)
     originals = project.with_sql(tool.name, source, originals)
     found = match.compare(as_migrations(source, written(tool.name, originals)), history, ())
     return written(tool.name, originals, {each.key for each in found if each.verdict is Verdict.PENDING})

@@ -58,6 +58,11 @@ def numbers(version: str) -> tuple[int, ...]:
     return tuple(parts)
 
 
+def same(key: str) -> object:
+    """What two keys have in common that are one version to it: `1`, `01` and `1.0`."""
+    return numbers(key) if re.fullmatch(r"[\d._]+", key) else key
+
+
 def crc32(text: str) -> int:
     """CRC32 over the UTF-8 of all lines without their ends, as a signed 32-bit number."""
     lines = re.split("\r\n|\n|\r", text)

@@ -33,6 +33,8 @@ class Tool:
     title: str
     read: Callable[[Files], list[Original]]
     style: Style = Style.ROWS
+    same: Callable[[str], object] = str
+    """Gives the same for keys that it takes for one version."""
     chained: bool = False
     """A checksum covers the files before as well: behind the first that differs nothing is proved."""
 
@@ -42,7 +44,7 @@ TOOLS = {
     for each in (
         Tool(name="golang-migrate", title="golang-migrate", read=plain.golang_migrate, style=Style.REACHES),
         Tool(name="dbmate", title="dbmate", read=plain.dbmate),
-        Tool(name="flyway", title="Flyway", read=flyway.originals),
+        Tool(name="flyway", title="Flyway", read=flyway.originals, same=flyway.same),
         Tool(name="goose", title="goose", read=plain.goose),
         Tool(name="sqitch", title="Sqitch", read=sqitch.originals),
         Tool(name="alembic", title="Alembic", read=python.alembic, style=Style.HEADS),
