@@ -6,6 +6,8 @@ The DDL and rows are those that the tools wrote in real runs (docs/adopting); `t
 from __future__ import annotations
 
 import json
+import re
+import subprocess
 
 import pytest
 from tests.postgres.test_apply import ok
@@ -393,3 +395,59 @@ def test_what_is_dropped_and_made_again_says_nothing_by_being_there(project: Pro
     project.write("004_d.sql", "CREATE VIEW b AS SELECT 1;")
     project.query("CREATE TABLE a (id bigint); CREATE TABLE b (id int); DROP TABLE b; CREATE VIEW b AS SELECT 1")
     assert marks(project) == {"001": "?", "002": "✓", "003": "?", "004": "✓"}
+
+
+def git(project: Project, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-c", "user.email=a@b", "-c", "user.name=a", *words], cwd=project.folder, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    return done.stdout.strip()
+
+
+def test_an_adopted_placeholder_that_is_filled_in_later_gets_a_hint_that_holds(project: Project):
+    project.write("000_first.sql", "SELECT 1;")
+    git(project, "init", "-q")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "first")
+    project.write("001_stub.sql", "DO $$BEGIN RAISE EXCEPTION 'write here what it does'; END$$;\n")
+    assert project.tidelock("adopt", "--up-to", "1", "--yes").returncode == 0
+    filled = "CREATE TABLE a (id int);\n"
+    project.write("001_stub.sql", filled)
+    for committed in (False, True):
+        if committed:
+            git(project, "add", "-A")
+            git(project, "commit", "-qm", "filled in")
+        for command in ("apply", "status"):
+            done = project.tidelock(command)
+            told = done.stdout + done.stderr
+            assert "L002" in told
+            assert "Git has no version of it as it was applied" in told
+            assert "git checkout" not in told
+            assert "git log" not in told
+    project.query("CREATE TABLE a (id int)")
+    project.query("UPDATE schema_migrations SET sha256 = NULL WHERE version = 1")
+    assert project.tidelock("adopt", "--up-to", "1", "--yes").returncode == 0
+    assert "Nothing to do" in project.tidelock("apply").stdout
+
+
+def test_the_commit_in_the_hint_has_the_file_as_it_was(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);\n")
+    git(project, "init", "-q")
+    git(project, "commit", "-qm", "empty", "--allow-empty")
+    assert project.tidelock("apply").returncode == 0  # recorded with a commit that does not have it
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "a")
+    project.write("001_a.sql", "CREATE TABLE a (id bigint);\n")
+    git(project, "commit", "-qam", "edited")
+    told = project.tidelock("apply").stderr
+    [command] = re.findall(r"`(git checkout [^`]+)`", told)
+    git(project, *command.split()[1:])
+    assert "Nothing to do" in project.tidelock("apply").stdout
+
+
+def test_without_git_the_recorded_commit_is_named(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);\n")
+    assert project.tidelock("apply", env={"TIDELOCK_COMMIT": "0123456789abcdef"}).returncode == 0
+    project.write("001_a.sql", "CREATE TABLE a (id bigint);\n")
+    assert "git checkout 0123456789 -- " in project.tidelock("apply").stderr

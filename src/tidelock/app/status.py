@@ -57,7 +57,7 @@ def look(run: Run) -> Standing:
     for file in run.files:
         try:
             cosmetic += compare_applied(
-                [file], observed, run.reader.script, run.reader.changed_beside, run.database.stored_text
+                [file], observed, run.reader.script, run.reader.changed_beside, run.database.stored_text, run.restoring
             )
         except TidelockError as error:
             trouble.append(error)
