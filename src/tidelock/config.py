@@ -172,7 +172,8 @@ def criticals(value: Any, path: Path, databases: set[str]) -> tuple[Critical, ..
         if given.get("database") and given["database"] not in databases:
             known = ", ".join(sorted(databases)) or "none"
             raise BadSetting(f"{path}: {section}", f"no database {given['database']}", f"known: {known}")
-        found.append(Critical(**{**given, "fallback": str(given.get("fallback", ""))}))
+        place = {"entry": f"{path.name}: {section}", "project": str(path.parent)}
+        found.append(Critical(**{**given, **place, "fallback": str(given.get("fallback", ""))}))
     return tuple(found)
 
 

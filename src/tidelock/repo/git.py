@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidelock.core.source import name_of
 from tidelock.errors import UsageFault
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from tidelock.core.model import LedgerEntry, Migration
 
 
 def commit(directory: Path) -> str | None:
@@ -30,6 +33,46 @@ def commit(directory: Path) -> str | None:
 def move(old: Path, new: Path) -> bool:
     """`git mv`; False where git does not track the file, or cannot."""
     return run(old.parent, "mv", "--", str(old.resolve()), str(new.resolve())) is not None
+
+
+MOST_COMMITS = 50
+"""How far back a version of a file is looked for."""
+
+
+def restoring(directory: Path, file: Migration, entry: LedgerEntry) -> str | None:
+    """The command that brings a file back as the ledger has it: from the commit that has just these bytes.
+
+    Empty when no commit has them: the file was recorded before it was committed, or never was. None when git cannot
+    tell here: it is not there, or does not have the commit that the ledger names (an image, a shallow clone).
+    """
+    if run(directory, "rev-parse", "--git-dir") is None:
+        return None
+    recorded = (entry.commit or "").removesuffix("-dirty")
+    if recorded and run(directory, "cat-file", "-e", f"{recorded}^{{commit}}") is None:
+        return None
+    name = name_of(file.path)
+    listed = run(directory, "log", f"-{MOST_COMMITS}", "--format=%H", "--", name) or ""
+    for each in [recorded] * bool(recorded) + listed.split():
+        if committed(directory, each, name) == entry.checksum:
+            return f"git checkout {each[:10]} -- {file.path}"
+    return ""
+
+
+def committed(directory: Path, sha: str, name: str) -> str | None:
+    """The SHA-256 of a file's content in a commit, unpacked; None when that commit does not have it."""
+    import hashlib
+    import subprocess
+
+    from tidelock.repo.directory import unpacked
+
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), "cat-file", "blob", f"{sha}:./{name}"],
+            capture_output=True, timeout=10, check=True,
+        )  # fmt: skip
+        return hashlib.sha256(unpacked(name, done.stdout)).hexdigest()
+    except (OSError, subprocess.SubprocessError):
+        return None
 
 
 def run(directory: Path, *arguments: str) -> str | None:
@@ -90,26 +133,13 @@ def main_branch(directory: Path) -> str | None:
 
 
 def digests(directory: Path, commit: str, paths: Mapping[Path, str]) -> dict[Path, str]:
-    """SHA-256 (hex) of files as they are in a commit, for those that are in it. `paths`: file → its digest now."""
+    """SHA-256 (hex) of files' content as it is in a commit, for those that are in it. `paths`: file → its digest now."""
     top = run(directory, "rev-parse", "--show-toplevel") or "."
     names = (run(directory, "ls-tree", "-r", "-z", "--full-tree", "--name-only", commit) or "").split("\0")
-    there = {Path(top, name): name for name in names if name}
+    there = {Path(top, name) for name in names if name}
     changed = changed_since(directory, commit)
     found: dict[Path, str] = {}
     for path, now in paths.items():
         if path in there:
-            found[path] = now if path not in changed else (_digest(directory, commit, there[path]) or now)
+            found[path] = now if path not in changed else (committed(path.parent, commit, path.name) or now)
     return found
-
-
-def _digest(directory: Path, commit: str, name: str) -> str | None:
-    import hashlib
-    import subprocess
-
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(directory), "show", f"{commit}:{name}"], capture_output=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return hashlib.sha256(done.stdout).hexdigest()

@@ -38,6 +38,10 @@ class Tool:
     chained: bool = False
     """A checksum covers the files before as well: behind the first that differs nothing is proved."""
 
+    def one(self, key: str) -> object:
+        """The same for keys that it takes for one version: Flyway's `1`, `01` and `1.0`."""
+        return self.version(key) or key
+
 
 TOOLS = {
     each.name: each
