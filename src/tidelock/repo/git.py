@@ -133,7 +133,7 @@ def main_branch(directory: Path) -> str | None:
 
 
 def digests(directory: Path, commit: str, paths: Mapping[Path, str]) -> dict[Path, str]:
-    """SHA-256 (hex) of files' content as it is in a commit, for those that are in it. `paths`: file → its digest now."""
+    """SHA-256 (hex) of files' content as it is in a commit, for those that are in it. `paths`: file → that of now."""
     top = run(directory, "rev-parse", "--show-toplevel") or "."
     names = (run(directory, "ls-tree", "-r", "-z", "--full-tree", "--name-only", commit) or "").split("\0")
     there = {Path(top, name) for name in names if name}

@@ -67,6 +67,8 @@ class Engine:
     """The schema so far; what a live database has may be given."""
     files: list[File] = field(default_factory=list)
     found: list[Finding] = field(default_factory=list)
+    _asked: dict[frozenset[str], tuple[Rule, ...]] = field(default_factory=dict, init=False)
+    """What statements do → the rules for it."""
 
     def run(self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True) -> list[Finding]:
         """Findings in the order of place and code. All files are read; those of `only` are spoken of."""
@@ -96,17 +98,25 @@ class Engine:
 
     def statements(self, file: File) -> None:
         """Ask every statement rule of every statement, and learn from it what it does."""
-        rules = [each for each in RULES.values() if each.statement and self.selection.takes(each)]
         for number, statement in enumerate(file.statements):
             if statement.facts.kind is Kind.UNKNOWN and not statement.runtime:
                 self.found.extend(unreadable(statement))
             look = Look(file, statement, number, self.known)
-            for each in rules:
+            for each in self.asked(statement):
                 assert each.statement is not None, "chosen so"
                 for remark in each.statement(look):
                     self.found.append(finding(each, remark, statement=statement, text=file.migration.text))
             for action in statement.facts.actions:
                 self.known.learn(action, statement.place)
+
+    def asked(self, statement: Statement) -> tuple[Rule, ...]:
+        """The statement rules for what it does; most of a hundred are about something else."""
+        what = frozenset(each.what for each in statement.facts.actions)
+        found = self._asked.get(what)
+        if found is None:
+            rules = (each for each in RULES.values() if each.statement and self.selection.takes(each))
+            found = self._asked[what] = tuple(each for each in rules if not each.on or each.on & what)
+        return found
 
     def ask_file(self, file: File) -> None:
         """Ask every file rule."""
