@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,11 +70,11 @@ def rule(
     optional: bool = False,
     on: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Look], Remarks]], Callable[[Look], Remarks]]:
-    """Register a function that is asked once for each statement, or only for those that do one of the things in `on`."""
-    text = {"code": code, "title": title, "why": why, "fix": fix}
+    """Register a function that is asked once for each statement, or only for those that do one of `on`."""
 
     def register(check: Callable[[Look], Remarks]) -> Callable[[Look], Remarks]:
-        _add(Rule(**text, severity=severity, optional=optional, on=frozenset(on), statement=check))
+        text = Rule(code=code, title=title, severity=severity, why=why, fix=fix, optional=optional)
+        _add(replace(text, on=frozenset(on), statement=check))
         return check
 
     return register
