@@ -91,7 +91,7 @@ def row(name: str, corpus: Corpus, folder: Path, rounds: int) -> str:
     size = corpus.write(folder / "migrations")
     files = [str(each) for each in sorted((folder / "migrations").iterdir())]
     squawk = [str(python_tool("squawk", ["squawk-cli"])), *files]
-    ours = [str(python_tool("tidelock", [f"{CHECKOUT}[embedded]"])), "lint"]
+    ours = [str(python_tool("tidelock", [str(CHECKOUT)])), "lint"]
     times: dict[str, list[float]] = {"squawk": [], "tidelock": []}
     for _ in range(rounds):
         times["squawk"].append(measure(squawk, folder))
@@ -108,7 +108,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--write", type=Path)
     arguments = parser.parse_args()
-    python_tool("tidelock", [f"{CHECKOUT}[embedded]"], anew=True)  # compiled, as users have it
+    python_tool("tidelock", [str(CHECKOUT)], anew=True)  # compiled, as users have it
     load = os.getloadavg()[0]
     version = subprocess.run(
         [python_tool("squawk", ["squawk-cli"]), "--version"], capture_output=True, text=True, check=True
