@@ -7,6 +7,9 @@ example `-- claims: …` says what the rule claims of its last statement, which 
     rewrite TABLE           the table's file is another one afterwards
     scan TABLE              it reads the table's rows
     error SQLSTATE          it is refused with that
+    warning SQLSTATE        the server says so, and goes on
+    absent TABLE            there is no such table afterwards
+    setting NAME = VALUE    the session has it afterwards
     timescale …             any of these, on TimescaleDB
 """
 
