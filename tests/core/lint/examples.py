@@ -21,6 +21,7 @@ from pathlib import Path
 
 from tidelock.app.reading import Reader
 from tidelock.core.lint.engine import Engine, Selection
+from tidelock.core.report import Finding
 from tidelock.core.source import SourceFile, migrations
 
 FOLDER = Path(__file__).parent / "examples"
@@ -48,7 +49,7 @@ def parted(text: str) -> tuple[SourceFile, ...]:
     return tuple(SourceFile(name, body.encode()) for name, body in named)
 
 
-def found(sources: tuple[SourceFile, ...], **selected: tuple[str, ...]) -> list:
+def found(sources: tuple[SourceFile, ...], **selected: tuple[str, ...]) -> list[Finding]:
     """The findings in some files; every rule is asked unless some are selected."""
     read = migrations(sources)
     texts = {each.path: each.data.decode() for each in sources}

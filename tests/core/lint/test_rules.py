@@ -6,7 +6,7 @@ import pytest
 from tests.core.lint import examples
 
 from tidelock.core.lint import engine
-from tidelock.core.lint.rule import RULES
+from tidelock.core.lint.rule import RULES, Rule
 
 ELSEWHERE = {"HY000": "test_engine", "HY001": "test_engine"}
 """Rules of the engine itself, and of git: their tests need more than SQL."""
@@ -60,9 +60,10 @@ def test_codes_are_of_their_families():
     assert len({code for code, _ in families}) == len({name for _, name in families}) == len(families)
 
 
-def family(each) -> str:
+def family(each: Rule) -> str:
     """The module or package of `core/lint` that a rule stands in."""
     check = each.statement or each.file or each.directory
+    assert check is not None
     return check.__module__.removeprefix("tidelock.core.lint.").partition(".")[0].partition("_")[0]
 
 

@@ -58,10 +58,10 @@ def change(old: str, new: str) -> Change:
     old_base, new_base = before["base"], after["base"]
     if old_base not in OWN or new_base not in OWN:
         return Change.UNKNOWN
-    if before["array"] != after["array"]:
-        return Change.REWRITE
-    if after["array"] and after["sizes"]:
-        return Change.REWRITE  # each element is brought to its length
+    if before["array"] or after["array"]:
+        # Element by element, also from text[] to varchar[]; only a length may go.
+        longer = before["array"] and after["array"] and old_base == new_base and not after["sizes"]
+        return Change.FREE if longer else Change.REWRITE
     return _plain(old_base, _sizes(before["sizes"]), new_base, _sizes(after["sizes"]))
 
 
@@ -72,7 +72,7 @@ def _sizes(text: str | None) -> tuple[int, ...]:
 def _plain(old: str, old_sizes: tuple[int, ...], new: str, new_sizes: tuple[int, ...]) -> Change:
     if old in TEXTS and new in TEXTS:
         fits = not new_sizes or (bool(old_sizes) and old_sizes <= new_sizes)
-    elif {old, new} == {"timestamp", "timestamptz"} and not (new_sizes and new_sizes != old_sizes):
+    elif {old, new} == {"timestamp", "timestamptz"} and not new_sizes:
         return Change.IN_UTC
     elif old == new == "numeric":
         fits = not new_sizes or _numeric_fits(old_sizes, new_sizes)
@@ -81,7 +81,7 @@ def _plain(old: str, old_sizes: tuple[int, ...], new: str, new_sizes: tuple[int,
     elif old == new == "varbit":
         fits = not new_sizes or (bool(old_sizes) and old_sizes <= new_sizes)
     else:
-        fits = (old, new) in FREE_PAIRS
+        fits = (old, new) in FREE_PAIRS and not new_sizes
     return Change.FREE if fits else Change.REWRITE
 
 
