@@ -20,13 +20,12 @@ from tidelock.app.reading import Reader
 from tidelock.core.facts.draft import STRENGTH
 from tidelock.core.lint.locking.rewriting import Change, change
 from tidelock.core.lint.rule import RULES
-from tidelock.core.source import migrations
+from tidelock.core.source import SourceFile, migrations
 from tidelock.core.statement import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tidelock.core.source import SourceFile
     from tidelock.core.statement import Statement
 
 Conn = psycopg.Connection[Any]
@@ -99,9 +98,18 @@ class Seen:
     files: dict[str, int] = field(default_factory=dict)
     """Relation → relfilenode, before."""
     reads: dict[str, int] = field(default_factory=dict)
-    """Table → sequential scans of this transaction."""
+    """Table → sequential scans since `begin`."""
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+
+    def begin(self) -> None:
+        """Begin the transaction. What the session has counted before may not be reported yet, and is taken off."""
+        self.conn.execute("BEGIN")
+        self.reads = self.scans()
+
+    def scans(self) -> dict[str, int]:
+        """Table → sequential scans that are not reported yet."""
+        return dict(self.conn.execute("SELECT relname, seq_scan FROM pg_stat_xact_user_tables"))
 
     def look(self) -> None:
         """While the transaction is open."""
@@ -111,7 +119,7 @@ class Seen:
         )
         for name, mode in held:
             self.modes.setdefault(name, set()).add(mode.removesuffix("Lock"))
-        self.reads = dict(self.conn.execute("SELECT relname, seq_scan FROM pg_stat_xact_user_tables"))
+        self.reads = {name: count - self.reads.get(name, 0) for name, count in self.scans().items()}
 
     def holds(self, claim: str) -> bool:
         """Whether a claim is true."""
@@ -168,7 +176,7 @@ def run(conn: Conn, code: str) -> Seen:
     )
     try:
         if not as_psql:
-            conn.execute("BEGIN")
+            seen.begin()
         for statement in last:
             conn.execute(statement.text)
         if not as_psql:
@@ -201,6 +209,119 @@ def test_a_good_example_runs(code: str, postgres_dsn: str):
                 fill(conn)
             for statement in each:
                 conn.execute(statement.text)
+
+
+REWRITTEN = [code for code in CODES if examples.mended(code) is not None]
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize("code", REWRITTEN)
+def test_a_rewrite_runs_and_does_not_do_what_was_claimed(code: str, postgres_dsn: str):
+    """Statement by statement: none of them holds the lock and goes over the rows."""
+    mended = examples.mended(code)
+    assert mended is not None
+    with psycopg.connect(postgres_dsn, autocommit=True) as conn:
+        first, *files = statements(mended)
+        for each in first:
+            conn.execute(each.text)
+        fill(conn)
+        for statement in (one for each in files for one in each):
+            if statement.facts.alone or code.startswith("TX"):
+                conn.execute(statement.text)
+                continue
+            seen = Seen(conn, files=filenodes(conn))
+            seen.begin()
+            conn.execute(statement.text)
+            seen.look()
+            assert not all(seen.holds(each) for each in claims(code)), statement.text
+            conn.execute("COMMIT")
+
+
+# Variants: statements that look alike, and cost more or less
+
+START = """
+CREATE TABLE crops (code text PRIMARY KEY, name text);
+CREATE DOMAIN hectares AS numeric;
+CREATE TABLE parcels (
+    id bigint PRIMARY KEY, area numeric(10,2), name varchar(20), crop text, sown timestamptz, size hectares
+);
+CREATE TABLE stations (code text, n int, CONSTRAINT known CHECK (code IS NOT NULL));
+ALTER TABLE stations ADD CONSTRAINT later CHECK (n > 0) NOT VALID;
+CREATE SEQUENCE numbers;
+CREATE INDEX parcels_name ON parcels (name);
+"""
+SCANS = "lock AccessExclusive on parcels; scan parcels"
+REWRITES = "lock AccessExclusive on parcels; rewrite parcels"
+VARIANTS = [
+    # (what fires, statement, claims); "" for what fires says that nothing is scanned or rewritten under a strong lock
+    ("LK010", "ALTER TABLE parcels ADD COLUMN n int CHECK (n > 0)", SCANS),
+    ("LK010", "ALTER TABLE parcels ADD CHECK (area > 0)", SCANS),
+    ("LK011", "ALTER TABLE parcels ADD COLUMN c text DEFAULT 'x1' REFERENCES crops", SCANS),
+    ("", "ALTER TABLE parcels ADD COLUMN c text REFERENCES crops", ""),
+    ("", "ALTER TABLE parcels ADD FOREIGN KEY (crop) REFERENCES crops NOT VALID", ""),
+    ("", "ALTER TABLE parcels ADD CHECK (area > 0) NOT VALID", ""),
+    ("LK005", "ALTER TABLE parcels ADD COLUMN u int UNIQUE", SCANS),
+    ("LK005", "ALTER TABLE parcels ADD UNIQUE (name, crop)", SCANS),
+    ("LK024", "ALTER TABLE parcels ADD COLUMN k serial", REWRITES),
+    ("LK024", "ALTER TABLE parcels ADD COLUMN k bigint GENERATED ALWAYS AS (id * 2) STORED", REWRITES),
+    ("", "ALTER TABLE parcels ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY", ""),
+    ("LK022", "ALTER TABLE parcels ADD COLUMN k bigint DEFAULT nextval('numbers')", REWRITES),
+    ("LK022", "ALTER TABLE parcels ADD COLUMN t timestamptz DEFAULT clock_timestamp()", REWRITES),
+    ("LK022", "ALTER TABLE parcels ADD COLUMN r float8 DEFAULT random() * 2", REWRITES),
+    ("", "ALTER TABLE parcels ADD COLUMN t timestamptz DEFAULT now()", ""),
+    ("", "ALTER TABLE parcels ADD COLUMN t timestamptz NOT NULL DEFAULT CURRENT_TIMESTAMP", ""),
+    ("", "ALTER TABLE parcels ADD COLUMN t timestamptz DEFAULT now() + interval '1 day'", ""),
+    ("", "ALTER TABLE parcels ADD COLUMN n int NOT NULL DEFAULT 5", ""),
+    ("", "ALTER TABLE parcels ADD COLUMN a text[] NOT NULL DEFAULT '{}'", ""),
+    ("", "ALTER TABLE parcels ADD COLUMN j jsonb NOT NULL DEFAULT '{}'::jsonb", ""),
+    ("", "ALTER TABLE parcels ADD COLUMN l text DEFAULT lower('X')", ""),
+    ("LK020", "ALTER TABLE parcels ALTER COLUMN name TYPE varchar(10)", REWRITES),
+    ("LK020", "ALTER TABLE parcels ALTER COLUMN area TYPE numeric(10,2) USING area * 2", REWRITES),
+    ("LK020", "ALTER TABLE parcels ALTER COLUMN area TYPE numeric(12,4)", REWRITES),
+    ("LK020", "ALTER TABLE parcels ALTER COLUMN sown TYPE date", REWRITES),
+    ("", "ALTER TABLE parcels ALTER COLUMN name TYPE varchar(50)", ""),
+    ("", "ALTER TABLE parcels ALTER COLUMN name TYPE text USING name::text", ""),
+    ("", "ALTER TABLE parcels ALTER COLUMN area TYPE numeric", ""),
+    ("LK013", "ALTER TABLE parcels ALTER COLUMN crop SET NOT NULL", SCANS),
+    ("", "ALTER TABLE parcels ALTER COLUMN id SET NOT NULL", ""),
+    ("", "ALTER TABLE stations ALTER COLUMN code SET NOT NULL", ""),
+    ("LK006", "ALTER TABLE stations ADD PRIMARY KEY (code)", "lock AccessExclusive on stations; scan stations"),
+    ("", "ALTER TABLE stations VALIDATE CONSTRAINT later", ""),
+    ("LK016", "ALTER DOMAIN hectares SET NOT NULL", "lock Share on parcels; scan parcels"),
+    ("LK030", "CLUSTER parcels USING parcels_pkey", REWRITES),
+    ("LK004", "REINDEX INDEX parcels_name", "lock Share on parcels; rewrite parcels_name"),
+    ("LK036", "LOCK TABLE parcels IN SHARE MODE", "lock Share on parcels"),
+    ("LK043", "DELETE FROM parcels", "scan parcels; lock RowExclusive on parcels"),
+    ("", "ALTER TABLE parcels DROP COLUMN area", ""),
+    ("", "ALTER TABLE parcels RENAME COLUMN area TO hectares", ""),
+    ("", "ALTER TABLE parcels ENABLE ROW LEVEL SECURITY", ""),
+    ("", "ALTER TABLE parcels ALTER COLUMN name SET DEFAULT 'x'", ""),
+]
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize(("code", "statement", "claimed"), VARIANTS, ids=[each[1] for each in VARIANTS])
+def test_what_looks_alike_is_told_apart(code: str, statement: str, claimed: str, postgres_dsn: str):
+    files = SourceFile("001_start.sql", START.encode()), SourceFile("002_change.sql", statement.encode())
+    found = [each for each in examples.found(files, select=("LK",)) if each.place and each.place.path == files[1].path]
+    assert [each.code for each in found if each.code not in UNASKED] == [code] * bool(code)
+    with psycopg.connect(postgres_dsn, autocommit=True) as conn:
+        for each in START.split(";\n"):
+            conn.execute(each)
+        fill(conn)
+        seen = Seen(conn, files=filenodes(conn))
+        seen.begin()
+        conn.execute(statement)
+        seen.look()
+        assert [each for each in claimed.split("; ") if each and not seen.holds(each)] == [], seen.told()
+        if not code:
+            assert {name for name, file in seen.files.items() if filenodes(conn)[name] != file} == set()
+            strong = {name for name, modes in seen.modes.items() if modes & {"AccessExclusive", "ShareRowExclusive"}}
+            assert {name for name in strong if seen.reads.get(name)} == set(), seen.told()
+
+
+UNASKED = ("LK015",)
+"""It is about what happens later."""
 
 
 # Types

@@ -46,7 +46,8 @@ def test_a_safe_change_mends_the_bad_example(code: str):
         SourceFile(
             file.path,
             applied(
-                file.data.decode(), [each.edit for each in found if each.edit and each.place.path == file.path]
+                file.data.decode(),
+                [each.edit for each in found if each.edit and each.place and each.place.path == file.path],
             ).encode(),
         )
         for file in bad

@@ -531,8 +531,9 @@ def create_domain(node: Node) -> Iterator[Action]:
 
 
 def alter_domain(node: Node) -> Iterator[Action]:
-    """ALTER DOMAIN … ADD CONSTRAINT, SET NOT NULL."""
-    what = {"C": "add domain constraint", "O": "set domain not null"}.get(node.get("subtype", ""))
+    """ALTER DOMAIN … ADD CONSTRAINT, VALIDATE CONSTRAINT, SET NOT NULL."""
+    kinds = {"C": "add domain constraint", "O": "set domain not null", "V": "validate domain constraint"}
+    what = kinds.get(node.get("subtype", ""))
     if what:
         constraint = constraint_of(node["def"]["Constraint"]) if "Constraint" in node.get("def", {}) else None
         yield Action(what=what, name=".".join(strings(node.get("typeName", ()))), constraint=constraint)

@@ -33,7 +33,15 @@ def retyped(look: Look) -> Iterator[tuple[Action, Column, str, Change]]:
         known = look.known.column(each.table, each.name)
         old = known.type if known else ""
         cost = change(old, each.column.type) if old else Change.UNKNOWN
+        if cost is Change.IN_UTC and in_utc(look):
+            cost = Change.FREE
         yield each, each.column, old, Change.REWRITE if "computes" in each.flags else cost
+
+
+def in_utc(look: Look) -> bool:
+    """This transaction has set the session's TimeZone to UTC."""
+    zones = [one.names for each in look.together for one in each.facts.actions if one.name == "timezone"]
+    return bool(zones) and zones[-1] in (("UTC",), ("utc",))
 
 
 @rule(
@@ -172,17 +180,21 @@ def numbered_column(look: Look) -> Iterator[str]:
 
 @rule(
     "LK025",
-    "a json column makes queries fail that work today",
+    "a json column makes queries fail",
     Severity.WARNING,
-    why="json has no equality: SELECT DISTINCT, UNION and GROUP BY over all columns of the table fail with 42883 from "
-    "then on. jsonb has one.",
+    why="json has no equality: SELECT DISTINCT, UNION and GROUP BY over all columns of the table fail with 42883, also "
+    "those that worked before the column was added. jsonb has one.",
     fix="use jsonb",
 )
 def json_column(look: Look) -> Iterator[Remark]:
-    """ADD COLUMN … json."""
-    for action, column in new_columns(look):
-        if column.type == "json":
-            edit = replace_first(look.text, r"\bjson\b", "jsonb") if single(look) and column.name != "json" else None
+    """ADD COLUMN … json, and CREATE TABLE with one."""
+    for action in look.actions("add column", "create table"):
+        for column in (action.column,) if action.column else action.columns:
+            if column.type != "json":
+                continue
+            edit = (
+                replace_first(look.text, rf"(?<=\b{re.escape(column.name)} )json\b", "jsonb") if single(look) else None
+            )
             yield Remark(
                 message=f"SELECT DISTINCT and UNION over {action.table}.* fail once {column.name} is there",
                 rewrite=rewritten(look.text, edit) if edit else "",

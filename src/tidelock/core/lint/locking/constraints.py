@@ -234,27 +234,23 @@ def _unserved(known: Known, table: Table, constraint: Constraint, place: Place) 
 
 @rule(
     "LK016",
-    "a domain gets a constraint, and all tables that use it are read",
+    "a domain's constraint is tested in all tables that use it",
     Severity.ERROR,
     why="ALTER DOMAIN … ADD CONSTRAINT and SET NOT NULL hold a Share lock on each table with a column of that type "
-    "while all its rows are tested: every write to any of them waits.",
-    fix="add it NOT VALID, and ALTER DOMAIN … VALIDATE CONSTRAINT in the next file; or use a CHECK of the table",
+    "while all its rows are tested: every write to any of them waits. VALIDATE CONSTRAINT of a domain does so too, "
+    "unlike that of a table.",
+    fix="put a CHECK on the tables instead, NOT VALID and then VALIDATE; or leave the domain's constraint NOT VALID: "
+    "new values are tested",
 )
 def domain_constraint(look: Look) -> Iterator[Remark]:
     """ALTER DOMAIN with something to test."""
-    for each in look.actions("add domain constraint", "set domain not null"):
+    for each in look.actions("add domain constraint", "set domain not null", "validate domain constraint"):
         if look.known.domains.get(key(each.name)) == look.path or (each.constraint and each.constraint.not_valid):
             continue
-        name = each.constraint.name if each.constraint else ""
-        two = lines(
-            with_ending(look.text, "NOT VALID"),
-            NEXT_FILE,
-            f"ALTER DOMAIN {quoted(each.name)} VALIDATE CONSTRAINT {quoted(name)}",
-        )
-        is_check = each.constraint is not None and each.constraint.kind == "check"
+        checks = each.constraint is not None and each.constraint.kind == "check"
         yield Remark(
             message=f"writes to every table with a column of type {each.name} wait while their rows are tested",
-            rewrite=two if name and is_check and single(look) else "",
+            rewrite=lines(with_ending(look.text, "NOT VALID")) if checks and single(look) else "",
         )
 
 

@@ -112,12 +112,13 @@ def several_tables(look: Look) -> Iterator[str]:
 
 IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
 ALTER = re.compile(
-    rf"\s*ALTER\s+TABLE\s+(?P<table>(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{IDENTIFIER}(?:\s*\.\s*{IDENTIFIER})?)\s+(?P<parts>.+)",
+    rf"\s*ALTER\s+TABLE\s+(?P<table>(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{IDENTIFIER}(?:\s*\.\s*{IDENTIFIER})?)\s+(?P<parts>(?!RENAME\b|SET\s+SCHEMA\b).+)",
     re.IGNORECASE | re.DOTALL,
 )
-APART = frozenset(("validate constraint", "set not null", "drop constraint", "attach partition", "detach partition"))
-"""What says something else, or is refused, in one statement with others. SET NOT NULL beside the DROP of the CHECK
-that proves it reads all rows."""
+APART = frozenset(("validate constraint", "attach partition", "detach partition"))
+"""What is refused in one statement with others, or better stands alone."""
+UNPROVED = {"set not null", "drop constraint"}
+"""In one statement the CHECK is dropped before it can prove anything, and all rows are read."""
 
 
 @rule(
@@ -135,10 +136,10 @@ def several_alters(look: Look) -> Iterator[Remark]:
     first = ALTER.fullmatch(before.text) if before else None
     if before is None or mine is None or first is None or mine["table"].lower() != first["table"].lower():
         return
-    actions = (*before.facts.actions, *look.facts.actions)
-    if any(each.what in APART or each.what.startswith(("rename", "set schema")) for each in actions) or not actions:
+    what = {each.what for each in (*before.facts.actions, *look.facts.actions)}
+    if what & APART or what >= UNPROVED:
         return
-    if list(changes(look, *{each.what for each in look.facts.actions})):
+    if any(changes(look, *what)):
         table = look.facts.actions[0].table
         plain = not any("--" in each or "/*" in each for each in (before.text, look.text))
         yield Remark(
