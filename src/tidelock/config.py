@@ -54,6 +54,14 @@ class Target:
     """Seconds that a concurrent index build may wait for other sessions."""
     wait_s: float = 60.0
     """Seconds to be patient in all: server, other runner, table locks."""
+    severity: str = "warning"
+    """The least severity of a finding of `lint` that makes it exit with 1."""
+    select: tuple[str, ...] = ()
+    """Rules, or families of rules, that `lint` asks; empty is all that are not optional."""
+    extend: tuple[str, ...] = ()
+    """Optional rules that `lint` asks too."""
+    ignore: tuple[str, ...] = ()
+    """Rules that `lint` does not ask."""
     critical: tuple[Critical, ...] = ()
     """Tables that the application cannot start without."""
 
@@ -73,12 +81,18 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
         "build_limit": ("build_limit_s", "duration"),
         "wait": ("wait_s", "duration"),
     },
+    "lint": {
+        "severity": ("severity", "severity"),
+        "select": ("select", "list"),
+        "extend": ("extend", "list"),
+        "ignore": ("ignore", "list"),
+    },
 }
 DATABASE_KEYS = {key: value for section in KEYS.values() for key, value in section.items()} | {
     "ledger": ("ledger", "text")
 }
 # Settings of later chapters (backup, Kubernetes) may stand in a file that this version reads.
-KNOWN_ELSEWHERE = {"backup", "kube", "timescale", "lint", "shadow", "operator"}
+KNOWN_ELSEWHERE = {"backup", "kube", "timescale", "shadow", "operator"}
 
 
 def load(path: Path | None, *, start: Path | None = None) -> tuple[tuple[Target, ...], Path | None]:
@@ -158,7 +172,8 @@ def criticals(value: Any, path: Path, databases: set[str]) -> tuple[Critical, ..
         if given.get("database") and given["database"] not in databases:
             known = ", ".join(sorted(databases)) or "none"
             raise BadSetting(f"{path}: {section}", f"no database {given['database']}", f"known: {known}")
-        found.append(Critical(**{**given, "fallback": str(given.get("fallback", ""))}))
+        place = {"entry": f"{path.name}: {section}", "project": str(path.parent)}
+        found.append(Critical(**{**given, **place, "fallback": str(given.get("fallback", ""))}))
     return tuple(found)
 
 
@@ -196,6 +211,8 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
             return expanded(value, where)
         case "texts", dict():
             return {str(name): expanded(str(text), where) for name, text in value.items()}
+        case "severity", "error" | "warning" | "note":
+            return value
         case "number", int() if not isinstance(value, bool):
             return value
         case "list", list() if all(isinstance(each, str) for each in value):
@@ -209,6 +226,7 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
         "flag": "true or false",
         "texts": "a table of texts",
         "number": "a number",
+        "severity": '"error", "warning" or "note"',
         "list": 'a list of texts, such as ["id", "status"]',
         "duration": 'a duration such as "10s"',
     }.get(how, "a text in quotes")

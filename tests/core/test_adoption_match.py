@@ -53,6 +53,15 @@ def test_what_failed_or_is_doubtful_is_never_taken_over(state: State):
     assert verdicts(files("flyway 1"), history("flyway", Entry(key="1", state=state)), ()) == ["?"]
 
 
+@pytest.mark.parametrize(
+    ("tool", "keys", "baseline"),
+    [("flyway", ("1", "2.1", "2.10", "10"), "2.10.0"), ("atlas", ("1", "2024", "3", "4"), "3")],
+)
+def test_what_is_not_above_a_baseline_was_there_before(tool: str, keys: tuple[str, ...], baseline: str):
+    told = history(tool, Entry(key=baseline, state=State.BASELINE, note="its baseline"))
+    assert verdicts(files(*(f"{tool} {key} (x)" for key in keys)), told, ()) == [*["applied"] * 3, "pending"]
+
+
 def test_a_number_reaches_all_below_it():
     told = files("tern 1", "tern 2", "tern 3")
     assert verdicts(told, history("tern", Entry(key="2")), ()) == ["applied", "applied", "pending"]

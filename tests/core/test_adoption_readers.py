@@ -129,10 +129,17 @@ def test_flyway_orders_versions_as_numbers_and_repeatables_last():
     ]  # fmt: skip
 
 
-def test_flyways_placeholders_come_from_its_settings():
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("flyway.conf", "flyway.placeholders.who=app\n"),
+        ("conf/flyway.toml", '[flyway]\nmixed = true\n[flyway.placeholders]\nwho = "app"\n'),
+    ],
+)
+def test_flyways_placeholders_come_from_its_settings(name: str, settings: str):
     known, unknown = read_files(
         "flyway",
-        {"flyway.conf": "flyway.placeholders.who=app\n", "V1__a.sql": "GRANT x TO ${who};", "V2__b.sql": "${nobody}"},
+        {name: settings, "V1__a.sql": "GRANT x TO ${who};", "V2__b.sql": "${nobody}"},
     )
     assert known.sql == "GRANT x TO app;"
     assert unknown.sql is None
@@ -186,6 +193,31 @@ def test_liquibase_reads_changesets_and_leaves_rollbacks_and_comments():
         "changes/001.sql::1::ada", "CREATE TABLE orders (id int);\n", False,
     )  # fmt: skip
     assert second.sql == "SELECT 1\n;\n"
+
+
+@pytest.mark.parametrize(
+    ("root", "names"),
+    [
+        ("- include: {file: changes/b.sql, relativeToChangelogFile: true}", "db/changes/b.sql db/changes/a.sql"),
+        ("- include:\n    relativeToChangelogFile: true\n    file: changes/a.sql\n- include: {file: db/changes/b.sql}", "db/changes/a.sql db/changes/b.sql"),
+        ('<include file="classpath:db/changes/b.sql"/>\n<!-- <include file="x"/> -->', "db/changes/b.sql db/changes/a.sql"),
+        ('{"includeAll": {"path": "changes/", "relativeToChangelogFile": true}}', "db/changes/a.sql db/changes/b.sql"),
+        ("- includeAll:\n    path: db/changes", "db/changes/a.sql db/changes/b.sql"),
+        ("- include: {file: more/log.yaml, relativeToChangelogFile: true}\n- include: {file: changes/a.sql, relativeToChangelogFile: true}", "db/changes/b.sql db/changes/a.sql"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("above", ["", "app/src/main/resources/"])
+def test_liquibase_knows_a_file_by_its_path_from_where_the_search_begins(above: str, root: str, names: str):
+    suffix = {"<": "xml", "{": "json"}.get(root[0], "yaml")
+    files = {
+        f"{above}db/root.{suffix}": root,
+        f"{above}db/more/log.yaml": "- include: {file: ../changes/b.sql, relativeToChangelogFile: true}"
+        if "more" in root
+        else "",
+        f"{above}db/changes/a.sql": LIQUIBASE,
+        f"{above}db/changes/b.sql": LIQUIBASE,
+    }
+    assert [each.key.partition("::")[0] for each in read_files("liquibase", files)] == names.split()
 
 
 def test_sqitch_computes_the_ids_of_its_plan():

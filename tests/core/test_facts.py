@@ -369,6 +369,28 @@ def test_an_enum_value_is_named_with_its_type() -> None:
     assert facts_of("ALTER TYPE e RENAME VALUE 'x' TO 'y'").new_enum_values == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "before", "after"),
+    [
+        ("ALTER TABLE s.t RENAME TO u", obj("table", "t", "s"), obj("table", "u", "s")),
+        ("ALTER TABLE t RENAME a TO b", obj("column", "a", "", "t"), obj("column", "b", "", "t")),
+        ("ALTER INDEX i RENAME TO j", obj("index", "i"), obj("index", "j")),
+        ("ALTER FUNCTION f(int) RENAME TO g", obj("function", "f"), obj("function", "g")),
+        ("ALTER POLICY p ON t RENAME TO q", obj("policy", "p", "", "t"), obj("policy", "q", "", "t")),
+        ("ALTER TABLE t SET SCHEMA s", obj("table", "t"), obj("table", "t", "s")),
+        ("ALTER TYPE e SET SCHEMA s", obj("type", "e"), obj("type", "e", "s")),
+        (
+            "ALTER TYPE s.e RENAME VALUE 'x' TO 'y'",
+            obj("enum value", "x", "s", "s.e"),
+            obj("enum value", "y", "s", "s.e"),
+        ),
+    ],
+)
+def test_a_rename_gives_both_names(text: str, before: Object, after: Object):
+    assert facts_of(text).renames == ((before, after),)
+    assert facts_of(f"DO $$ BEGIN {text}; END $$").renames == ((before, after),)
+
+
 def test_string_constants_are_kept_of_everything_but_plain_ddl() -> None:
     assert facts_of("SELECT format('CREATE DATABASE %I', 'x')").literals == {"CREATE DATABASE %I", "x"}
     assert facts_of("INSERT INTO t VALUES ('a', 'b')").literals == {"a", "b"}

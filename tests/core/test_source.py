@@ -70,6 +70,18 @@ def test_an_empty_file_is_refused(text: str | bytes):
         read(("001_a.sql", text))
 
 
+def test_in_part_what_is_right_is_read_and_each_mistake_is_told():
+    found, faults = source.in_part(
+        SourceFile(name, text)
+        for name, text in (
+            ("10_z.sql", b"x"), ("2_b.sql", b"x"), ("02_c.sql", b"x"), ("3_d.sql", b" "), ("4_e.sql", b"\xf1"),
+            ("5_f.down.sql", b"x"), ("none.sql", b"x"), ("1_a.sql", b"x"), ("readme.md", b"x"),
+        )
+    )  # fmt: skip
+    assert [each.version for each in found] == [1, 10]
+    assert [each.code for each in faults] == ["S001", "S007", "S005", "S004", "S002"]
+
+
 def test_a_file_of_comments_is_a_migration():
     assert len(read(("001_a.sql", "-- nothing to do here\n"))) == 1
 

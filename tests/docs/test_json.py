@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -63,6 +64,7 @@ def test_json_of_adoption_and_its_sisters_is_as_documented(project: Project) -> 
     project.query("CREATE TABLE a (i int PRIMARY KEY)")
     found = check("adoption", project.tidelock("adopt", "--observe", "--yes", "--json").stdout)
     assert [each["verdict"] for each in found["files"]] == ["applied", "pending"]
+    assert check("lint", project.tidelock("lint", "--json").stdout)["findings"]
     assert check("wait", project.tidelock("wait", "--version", "1", "--json").stdout)["came"]
     project.query("ALTER TABLE a DROP CONSTRAINT a_pkey")
     assert not check("verify", project.tidelock("verify", "--json").stdout)["ok"]
@@ -71,6 +73,8 @@ def test_json_of_adoption_and_its_sisters_is_as_documented(project: Project) -> 
     project.write("tidelock.toml", '[[critical]]\ntable = "nobody"\n')
     ended = project.tidelock("apply", "--json", "--config", str(project.folder / "tidelock.toml"))
     assert check("report", ended.stdout)["critical"][0]["footing"] == "missing"
+    stands = project.tidelock("status", "--json", "--config", str(project.folder / "tidelock.toml"))
+    assert check("status", stands.stdout)["critical"][0]["footing"] == "missing"
 
 
 def test_json_of_runs_that_fail_is_as_documented(project: Project) -> None:
@@ -119,6 +123,10 @@ def test_json_of_commands_without_a_database_is_as_documented(project: Project) 
     check("report", project.tidelock("explain", "L999", "--json", where=False).stdout)
     path = check("new", project.tidelock("new", "first", "--json", where=False).stdout)["path"]
     assert path == "migrations/001_first.sql"
+    project.write("migrations/001_first.sql", "CREATE TABLE a (b int REFERENCES c);")
+    found = check("new", project.tidelock("new", "--critical", "a", "--json", where=False).stdout)
+    assert len(found["warnings"]) == 1
+    assert tomllib.loads(found["setting"])["critical"][0]["fallback"] == "fallback/001_a.sql"
 
 
 def test_the_log_is_as_documented(project: Project) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.rig.project import Project
 
+from tidelock.config import load
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -67,6 +69,57 @@ def test_a_table_without_a_fallback_is_said_to_be_missing(shop: Project):
     assert done.returncode == 8
     assert "The application cannot start" in done.stderr
     assert "modules: not there; it has no fallback" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["apply", "plan", "verify"])
+@pytest.mark.parametrize(
+    ("mistake", "told"),
+    [
+        (('"fallback/jobs.sql"', '"fallback/job.sql"'), "its fallback fallback/job.sql is not there"),
+        (('"fallback/jobs.sql"', '"fallback"'), "its fallback fallback is not a file"),
+        (('"fallback/jobs.sql"', '"../outside.sql"'), "its fallback ../outside.sql lies outside of"),
+        (('"fallback/jobs.sql"', '"/etc/hostname"'), "etc/hostname lies outside of"),
+        (('"fallback/jobs.sql"', '"link.sql"'), "outside.sql, which lies outside of"),
+        (("migration = 2", "migration = 9"), "no file has its migration 9"),
+    ],
+)
+def test_an_entry_that_cannot_be_used_is_refused_before_the_database_is_touched(
+    shop: Project, command: str, mistake: tuple[str, str], told: str
+):
+    shop.write("../outside.sql", RIGHT)
+    (shop.folder / "link.sql").symlink_to("../outside.sql")
+    shop.write("tidelock.toml", SETTINGS.replace(*mistake))
+    done = run(shop, command)
+    assert done.returncode == 2, done.stderr
+    assert "U021 tidelock.toml: critical[1] (jobs): " in done.stderr
+    assert told in done.stderr
+    assert shop.one("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace") == 0
+
+
+def test_all_entries_that_cannot_be_used_are_told(shop: Project):
+    shop.write("tidelock.toml", SETTINGS.replace("fallback/jobs.sql", "a.sql") + 'fallback = "b.sql"\n')
+    assert "critical[2] (modules): its fallback b.sql is not there" in run(shop, "apply").stderr
+
+
+def test_a_wrong_version_does_not_keep_the_fallback_from_its_work_when_the_files_cannot_be_read(shop: Project):
+    shop.write("tidelock.toml", SETTINGS.replace("migration = 2", "migration = 9"))
+    shop.write("migrations/bad.sql", "SELECT 1;")
+    assert run(shop, "apply").returncode == 8
+    assert made(shop)
+
+
+def test_a_mounted_configmap_is_no_way_out_of_the_project(shop: Project):
+    shop.write("..data/jobs.sql", RIGHT)
+    (shop.folder / "jobs.sql").symlink_to("..data/jobs.sql")
+    shop.write("tidelock.toml", SETTINGS.replace("fallback/jobs.sql", "jobs.sql"))
+    run(shop, "apply")
+    assert made(shop)
+
+
+def test_wait_needs_neither_scripts_nor_migrations(shop: Project):
+    shop.query("CREATE TABLE modules (id int); CREATE TABLE jobs (id int, status text)")
+    shop.write("tidelock.toml", SETTINGS.replace("fallback/jobs.sql", "not/here.sql").replace("= 2", "= 9"))
+    assert run(shop, "wait").returncode == 0
 
 
 @pytest.mark.parametrize("broken", ["bad.sql", "002_twice.sql"])
@@ -134,6 +187,21 @@ def test_json_tells_how_they_stand(shop: Project):
     found = json.loads(run(shop, "apply", "--json").stdout)
     assert found["exit_code"] == 8
     assert {each["table"]: each["footing"] for each in found["critical"]} == {"jobs": "fallback", "modules": "missing"}
+
+
+def test_status_says_what_stands_on_its_fallback(shop: Project):
+    assert "not there" not in run(shop, "status").stdout  # its turn is yet to come
+    shop.query("CREATE TABLE modules (id int PRIMARY KEY)")
+    assert "fallback" not in run(shop, "status").stdout
+    assert run(shop, "apply").returncode == 8
+    assert "! jobs stands on its fallback; version 2 is not applied\n" in run(shop, "status").stdout
+    told = json.loads(run(shop, "status", "--json").stdout)["critical"]
+    assert [(each["table"], each["footing"]) for each in told] == [("jobs", "fallback"), ("modules", "migration")]
+    shop.write("migrations/002_jobs.sql", RIGHT)
+    assert run(shop, "apply").returncode == 0
+    assert "fallback" not in run(shop, "status").stdout
+    shop.query("DROP TABLE jobs")
+    assert "✗ jobs: not there; `tidelock apply` makes it from fallback/jobs.sql" in run(shop, "status").stdout
 
 
 def test_wait_ends_when_the_tables_come_and_with_75_when_they_do_not(shop: Project):
@@ -234,3 +302,98 @@ def test_new_critical_takes_the_table_and_its_indexes_and_guards_them(project: P
     assert 'table = "jobs"\nmigration = 1' in done.stdout
     missing = project.tidelock("new", "--critical", "job", "--dir", str(project.folder), where=False)
     assert "did you mean jobs?" in missing.stderr.lower()
+
+
+def test_verify_tells_of_wrong_names_and_checks_the_rest(shop: Project):
+    shop.write("migrations/002_jobs.sql", RIGHT)
+    assert run(shop, "apply").returncode == 0
+    shop.write("migrations/002-twice.sql", "SELECT 1;")
+    shop.write("migrations/late.sql", "SELECT 1;")
+    shop.write("migrations/001_a.sql", "CREATE TABLE a (id bigint);")
+    shop.query("DROP TABLE modules; ALTER TABLE jobs ADD CONSTRAINT c CHECK (id > 0) NOT VALID")
+    done = run(shop, "verify", "--json")
+    assert done.returncode == 8, done.stderr
+    flaws = {each["name"]: each["flaws"] for each in json.loads(done.stdout)["checks"] if not each["ok"]}
+    assert {name: len(found) for name, found in flaws.items()} == {
+        "critical tables": 1, "files": 2, "ledger and files": 1, "unvalidated constraints": 1,
+    }  # fmt: skip
+    assert [each["what"][:4] for each in flaws["files"]] == ["S001", "S002"]
+    assert all("tidelock renumber" in each["mend"] for each in flaws["files"])
+    assert flaws["ledger and files"][0]["what"].startswith("L002 migrations/001_a.sql")
+
+
+def test_verify_goes_on_where_a_renumber_was_cut_off(shop: Project):
+    shop.write("migrations/.renumbering-004_b.sql", "SELECT 1;")
+    done = run(shop, "verify")
+    assert done.returncode == 8
+    assert "S016" in done.stdout
+    assert "✓ interrupted runs" in done.stdout
+
+
+def test_new_critical_warns_of_what_may_be_missing_and_of_what_cannot_run_twice(project: Project):
+    project.write("db/migrations/001_base.sql", "CREATE TABLE users (id int PRIMARY KEY);")
+    project.write(
+        "db/migrations/002_jobs.sql",
+        "CREATE TABLE jobs (id int PRIMARY KEY, owner int REFERENCES users, parent int REFERENCES jobs);\n"
+        "CREATE /* new */ INDEX jobs_owner ON jobs (owner);\n",
+    )
+    project.write("tidelock.toml", '[migrations]\ndir = "db/migrations"\n')
+    done = project.tidelock("new", "--critical", "jobs", where=False)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stderr.splitlines()
+    assert first.startswith("! db/fallback/002_jobs.sql: it refers to users (of 001 base): when that is not there, ")
+    assert "CREATE /* new */ INDEX jobs_owner ON jobs (owner)… is without IF NOT EXISTS" in second
+    assert 'fallback = "db/fallback/002_jobs.sql"' in done.stdout  # counts from tidelock.toml
+    clean = project.tidelock("new", "--critical", "users", where=False)
+    assert clean.stderr == ""
+
+
+def test_a_fallback_of_migrations_elsewhere_is_written_beside_tidelock_toml(project: Project):
+    project.write("../elsewhere/001_a.sql", "CREATE TABLE a (id int);")
+    project.write(
+        "tidelock.toml", '[databases.one]\ndir = "../elsewhere"\nurl = "one"\n\n[databases.two]\nurl = "two"\n'
+    )
+    done = project.tidelock("new", "--critical", "a", "--database", "one", where=False)
+    assert 'fallback = "fallback/001_a.sql"\ndatabase = "one"' in done.stdout, done.stderr
+    assert (project.folder / "fallback" / "001_a.sql").exists()
+
+
+@pytest.mark.parametrize(
+    ("mark", "content"),
+    [("Cargo.toml", '[dependencies]\nsqlx = { version = "0.8" }\n'), (".sqlx/query-1.json", "{}"), (None, "")],
+)
+def test_init_tells_sqlx_from_golang_migrate(project: Project, mark: str | None, content: str):
+    project.write("migrations/20240101120000_a.up.sql", "CREATE TABLE a (id int);")
+    project.write("migrations/20240101120000_a.down.sql", "DROP TABLE a;")
+    if mark:
+        project.write(mark, content)
+    else:
+        project.query(
+            "CREATE TABLE _sqlx_migrations (version bigint PRIMARY KEY, description text, installed_on timestamptz,"
+            " success boolean, checksum bytea, execution_time bigint);"
+            "INSERT INTO _sqlx_migrations VALUES (20240101120000, 'a', now(), true, '', 5)"
+        )
+    shown = run(project, "init").stdout
+    assert "files: 2 in migrations, of sqlx" in shown
+    assert "tidelock adopt --from sqlx --dir migrations --write tidelock-migrations" in shown
+
+
+def test_init_still_knows_golang_migrate(project: Project):
+    project.write("migrations/1_a.up.sql", "CREATE TABLE a (id int);")
+    assert "of golang-migrate" in run(project, "init").stdout
+
+
+def test_init_finds_the_migrations_of_two_databases(project: Project):
+    for folder, count in (("a/migrations", 2), ("b/migrations", 1)):
+        for number in range(count):
+            project.write(f"{folder}/00{number}_x.sql", "SELECT 1;")
+    shown = run(project, "init").stdout
+    assert "files: 2 in a/migrations\n" in shown
+    assert "files: also 1 in b/migrations\n" in shown
+    text = (project.folder / "tidelock.toml").read_text()
+    blocks = text[text.index("# [databases.a]") :].replace("# ", "").replace("#\n", "\n")
+    project.write("two.toml", blocks)
+    targets, _ = load(project.folder / "two.toml")
+    assert [(each.name, each.directory.relative_to(project.folder).as_posix()) for each in targets] == [
+        ("a", "a/migrations"), ("b", "b/migrations"),
+    ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tidelock.core.adoption.match import Verdict, compare, was
+from tidelock.core.adoption.match import State, Verdict, compare, was
 from tidelock.core.adoption.tool import TOOLS
 from tidelock.core.renumbering import TOOL
 from tidelock.errors import LedgerFault, UsageFault
@@ -57,6 +57,23 @@ class NeedsAnswer(LedgerFault):
             hint="look at the database, then say what is true: "
             f"`--settle {open_[0].migration.version}=applied` (or `=pending`), once for each",
             detail="\n".join(f"{each.migration.label:<32} {each.evidence}" for each in open_),
+        )
+
+
+class NothingKnown(LedgerFault):
+    """A history with rows, of which not one is a file's."""
+
+    code = "L035"
+
+    def __init__(self, target: str, history: History, matches: Sequence[Match]) -> None:
+        names = [each.key for each in matches if each.key][:3]
+        super().__init__(
+            f"{target}: {history.table} has {len(history.entries)} rows, and none is of these files; "
+            "nothing was recorded",
+            hint="point --dir at where the tool's own paths and numbers begin; when the files are all new, "
+            f"say so: `--settle {matches[0].migration.version}=pending`",
+            detail=f"its rows: {', '.join(each.key for each in history.entries[:3])} …\n"
+            f"the files: {', '.join(names) or 'of another tool, or of none'} …",
         )
 
 
@@ -135,6 +152,14 @@ def settled(matches: Sequence[Match], answers: Sequence[str]) -> list[Match]:
     for version, verdict in said.items():
         raise BadAnswer(f"{version}={verdict}", "no file has that version")
     return found
+
+
+def check_known(target: str, history: History, matches: Sequence[Match]) -> None:
+    """Refuse when all would be pending though the tool has applied something: then the names are read wrongly."""
+    recorded = [each for each in history.entries if each.state is not State.BASELINE]
+    said = any(each.settled or each.verdict is not Verdict.PENDING for each in matches)
+    if recorded and matches and not said:
+        raise NothingKnown(target, history, matches)
 
 
 def answer(text: str) -> tuple[int, Verdict]:

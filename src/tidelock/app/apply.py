@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tidelock.app.ports import Database, Sink
     from tidelock.app.reading import Reader
     from tidelock.core.critical import Critical, Standing
-    from tidelock.core.model import Observed, Plan
+    from tidelock.core.model import LedgerEntry, Observed, Plan
 
 RECONNECTIONS = 3
 """How often in a row a run connects again without having got further. A statement that kills the server each time
@@ -44,10 +44,14 @@ class Run:
     critical: Sequence[Critical] = ()
     fallback: Callable[[str], bytes] = lambda _: b""
     """The content of a fallback script."""
+    restoring: Callable[[Migration, LedgerEntry], str | None] = lambda *_: None
+    """The command that brings a file back as it was applied; empty when git has no such version, None without git."""
     versions: Collection[int] = ()
     """What the ledger had when it was last looked at."""
     failure: TidelockError | None = None
     """Why nothing can be applied, when that is known before the database is asked: the files are wrong."""
+    left_out: Sequence[TidelockError] = ()
+    """What is wrong with files that this run does without: `verify` tells of them, and checks the rest."""
 
     @property
     def files(self) -> Sequence[Migration]:
@@ -81,6 +85,7 @@ class Run:
             changed=self.reader.changed_beside,
             stored=self.database.stored_text,
             adopted=lambda: self.database.journaled("adopted"),
+            restoring=self.restoring,
             **extra,
         )
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tidelock.core import critical
 from tidelock.core.planner import check_order, compare_applied, compare_versions, pending_of
 from tidelock.errors import TidelockError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tidelock.app.apply import Run
     from tidelock.core.model import LedgerEntry, Migration, Observed
 
@@ -26,6 +29,22 @@ class Standing:
     cosmetic: tuple[str, ...]
     trouble: tuple[TidelockError, ...]
     """Why `apply` would refuse."""
+    critical: tuple[critical.Standing, ...] = ()
+    """How the tables stand that the application cannot start without."""
+
+
+def versions_trouble(run: Run, observed: Observed) -> Iterator[TidelockError]:
+    """What is missing, ahead or out of order. It takes all files to say so."""
+    for check in (
+        lambda: compare_versions(run.files, observed, run.policy),
+        lambda: check_order(
+            pending_of(run.files, observed), observed, run.policy, lambda: run.database.journaled("adopted")
+        ),
+    ):
+        try:
+            check()
+        except TidelockError as error:
+            yield error
 
 
 def look(run: Run) -> Standing:
@@ -38,24 +57,13 @@ def look(run: Run) -> Standing:
     for file in run.files:
         try:
             cosmetic += compare_applied(
-                [file], observed, run.reader.script, run.reader.changed_beside, run.database.stored_text
+                [file], observed, run.reader.script, run.reader.changed_beside, run.database.stored_text, run.restoring
             )
         except TidelockError as error:
             trouble.append(error)
 
-    def adopted() -> frozenset[int]:
-        return run.database.journaled("adopted")
-
-    for check in (
-        lambda: compare_versions(run.files, observed, run.policy),
-        lambda: check_order(
-            pending_of(run.files, observed), observed, run.policy, lambda: run.database.journaled("adopted")
-        ),
-    ):
-        try:
-            check()
-        except TidelockError as error:
-            trouble.append(error)
+    if not run.left_out:
+        trouble += versions_trouble(run, observed)
     return Standing(
         target=run.database.target,
         observed=observed,
@@ -64,4 +72,15 @@ def look(run: Run) -> Standing:
         orphans=tuple(observed.applied[version] for version in sorted(observed.applied) if version not in versions),
         cosmetic=tuple(cosmetic),
         trouble=tuple(trouble),
+        critical=critical_tables(run, observed),
+    )
+
+
+def critical_tables(run: Run, observed: Observed) -> tuple[critical.Standing, ...]:
+    """How the critical tables stand now."""
+    if not run.critical:
+        return ()
+    seen = run.database.critical(run.critical)
+    return tuple(
+        critical.standing(each, found, observed.applied) for each, found in zip(run.critical, seen, strict=True)
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.app.status import look
 from tidelock.core.check import Check, Flaw
-from tidelock.core.critical import Footing, standing
+from tidelock.core.critical import Footing
 from tidelock.core.model import Outcome
 from tidelock.errors import TidelockError
 
@@ -25,29 +25,38 @@ def verify(run: Run) -> list[Check]:
     """Every check, each ok or with what mends it."""
     found = look(run)
     return [
-        *([critical_tables(run, found.observed)] if run.critical else []),
-        ledger(found),
+        *([critical_tables(found)] if run.critical else []),
+        files(run),
+        ledger(found, whole=not run.left_out),
         interrupted(found.observed),
         *run.database.soundness(list(keyed(run, found))),
     ]
 
 
-def critical_tables(run: Run, observed: Observed) -> Check:
+def critical_tables(found: Standing) -> Check:
     """They are there, with their columns, and stand on their migration."""
     flaws = []
-    for each, seen in zip(run.critical, run.database.critical(run.critical), strict=True):
-        stands = standing(each, seen, observed.applied)
-        if stands.footing is Footing.MISSING:
-            flaws.append(Flaw(what=f"{each.table}: {stands.why}", mend="tidelock apply"))
-        elif stands.footing is Footing.FALLBACK:
-            what = f"{each.table} stands on its fallback; version {each.migration} is not applied"
-            flaws.append(Flaw(what=what, mend="mend that migration, then: tidelock apply"))
-    return Check(name="critical tables", about=f"{len(run.critical)} tables", flaws=tuple(flaws))
+    for each in found.critical:
+        if each.footing is Footing.MISSING:
+            flaws.append(Flaw(what=each.told, mend="tidelock apply"))
+        elif each.footing is Footing.FALLBACK:
+            flaws.append(Flaw(what=each.told, mend="mend that migration, then: tidelock apply"))
+    return Check(name="critical tables", about=f"{len(found.critical)} tables", flaws=tuple(flaws))
 
 
-def ledger(found: Standing) -> Check:
-    """Files and ledger agree. What is pending is no flaw: it is what `apply` is for."""
+def files(run: Run) -> Check:
+    """Each file can be read, and has a number of its own."""
+    flaws = tuple(Flaw(what=f"{each.code} {each.message}", mend=each.hint) for each in run.left_out)
+    return Check(name="files", about=f"{len(run.files)} files" + (", and others" if flaws else ""), flaws=flaws)
+
+
+def ledger(found: Standing, *, whole: bool) -> Check:
+    """Files and ledger agree. What is pending is no flaw: it is what `apply` is for.
+
+    Without the `whole` of the files only edits are looked for: which version has no file cannot be told.
+    """
     pending = f", {len(found.pending)} pending" if found.pending else ""
+    pending += "" if whole else "; only edits are looked for while files are wrong"
     flaws = tuple(Flaw(what=f"{each.code} {each.message}", mend=each.hint) for each in found.trouble)
     return Check(name="ledger and files", about=f"{len(found.observed.applied)} applied{pending}", flaws=flaws)
 

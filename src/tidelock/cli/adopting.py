@@ -12,6 +12,7 @@ from tidelock.cli import wiring
 from tidelock.cli.verbs import agreed, each_target, one_target
 from tidelock.core.adoption import match, observed
 from tidelock.core.adoption.match import Verdict
+from tidelock.core.adoption.original import refuse_twice
 from tidelock.core.adoption.writing import Written, written
 from tidelock.core.source import SourceFile, migrations
 from tidelock.errors import TidelockError
@@ -79,6 +80,7 @@ def take_over(run: Run, out: Output, wanted: Wanted, source: Path | None = None)
         out.show(rendered.text(run.database.target, title, matches, left_over), {})
         if any(each.original.sql is None for each in new):
             out.show(not_sql(new), {})
+    adoption.check_known(run.database.target, history, matches)
     taken = finish(run, matches, wanted, history.tool.name, new, source)
     if taken is None:
         return 0
@@ -110,6 +112,7 @@ def from_project(history: History, source: Path, *, repeatable: bool) -> list[Wr
     originals = [each for each in tool.read(project.files(source)) if repeatable or not each.repeatable]
     if not originals:
         raise project.NothingFound(source, tool.title)
+    refuse_twice(tool.title, originals, tool.one)
     originals = project.with_sql(tool.name, source, originals)
     found = match.compare(as_migrations(source, written(tool.name, originals)), history, ())
     return written(tool.name, originals, {each.key for each in found if each.verdict is Verdict.PENDING})
@@ -133,13 +136,10 @@ def observe(asked: Asked, out: Output, wanted: Wanted) -> int:
         seen = run.database.observe()
         run.reader.target(seen)
         scripts = [run.reader.script(each) for each in run.files]
-        makes = observed.still_wanted(scripts)
-        states = run.database.states(each for objects in makes for each in objects)
+        traces = observed.traces(scripts)
+        states = run.database.states(each for trace in traces for each in trace.objects)
         known = {version for version, entry in seen.applied.items() if entry.checksum is not None}
-        found = [
-            observed.judged(file, objects, states, known=file.version in known, beside=observed.unseen(script))
-            for file, script, objects in zip(run.files, scripts, makes, strict=True)
-        ]
+        found = observed.judged(run.files, scripts, traces, states, known)
         matches = adoption.settled(found, wanted.answers)
         if not out.json:
             out.show(rendered.text(run.database.target, "the catalog", matches, ()), {})

@@ -50,6 +50,41 @@ def plan(asked: Asked, output: Output, exit_code: bool) -> int:
 
 
 @app.command()
+@targeted("variables")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github", "gitlab", "sarif", "junit"]),
+    default="text",
+    show_default=True,
+    help="For people, or for what reads it: GitHub annotations, GitLab code quality, SARIF 2.1.0, JUnit.",
+)
+@click.option(
+    "--severity",
+    type=click.Choice(["error", "warning", "note"]),
+    help="Exit 1 when there is a finding of this severity or worse. Default: warning.",
+)
+@click.option("--select", multiple=True, metavar="CODE|FAMILY", help="Ask only these rules; repeat it, or list them.")
+@click.option("--extend", multiple=True, metavar="CODE|FAMILY", help="Ask these optional rules too.")
+@click.option("--ignore", multiple=True, metavar="CODE|FAMILY", help="Do not ask these rules.")
+@click.option(
+    "--changed-since",
+    metavar="REF",
+    help="Speak only of files that differ from where HEAD left this branch or commit; all are read.",
+)
+@click.option("--fix", is_flag=True, help="Write the changes that cannot hurt into the files.")
+def lint(asked: Asked, output: Output, **wanted: Any) -> int:
+    """Check the files for what fails, blocks, repeats badly or loses data; no database is needed.
+
+    Exits 1 when there are findings. A page for each rule: `tidelock explain CODE`.
+    """
+    from tidelock.cli.linting import Wanted
+    from tidelock.cli.linting import lint as run
+
+    return run(asked, output, Wanted(**wanted))
+
+
+@app.command()
 @targeted("wait", "variables")
 @click.option("--history", is_flag=True, help="The journal: who ran what, when, for how long, and how it failed.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Lines of --history.")

@@ -5,8 +5,12 @@ from __future__ import annotations
 from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tidelock.errors import UsageFault
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 
 class UnknownCode(UsageFault):
@@ -22,15 +26,23 @@ class UnknownCode(UsageFault):
         )
 
 
+NO_CODES = ("index.md", "comparison.md")
+
+
 def pages() -> dict[str, str]:
-    """code → page, in Markdown. From `docs/codes/` in a checkout, from the package elsewhere."""
-    checkout = Path(__file__).parents[3] / "docs" / "codes"
-    folder = checkout if checkout.is_dir() else resources.files("tidelock").joinpath("codes")
+    """code → page, in Markdown: of errors and of rules. From `docs/` in a checkout, from the package elsewhere."""
     return {
         file.name.removesuffix(".md"): file.read_text(encoding="utf-8")
-        for file in folder.iterdir()
-        if file.name.endswith(".md") and file.name != "index.md"
+        for name in ("codes", "rules")
+        for file in folder(name).iterdir()
+        if file.name.endswith(".md") and file.name not in NO_CODES
     }
+
+
+def folder(name: str) -> Traversable:
+    """Where pages lie."""
+    checkout = Path(__file__).parents[3] / "docs" / name
+    return checkout if checkout.is_dir() else resources.files("tidelock").joinpath(name)
 
 
 def page(code: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,15 @@ dir = "{directory}"
 # migration = 6
 # fallback = "fallback/006_orders.sql"
 """
+SEVERAL = """
+# More than one directory has numbered SQL files. Where they are for several databases: take [migrations] dir and
+# [database] url out above, and name each one's database here. Where they are no migrations: remove their block.
+"""
+DATABASE = """\
+# [databases.{name}]
+# dir = "{directory}"
+# url = "postgresql://app@db/{name}"
+"""
 
 
 def init(asked: Asked, out: Output) -> int:
@@ -68,16 +78,18 @@ def init(asked: Asked, out: Output) -> int:
         found = layout.look(Path.cwd())
         [target] = wiring.targets(asked)
         histories, database = in_database(target if asked.wait else replace(target, wait_s=WAIT_S), asked, out)
-        tool = histories[0].tool.name if histories else found.tool
-        path.write_text(CONFIG.format(directory=WRITTEN if tool else found.directory or "migrations"), encoding="utf-8")
+        if histories:  # what the database says counts: files of two tools may look the same
+            found = replace(found, tool=histories[0].tool.name)
+        path.write_text(settings(found), encoding="utf-8")
     except TidelockError as error:
         return out.fail(error, "init")
-    steps = next_steps(found, histories)
+    steps = next_steps(found)
     data: dict[str, Any] = {
         "schema": SCHEMA,
         "command": "init",
         "directory": found.directory or None,
         "files": found.files,
+        "others": [{"directory": folder, "files": count} for folder, count in found.others],
         "tool": found.tool or None,
         "gitops": list(found.gitops),
         "timescaledb": found.timescale,
@@ -87,6 +99,26 @@ def init(asked: Asked, out: Output) -> int:
     lines = [*files_told(found), *database_told(database, histories), f"written: {FILE}", "", "next:"]
     out.show("\n".join([*lines, *(f"  {step}" for step in steps)]), data)
     return 0
+
+
+def settings(found: Layout) -> str:
+    """The text of tidelock.toml."""
+    text = CONFIG.format(directory=WRITTEN if found.tool else found.directory or "migrations")
+    if not found.others:
+        return text
+    folders = [found.directory, *(folder for folder, _ in found.others)]
+    blocks = (DATABASE.format(name=name, directory=folder) for name, folder in named(folders).items())
+    return text + SEVERAL + "#\n".join(blocks)
+
+
+def named(folders: list[str]) -> dict[str, str]:
+    """A name for each folder, of those parts of its path that not all of them have: `a` for `a/migrations`."""
+    parts = [folder.split("/") for folder in folders]
+    common = set(parts[0]).intersection(*parts[1:])
+    names = ("_".join(part for part in each if part not in common) or "_".join(each) for each in parts)
+    return {
+        re.sub(r"[^A-Za-z0-9_-]", "_", name): folder for name, folder in zip(names, folders, strict=True)
+    }  # fmt: skip
 
 
 def in_database(target: Target, asked: Asked, out: Output) -> tuple[list[History], str]:
@@ -116,6 +148,9 @@ def files_told(found: Layout) -> list[str]:
     whose = f", of {layout.title(found.tool)}" if found.tool else ""
     state = "" if found.clean or found.tool else "; numbers are missing or doubled"
     lines = [f"files: {found.files} in {found.directory}{whose}{state}"]
+    lines += [f"files: also {count} in {folder}" for folder, count in found.others]
+    if found.others:
+        lines.append(f"       a database has one directory: {FILE} has a block for each, choose there")
     if found.timescale:
         lines.append("files: they speak of TimescaleDB")
     if found.gitops:
@@ -131,11 +166,11 @@ def database_told(database: str, histories: list[History]) -> list[str]:
     ]
 
 
-def next_steps(found: Layout, histories: list[History]) -> list[str]:
+def next_steps(found: Layout) -> list[str]:
     """The two commands that come next."""
-    if tool := histories[0].tool.name if histories else found.tool:
-        directory = "." if tool in WHOLE_PROJECT else found.directory or "."
-        return [f"tidelock adopt --from {tool} --dir {directory} --write {WRITTEN}", "tidelock plan"]
+    if found.tool:
+        directory = "." if found.tool in WHOLE_PROJECT else found.directory or "."
+        return [f"tidelock adopt --from {found.tool} --dir {directory} --write {WRITTEN}", "tidelock plan"]
     if not found.directory:
         return ["tidelock new create_first_table --create-table first", "tidelock apply"]
     if not found.clean:

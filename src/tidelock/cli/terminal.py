@@ -99,6 +99,7 @@ def show_standing(found: Standing, journal: Sequence[dict[str, Any]] | None) -> 
             number, name, Text(state, style=STATES.get(state.rstrip("*"), "bold red")), Text(when, style="dim")
         )
     parts: list[Any] = [Text(standing.headline(found), style="bold"), versions]
+    parts += [Text(line, style="yellow") for line in standing.critical_tables(found)]
     if journal is not None:
         parts += ["", Text(standing.history(journal))]
     parts += [Text(f"\n{text.failure(error, ends=False)}", style="red") for error in found.trouble]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tidelock.app import apply as application
 from tidelock.cli import wiring
 from tidelock.core.planner import NoMigrations
-from tidelock.errors import TidelockError, UsageFault
+from tidelock.errors import SourceFault, TidelockError, UsageFault
+from tidelock.repo import critical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +21,11 @@ if TYPE_CHECKING:
     from tidelock.cli.output import Output
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
+
+
+NEED_CRITICAL = ("apply", "plan", "verify")
+"""Commands that count on the entries of [[critical]]. Not `wait`: it looks at tables alone, in an image of the
+application that needs neither scripts nor migrations."""
 
 
 def each_target(asked: Asked, out: Output, command: str, act: Callable[[Run], int]) -> int:
@@ -54,15 +60,29 @@ def one_target(
 
 
 def run_or_fallback(target: Target, asked: Asked, sink: Sink, command: str, *, reads: bool) -> Run:
-    """A run; when its files cannot be read and there are critical tables, `apply` still looks after those."""
+    """A run; when its files cannot be read and there are critical tables, `apply` still looks after those.
+
+    `verify` goes on with the files that can be read.
+
+    A [[critical]] that cannot be used is refused first, while nothing has happened: else it would come out on the day
+    on which the fallback is needed. Files that cannot be read say nothing about the versions that it names.
+    """
+    concerned = target.critical if command in NEED_CRITICAL else ()
+    if concerned:
+        critical.refuse_scripts(concerned)
     try:
-        return wiring.run_of(target, asked, sink, reads=reads)
+        run = wiring.run_of(target, asked, sink, reads=reads)
     except TidelockError as error:
-        if command != "apply" or not target.critical:
+        if command == "verify" and isinstance(error, SourceFault):
+            return wiring.run_in_part(target, asked, sink)
+        if command != "apply" or not concerned:
             raise
         run = wiring.run_of(target, asked, sink, reads=False)
         run.failure = error
-        return run
+    else:
+        if concerned:
+            critical.refuse_migrations(concerned, [file.version for file in run.files])
+    return run
 
 
 def apply(asked: Asked, out: Output) -> int:
@@ -273,10 +293,16 @@ def new_fallback(asked: Asked, out: Output, table: str) -> int:
         folder = one_directory(asked)
         files = migrations(directory.files(folder))
         reader = Reader(files, load=lambda path: directory.load_beside(folder, path))
-        path, setting = fallback.create(folder, table, [(file, reader.script(file)) for file in files])
+        scripts = [(file, reader.script(file)) for file in files]
+        names = {each.name for each in wiring.targets(asked)}
+        database = names.pop() if len(names) == 1 else ""
+        made = fallback.create(folder, table, scripts, project=wiring.project(asked, folder), database=database)
     except TidelockError as error:
         return out.fail(error, "new")
-    out.show(f"{path}\n\nadd to tidelock.toml:\n\n{setting}", {"schema": SCHEMA, "command": "new", "path": path})
+    shown = {"schema": SCHEMA, "command": "new", "path": made.path, "setting": made.setting}
+    out.show(f"{made.path}\n\nadd to tidelock.toml:\n\n{made.setting}", {**shown, "warnings": list(made.warnings)})
+    for warning in made.warnings if not out.json else ():
+        print(f"! {made.path}: {warning}", file=sys.stderr)
     return 0
 
 

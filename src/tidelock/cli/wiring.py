@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from tidelock.app.apply import Run
 from tidelock.app.patience import Patience
 from tidelock.app.reading import Reader
-from tidelock.config import BadSetting, Target, duration, expanded, load
+from tidelock.config import BadSetting, Target, duration, expanded, load, nearest
 from tidelock.core.planner import Policy
-from tidelock.core.source import migrations
+from tidelock.core.source import in_part, migrations
+from tidelock.errors import SourceFault
 from tidelock.repo import directory, git
 
 if TYPE_CHECKING:
@@ -100,6 +101,13 @@ def assignment(text: str) -> tuple[str, str]:
     return name, value
 
 
+def project(asked: Asked, folder: Path) -> Path:
+    """The directory that tidelock.toml lies in, or would lie in for these migrations."""
+    if found := asked.config or nearest(Path.cwd()):
+        return found.parent
+    return Path.cwd() if folder.parent.resolve().is_relative_to(Path.cwd()) else folder.parent
+
+
 def address_of(target: Target, asked: Asked) -> Address:
     """Where to connect: options over --database over tidelock.toml over DATABASE_URL over PG* variables."""
     from tidelock.postgres.address import Address, address
@@ -141,6 +149,16 @@ def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
     return PostgresDatabase(address_of(target, asked), Patience(target.wait_s), sink, options)
 
 
+def run_in_part(target: Target, asked: Asked, sink: Sink) -> Run:
+    """A run without the files that something is wrong with; it carries what."""
+    run = run_of(target, asked, sink, reads=False)
+    try:
+        run.reader.files, run.left_out = in_part(list(directory.files(target.directory)))
+    except SourceFault as error:  # the directory as a whole: a renumber that was cut off, a file that does not unpack
+        run.left_out = (error,)
+    return run
+
+
 def shown(path: str) -> str:
     """A path as people see it: relative to where they stand, when it lies below."""
     return path.removeprefix(f"{Path.cwd()}/")
@@ -159,6 +177,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         directory=str(target.directory),
         critical=tuple(replace(each, fallback=shown(each.fallback)) for each in target.critical),
         fallback=lambda path: directory.content(path, path),
+        restoring=lambda file, entry: git.restoring(target.directory, file, entry),
         policy=Policy(
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),

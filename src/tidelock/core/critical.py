@@ -24,6 +24,10 @@ class Critical:
     """Path of a script that creates it when that version could not be applied."""
     database: str = ""
     """The `[databases.NAME]` that it belongs to; empty for all."""
+    entry: str = ""
+    """Where it stands, for messages: `tidelock.toml: critical[2]`."""
+    project: str = ""
+    """The directory of tidelock.toml, which `fallback` must not leave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,18 @@ class Standing:
     """For MISSING: what is missing, and why there is no fallback for it."""
     made_now: bool = False
     """This run has made it."""
+
+    @property
+    def told(self) -> str:
+        """In one sentence; empty when it stands on its migration."""
+        table, version = self.critical.table, self.critical.migration
+        if self.footing is Footing.MISSING:
+            return f"{table}: {self.why}"
+        if self.footing is Footing.MIGRATION:
+            return ""
+        return f"{table} stands on its fallback" + (
+            f"; version {version} is not applied" if version is not None else ""
+        )
 
 
 def standing(

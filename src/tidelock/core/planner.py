@@ -35,20 +35,29 @@ class ChecksumChanged(LedgerFault):
 
     code = "L002"
 
-    def __init__(self, migration: Migration, entry: LedgerEntry, *, difference: str = "") -> None:
+    def __init__(
+        self, migration: Migration, entry: LedgerEntry, *, restoring: str | None = None, difference: str = ""
+    ) -> None:
+        """`restoring`: the command that brings the file back; empty when there is none, None when nobody was asked."""
         when = f"{entry.applied_at:%Y-%m-%d %H:%M %Z}" if entry.applied_at else "at an unknown time"
         who = f" by {entry.applied_by}" if entry.applied_by else ""
         commit = f" from commit {entry.commit[:10]}" if entry.commit else ""
-        git = (
-            f"git checkout {entry.commit[:10]} -- {migration.path}"
-            if entry.commit
-            else f"git log -p -- {migration.path}"
-        )
+        git = f"git checkout {entry.commit[:10]} --" if entry.commit else "git log -p --"
+        command = f"{git} {migration.path}" if restoring is None else restoring
         super().__init__(
             f"{migration.path} changed after it was applied ({what_changed(migration, entry)})",
-            hint=f"restore it (`{git}`) and put the change in a new file (`tidelock new`)",
+            hint=f"restore it (`{command}`) and put the change in a new file (`tidelock new`)"
+            if command
+            else NOT_IN_GIT,
             detail=f"applied {when}{who}{commit}" + (f"\n{difference}" if difference else ""),
         )
+
+
+NOT_IN_GIT = (
+    "git has no version of it as it was applied: write the lines with “-” back by hand and put the change in a new "
+    "file (`tidelock new`); when the database has what the file says now, record it anew as "
+    "`tidelock explain L002` says"
+)
 
 
 class FileMissing(LedgerFault):
@@ -154,15 +163,16 @@ def plan(
     changed: Callable[[Migration], bool] = lambda _: False,
     stored: Callable[[int], str | None] = lambda _: None,
     adopted: Callable[[], Container[int]] = frozenset,
+    restoring: Callable[[Migration, LedgerEntry], str | None] = lambda *_: None,
     surroundings: Surroundings | None = None,
 ) -> Plan:
     """Decide what to run.
 
     `read` makes a file's Script and is called only for files that are pending or whose bytes changed; `changed` says
     whether something beside the bytes may have (an included file, a variable); `stored` gives the text that was
-    applied, for the diff.
+    applied, for the diff, and `restoring` the command that brings it back.
     """
-    cosmetic = compare_applied(files, observed, read, changed, stored)
+    cosmetic = compare_applied(files, observed, read, changed, stored, restoring)
     missing, ahead = compare_versions(files, observed, policy)
     pending = pending_of(files, observed)
     check_order(pending, observed, policy, adopted)
@@ -208,6 +218,7 @@ def compare_applied(
     read: Callable[[Migration], Script],
     changed: Callable[[Migration], bool],
     stored: Callable[[int], str | None],
+    restoring: Callable[[Migration, LedgerEntry], str | None] = lambda *_: None,
 ) -> tuple[str, ...]:
     """Paths of applied files with cosmetic changes only. Raises ChecksumChanged for the first real change."""
     cosmetic = []
@@ -220,7 +231,8 @@ def compare_applied(
             continue
         applied_text = stored(file.version)
         if tokens_or_none(file, read) != tokens_then(file, entry, applied_text, read):
-            raise ChecksumChanged(file, entry, difference=difference(file, applied_text))
+            command = None if same_bytes else restoring(file, entry)
+            raise ChecksumChanged(file, entry, restoring=command, difference=difference(file, applied_text))
         if not same_bytes:
             cosmetic.append(file.path)
     return tuple(cosmetic)

@@ -225,13 +225,50 @@ def migrations(files: Iterable[SourceFile]) -> tuple[Migration, ...]:
     file concerned when a name or a content is wrong.
     """
     candidates = [file for file in files if is_migration_name(name_of(file.path))]
-    refuse(NoNumber, [file.path for file in candidates if not NAME.fullmatch(name_of(file.path))])
-    refuse(DownMigration, [file.path for file in candidates if DOWN.fullmatch(name_of(file.path))])
+    refuse(NoNumber, [file.path for file in candidates if without_number(name_of(file.path))])
+    refuse(DownMigration, [file.path for file in candidates if goes_back(name_of(file.path))])
     read = sorted((migration(file) for file in candidates), key=lambda each: (each.version, each.path))
-    refuse(EmptyFile, [each.path for each in read if not each.text or each.text.isspace()])
+    refuse(EmptyFile, [each.path for each in read if is_empty(each)])
     for version, same in duplicates(read):
         raise DuplicateVersion(version, same)
     return tuple(read)
+
+
+def in_part(files: Iterable[SourceFile]) -> tuple[tuple[Migration, ...], list[SourceFault]]:
+    """The migrations that nothing is wrong with, in numeric order, and a fault for each reason to leave out others."""
+    faults: list[SourceFault] = []
+    read: list[Migration] = []
+    left = [file for file in files if is_migration_name(name_of(file.path))]
+    for fault, wrong in ((NoNumber, without_number), (DownMigration, goes_back)):
+        if paths := [file.path for file in left if wrong(name_of(file.path))]:
+            faults.append(fault(paths))
+        left = [file for file in left if not wrong(name_of(file.path))]
+    for file in left:
+        try:
+            read.append(migration(file))
+        except SourceFault as error:
+            faults.append(error)
+    if empty := [each.path for each in read if is_empty(each)]:
+        faults.append(EmptyFile(empty))
+    twice = dict(duplicates(read))
+    faults += [DuplicateVersion(version, sorted(paths)) for version, paths in sorted(twice.items())]
+    good = (each for each in read if each.version not in twice and not is_empty(each))
+    return tuple(sorted(good, key=lambda each: each.version)), faults
+
+
+def without_number(name: str) -> bool:
+    """A name that does not begin with a number."""
+    return NAME.fullmatch(name) is None
+
+
+def goes_back(name: str) -> bool:
+    """The name of a file that undoes a migration."""
+    return DOWN.fullmatch(name) is not None
+
+
+def is_empty(file: Migration) -> bool:
+    """Not a character that counts."""
+    return not file.text or file.text.isspace()
 
 
 def is_migration_name(name: str) -> bool:

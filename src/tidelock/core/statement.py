@@ -88,6 +88,9 @@ class Facts:
     creates: tuple[Object, ...] = ()
     drops: tuple[Object, ...] = ()
     alters: tuple[Object, ...] = ()
+    renames: tuple[tuple[Object, Object], ...] = ()
+    """(before, after) of what gets another name or schema. A value of an enum is of the kind `enum value` here, and
+    its type the parent."""
     writes: frozenset[str] = frozenset()
     """Tables whose rows it changes, as written (`name` or `schema.name`)."""
     locks: tuple[Lock, ...] = ()

@@ -60,13 +60,14 @@ SHAPES: dict[str, Shape] = {
     "dbmate": shape(
         "schema_migrations", has="version", only=True, query="SELECT version, 'applied', NULL, NULL FROM {table}"
     ),
-    # The newest row of a version counts; a tombstone (DELETE) takes it away. What is below a baseline was there before.
+    # The newest row of a version counts; a tombstone (DELETE) takes it away.
     "flyway": shape(
         "flyway_schema_history",
         has="installed_rank version script checksum success type",
         query="""SELECT coalesce(version, regexp_replace(script, '^.*/', '')),
-                        CASE WHEN success THEN 'applied' ELSE 'failed' END, checksum::text,
-                        CASE WHEN type = 'BASELINE' THEN 'its baseline' END
+                        CASE WHEN NOT success THEN 'failed'
+                             WHEN type LIKE '%BASELINE' THEN 'baseline' ELSE 'applied' END, checksum::text,
+                        CASE WHEN type LIKE '%BASELINE' THEN 'its baseline' END
                    FROM (SELECT DISTINCT ON (coalesce(version, script)) * FROM {table}
                           WHERE installed_rank > 0 ORDER BY coalesce(version, script), installed_rank DESC) newest
                   WHERE type NOT IN ('DELETE', 'SCHEMA') AND type NOT LIKE 'UNDO%'""",
@@ -123,9 +124,11 @@ SHAPES: dict[str, Shape] = {
         "atlas_schema_revisions",
         has="version type applied total hash",
         query="""SELECT version,
-                        CASE WHEN type & 2 = 2 AND (applied < total) IS NOT FALSE THEN 'failed' ELSE 'applied' END,
+                        CASE WHEN type & 2 = 2 AND (applied < total) IS NOT FALSE THEN 'failed'
+                             WHEN type & 1 = 1 THEN 'baseline' ELSE 'applied' END,
                         nullif(hash, ''), CASE WHEN type & 2 = 2 AND (applied < total) IS NOT FALSE
-                                               THEN applied || ' of ' || total || ' statements ran' END
+                                               THEN applied || ' of ' || total || ' statements ran'
+                                               WHEN type & 1 = 1 THEN 'its baseline' END
                    FROM {table} WHERE version NOT LIKE '.%'""",
     ),
     "django": shape(

@@ -20,7 +20,7 @@ PRESENT, ABSENT, INVALID = "present", "absent", "invalid"
 STATES: dict[str, LiteralString] = {
     "index": """SELECT CASE WHEN i.indisvalid AND i.indisready THEN 'present' ELSE 'invalid' END
                   FROM pg_class c JOIN pg_index i ON i.indexrelid = c.oid
-                 WHERE CASE WHEN to_regclass(%(parent)s) IS NULL THEN c.oid = to_regclass(%(path)s)
+                 WHERE CASE WHEN to_regclass(nullif(%(parent)s, '')) IS NULL THEN c.oid = to_regclass(%(path)s)
                             ELSE c.relname = %(name)s
                                  AND c.relnamespace = (SELECT relnamespace FROM pg_class
                                                         WHERE oid = to_regclass(%(parent)s)) END""",
@@ -48,6 +48,8 @@ STATES |= {
                    WHERE tgrelid = to_regclass(%(parent)s) AND tgname = %(name)s AND NOT tgisinternal""",
     "policy": "SELECT 'present' FROM pg_policy WHERE polrelid = to_regclass(%(parent)s) AND polname = %(name)s",
     "rule": "SELECT 'present' FROM pg_rewrite WHERE ev_class = to_regclass(%(parent)s) AND rulename = %(name)s",
+    "enum value": """SELECT 'present' FROM pg_enum
+                      WHERE enumtypid = to_regtype(%(parent)s) AND enumlabel = %(name)s""",
     "constraint": """SELECT 'present' FROM pg_constraint
                       WHERE conrelid = to_regclass(%(parent)s) AND conname = %(name)s""",
     # By its name: an overloaded one cannot be told apart, and search_path decides where a bare name lies.

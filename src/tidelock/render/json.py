@@ -21,7 +21,7 @@ SCHEMA = 1
 """Version of the shapes; grows when a field changes its meaning or goes."""
 
 
-def dumps(value: Mapping[str, Any]) -> str:
+def dumps(value: Mapping[str, Any] | Sequence[Any]) -> str:
     """One document, readable."""
     return json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n"
 

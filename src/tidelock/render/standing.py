@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.critical import Footing
 from tidelock.render import json
 from tidelock.render.text import failure, span, table
 
@@ -27,6 +28,7 @@ def text(found: Standing, journal: Sequence[dict[str, Any]] | None) -> str:
     """A line for the target, a table of versions, and what `apply` would stumble over."""
     shown = rows(found)
     lines = [headline(found), "", table(shown)] if shown else [headline(found)]
+    lines += critical_tables(found)
     if journal is not None:
         lines += ["", history(journal)]
     for error in found.trouble:
@@ -63,6 +65,20 @@ def rows(found: Standing) -> list[tuple[str, str, str, str]]:
     return [row for _, row in sorted(shown)]
 
 
+def critical_tables(found: Standing) -> list[str]:
+    """A line for each critical table that does not stand on its migration. One whose turn is yet to come is pending."""
+    pending = {file.version for file in found.pending}
+    lines = [
+        f"{MARKS[each.footing]} {each.told}"
+        for each in found.critical
+        if each.told and not (each.footing is Footing.MISSING and each.critical.migration in pending)
+    ]
+    return ["", *lines, "  mend what failed and run `tidelock apply`; `tidelock verify` checks more"] if lines else []
+
+
+MARKS = {Footing.FALLBACK: "!", Footing.MISSING: "✗"}
+
+
 def unfinished(records: Sequence[StepRecord]) -> str:
     """What is to be said of a version that is not in the ledger, by the last word on its steps."""
     if not records:
@@ -95,6 +111,7 @@ def data(found: Standing, journal: Sequence[dict[str, Any]] | None) -> dict[str,
         "unfinished": sorted(observed.unfinished),
         "clean": observed.clean,
         "trouble": [json.failure(error) for error in found.trouble],
+        **({"critical": json.critical(found.critical)} if found.critical else {}),
     }
     if journal is not None:
         shown["history"] = list(journal)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tidelock.core.facts import facts_of
 from tidelock.errors import UsageFault
 from tidelock.repo.directory import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from tidelock.core.model import Migration
@@ -52,23 +54,69 @@ class NoSuchTable(UsageFault):
         )
 
 
-def create(directory: Path, table: str, scripts: Sequence[tuple[Migration, Script]]) -> tuple[str, str]:
-    """Write the script beside the migrations' directory; returns its path and what tidelock.toml wants."""
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """A script that was written."""
+
+    path: str
+    setting: str
+    """What tidelock.toml wants."""
+    warnings: tuple[str, ...]
+    """What a person should look at before relying on it."""
+
+
+def create(
+    directory: Path, table: str, scripts: Sequence[tuple[Migration, Script]], *, project: Path, database: str = ""
+) -> Fallback:
+    """Write the script beside the migrations' directory, or beside tidelock.toml, in `project`, if that lies lower.
+
+    `database` is the `[databases.NAME]` that the directory is of.
+    """
     made = [(file, script) for file, script in scripts if any(creates(each, table) for each in script.statements)]
     if not made:
         known = [item.qualified for _, script in scripts for each in script.statements for item in tables(each)]
         raise NoSuchTable(table, known)
     file, script = made[0]
-    folder = directory.parent / "fallback"
+    beside = directory.parent if directory.parent.resolve().is_relative_to(project.resolve()) else project
+    folder = beside / "fallback"
     folder.mkdir(exist_ok=True)
     path = folder / f"{file.label.split()[0]}_{re.sub(r'[^a-zA-Z0-9]+', '_', table)}.sql"
-    text = HEAD.format(table=table, path=file.path) + "".join(f"\n{guarded(each)};\n" for each in wanted(script, table))
+    statements = [guarded(each) for each in wanted(script, table)]
+    text = HEAD.format(table=table, path=file.path) + "".join(f"\n{each};\n" for each in statements)
     try:
         with path.open("x", encoding="utf-8") as new:
             new.write(text)
     except FileExistsError:
         raise AlreadyThere(shown(path)) from None
-    return shown(path), SETTING.format(table=table, version=file.version, path=os.path.relpath(path, directory.parent))
+    setting = SETTING.format(table=table, version=file.version, path=os.path.relpath(path, project))
+    setting += f'database = "{database}"\n' if database else ""
+    return Fallback(shown(path), setting, tuple(warnings(statements, scripts)))
+
+
+def warnings(statements: Sequence[str], scripts: Sequence[tuple[Migration, Script]]) -> Iterator[str]:
+    """What the script counts on and does not make, and what of it cannot run twice."""
+    facts = [facts_of(each) for each in statements]
+    own = {bare(made.name) for each in facts for made in each.creates}
+    for each in facts:
+        for name in sorted({lock.table for lock in each.locks if bare(lock.table) not in own}):
+            yield (
+                f"it refers to {name}{maker(name, scripts)}: when that is not there, the fallback fails; take the "
+                "reference out, or make that table in the same script"
+            )
+    for text, each in zip(statements, facts, strict=True):
+        if each.creates and not each.guarded:
+            yield f"{' '.join(text.split())[:60]}… is without IF NOT EXISTS: it fails where that is there already"
+
+
+def maker(table: str, scripts: Sequence[tuple[Migration, Script]]) -> str:
+    """` (of 001 base)`: the migration that creates it."""
+    made = (file for file, script in scripts if any(creates(each, table) for each in script.statements))
+    return next((f" (of {file.label})" for file in made), "")
+
+
+def bare(name: str) -> str:
+    """Without its schema."""
+    return name.rpartition(".")[2]
 
 
 class AlreadyThere(UsageFault):
@@ -99,8 +147,7 @@ def wanted(script: Script, table: str) -> list[Statement]:
     """What the table is made of: itself, and its plain indexes."""
     found = []
     for each in script.statements:
-        bare = table.rpartition(".")[2]
-        of_it = any(item.kind == "index" and item.parent.rpartition(".")[2] == bare for item in each.facts.creates)
+        of_it = any(item.kind == "index" and bare(item.parent) == bare(table) for item in each.facts.creates)
         if creates(each, table) or (of_it and not each.facts.alone and named_index(each)):
             found.append(each)
     return found

@@ -4,6 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidelock.core.source import name_of
+from tidelock.errors import UsageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tidelock.core.model import LedgerEntry, Migration
 
 
 def commit(directory: Path) -> str | None:
@@ -26,6 +35,46 @@ def move(old: Path, new: Path) -> bool:
     return run(old.parent, "mv", "--", str(old.resolve()), str(new.resolve())) is not None
 
 
+MOST_COMMITS = 50
+"""How far back a version of a file is looked for."""
+
+
+def restoring(directory: Path, file: Migration, entry: LedgerEntry) -> str | None:
+    """The command that brings a file back as the ledger has it: from the commit that has just these bytes.
+
+    Empty when no commit has them: the file was recorded before it was committed, or never was. None when git cannot
+    tell here: it is not there, or does not have the commit that the ledger names (an image, a shallow clone).
+    """
+    if run(directory, "rev-parse", "--git-dir") is None:
+        return None
+    recorded = (entry.commit or "").removesuffix("-dirty")
+    if recorded and run(directory, "cat-file", "-e", f"{recorded}^{{commit}}") is None:
+        return None
+    name = name_of(file.path)
+    listed = run(directory, "log", f"-{MOST_COMMITS}", "--format=%H", "--", name) or ""
+    for each in [recorded] * bool(recorded) + listed.split():
+        if committed(directory, each, name) == entry.checksum:
+            return f"git checkout {each[:10]} -- {file.path}"
+    return ""
+
+
+def committed(directory: Path, sha: str, name: str) -> str | None:
+    """The SHA-256 of a file's content in a commit, unpacked; None when that commit does not have it."""
+    import hashlib
+    import subprocess
+
+    from tidelock.repo.directory import unpacked
+
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(directory), "cat-file", "blob", f"{sha}:./{name}"],
+            capture_output=True, timeout=10, check=True,
+        )  # fmt: skip
+        return hashlib.sha256(unpacked(name, done.stdout)).hexdigest()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
 def run(directory: Path, *arguments: str) -> str | None:
     """What git answers, or None when it cannot."""
     import subprocess
@@ -37,3 +86,60 @@ def run(directory: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+MAIN = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
+"""What the main branch may be called, best first."""
+
+
+class NoSuchCommit(UsageFault):
+    """--changed-since names nothing that git knows, or there is no git."""
+
+    code = "U023"
+
+    def __init__(self, reference: str, directory: Path) -> None:
+        super().__init__(
+            f"git knows no “{reference}” in {directory}",
+            hint="name a branch, tag or commit that is fetched (in CI: `fetch-depth: 0`, or `git fetch origin main`)",
+        )
+
+
+def base(directory: Path, reference: str) -> str:
+    """The commit at which HEAD left a branch. Raises NoSuchCommit."""
+    found = run(directory, "merge-base", reference, "HEAD")
+    if found is None:
+        raise NoSuchCommit(reference, directory)
+    return found
+
+
+def changed_since(directory: Path, commit: str) -> frozenset[Path]:
+    """Files below the directory that differ from a commit, in the working tree, and those that git does not track."""
+    top = run(directory, "rev-parse", "--show-toplevel") or "."
+    listed = [
+        run(directory, "diff", "--name-only", "-z", "--diff-filter=d", commit, "--", ".") or "",
+        run(directory, "ls-files", "--full-name", "-z", "--others", "--exclude-standard", "--", ".") or "",
+    ]
+    return frozenset(Path(top, name) for text in listed for name in text.split("\0") if name)
+
+
+def main_branch(directory: Path) -> str | None:
+    """The commit at which HEAD left the main branch; None without git, or where no such branch is."""
+    if not any((parent / ".git").exists() for parent in (directory.resolve(), *directory.resolve().parents)):
+        return None
+    for name in MAIN:
+        if found := run(directory, "merge-base", name, "HEAD"):
+            return found
+    return None
+
+
+def digests(directory: Path, commit: str, paths: Mapping[Path, str]) -> dict[Path, str]:
+    """SHA-256 (hex) of files' content as it is in a commit, for those that are in it. `paths`: file → that of now."""
+    top = run(directory, "rev-parse", "--show-toplevel") or "."
+    names = (run(directory, "ls-tree", "-r", "-z", "--full-tree", "--name-only", commit) or "").split("\0")
+    there = {Path(top, name) for name in names if name}
+    changed = changed_since(directory, commit)
+    found: dict[Path, str] = {}
+    for path, now in paths.items():
+        if path in there:
+            found[path] = now if path not in changed else (committed(path.parent, commit, path.name) or now)
+    return found

@@ -54,6 +54,8 @@ class Layout:
     gitops: tuple[str, ...]
     timescale: bool
     """An SQL file speaks of hypertables or continuous aggregates."""
+    others: tuple[tuple[str, int], ...] = ()
+    """Further folders with numbered SQL files, and how many files: another database's, or none of ours."""
 
 
 def look(root: Path) -> Layout:
@@ -66,11 +68,19 @@ def look(root: Path) -> Layout:
     return Layout(
         directory=folder.relative_to(root).as_posix() if folder else "",
         files=sum(each.parent == folder for each in sql),
-        tool=tool_of(names, heads.values()),
+        tool=tool_of(names, heads.values(), sqlx=uses_sqlx(root, paths)),
         clean=numbered([each.name for each in sql if each.parent == folder]),
         gitops=tuple(gitops_of(paths)),
         timescale=any(re.search(r"timescaledb|create_hypertable|time_bucket", text) for text in heads.values()),
+        others=tuple((each.relative_to(root).as_posix(), len(found)) for each, found in numbered_in(sql, folder)),
     )
+
+
+def numbered_in(sql: list[Path], apart: Path | None) -> Iterator[tuple[Path, list[Path]]]:
+    """The folders that have numbered files, but one, and those files."""
+    files = [each for each in sql if NAME.fullmatch(each.name) and each.parent != apart]
+    for folder in sorted({each.parent for each in files}):
+        yield folder, [each for each in files if each.parent == folder]
 
 
 def walk(folder: Path, depth: int) -> Iterator[Path]:
@@ -103,13 +113,30 @@ def numbered(names: list[str]) -> bool:
     return None not in numbers and len(numbers) == len(set(numbers))
 
 
-def tool_of(names: list[str], heads: Iterable[str]) -> str:
-    """The tool whose marks are there: in names first, then in what files say."""
+def tool_of(names: list[str], heads: Iterable[str], *, sqlx: bool) -> str:
+    """The tool whose marks are there: in names first, then in what files say.
+
+    sqlx has no mark of its own: its pairs look like golang-migrate's, its single files like ours with a time.
+    """
     for tool, pattern in MARKS:
         if any(re.search(pattern, name) for name in names):
-            return tool
+            return "sqlx" if sqlx and tool == "golang-migrate" else tool
     texts = list(heads)
-    return next((tool for tool, words in WORDS if any(re.search(words, text, re.MULTILINE) for text in texts)), "")
+    found = next((tool for tool, words in WORDS if any(re.search(words, text, re.MULTILINE) for text in texts)), "")
+    timed = any(TIMED.search(name) for name in names)
+    return "sqlx" if sqlx and timed and not found else found
+
+
+TIMED = re.compile(r"(^|/)\d{14}_[^/]*\.sql$")
+"""A number as `sqlx migrate add` gives it."""
+SQLX = re.compile(r"^\s*sqlx(\.workspace)?\s*=|^\[.*dependencies\.sqlx\]", re.MULTILINE)
+
+
+def uses_sqlx(root: Path, paths: list[Path]) -> bool:
+    """A Cargo.toml asks for it, or its prepared queries lie there beside files with a time."""
+    if any(SQLX.search(head(each)) for each in paths if each.name == "Cargo.toml"):
+        return True
+    return (root / ".sqlx").is_dir() and any(TIMED.search(each.as_posix()) for each in paths)
 
 
 def gitops_of(paths: list[Path]) -> Iterator[str]:

@@ -97,6 +97,11 @@ def test_what_a_do_block_does_counts_and_is_not_rewritten():
     assert (only.code, only.rewrite) == ("LK010", "")
 
 
+def test_a_table_that_came_and_went_bothers_nobody():
+    text = "CREATE TEMPORARY TABLE import (LIKE crops);\nDROP TABLE import;\nALTER TABLE parcels ADD COLUMN a int;\n"
+    assert codes(START, text) == []
+
+
 # What is known of columns
 
 

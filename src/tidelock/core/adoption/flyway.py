@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 import zlib
 
 from tidelock.core.adoption.original import Files, Original, base, text_of, words
@@ -16,12 +17,7 @@ NO_TRANSACTION = re.compile(r"^\s*executeInTransaction\s*=\s*false\s*$", re.MULT
 
 def originals(files: Files) -> list[Original]:
     """The versioned files by version, then the repeatable ones by description."""
-    values = {
-        name: value
-        for path, data in files.items()
-        if base(path) == "flyway.conf"
-        for name, value in SETTING.findall(text_of(data))
-    }
+    values = placeholders(files)
     versioned = [(numbers(m["version"]), path, m) for path in files if (m := VERSIONED.fullmatch(base(path)))]
     repeatable = [(m["name"], path) for path in files if (m := REPEATABLE.fullmatch(base(path)))]
     return [
@@ -31,6 +27,26 @@ def originals(files: Files) -> list[Original]:
         ),
         *(one(files, path, base(path), name, values, repeatable=True) for name, path in sorted(repeatable)),
     ]
+
+
+def placeholders(files: Files) -> dict[str, str]:
+    """Their values, from the settings files that lie below the directory."""
+    values: dict[str, str] = {}
+    for path, data in files.items():
+        if base(path) == "flyway.conf":
+            values |= SETTING.findall(text_of(data))
+        elif base(path) == "flyway.toml":
+            values |= toml_placeholders(text_of(data))
+    return values
+
+
+def toml_placeholders(text: str) -> dict[str, str]:
+    """`[flyway.placeholders]`; none of a file that cannot be read."""
+    try:
+        found = tomllib.loads(text).get("flyway", {}).get("placeholders", {})
+    except (tomllib.TOMLDecodeError, AttributeError):
+        return {}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
 
 
 def one(files: Files, path: str, key: str, name: str, values: dict[str, str], *, repeatable: bool = False) -> Original:
@@ -43,7 +59,9 @@ def one(files: Files, path: str, key: str, name: str, values: dict[str, str], *,
         path=path,
         description=words(name),
         sql=None if unknown else filled.replace("\r\n", "\n"),
-        why_not=f"its placeholder ${{{unknown[0]}}} has no value in flyway.conf" if unknown else "",
+        why_not=f"its placeholder ${{{unknown[0]}}} has no value in a flyway.conf or flyway.toml below --dir"
+        if unknown
+        else "",
         sums=tuple(dict.fromkeys(str(crc32(each)) for each in (raw, filled))),
         transaction=NO_TRANSACTION.search(text_of(files.get(f"{path}.conf", b""))) is None,
         repeatable=repeatable,
@@ -56,6 +74,11 @@ def numbers(version: str) -> tuple[int, ...]:
     while len(parts) > 1 and parts[-1] == 0:
         parts.pop()
     return tuple(parts)
+
+
+def version(key: str) -> tuple[int, ...]:
+    """The numbers of a key; none for a repeatable file."""
+    return numbers(key) if re.fullmatch(r"\d+(?:[._]\d+)*", key) else ()
 
 
 def crc32(text: str) -> int:

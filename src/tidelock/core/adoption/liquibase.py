@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tidelock.core.adoption import changelogs
 from tidelock.core.adoption.original import Files, Original, base, words
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ ASIDE = re.compile(
     r"|\s*--\s*preconditions.*|\s*--\s*precondition-[a-zA-Z0-9-]+ .*",
     FLAGS,
 )
-INCLUDED = re.compile(r"""file["']?\s*[:=]\s*["']?([^\s"',}]+)""")
 CONTROL = "".join(map(chr, range(33)))
 """What Java's trim() takes away."""
 
@@ -47,20 +47,12 @@ class Changeset:
 def originals(files: Files) -> list[Original]:
     """The changesets of formatted SQL files, in the order in which the other changelogs include them."""
     formatted = [path for path, data in files.items() if path.endswith(".sql") and is_formatted(data)]
-    others = (data.decode(errors="replace") for path, data in files.items() if path not in formatted)
-    included = [name for text in others for name in INCLUDED.findall(text)]
-    rank = {name: number for number, name in enumerate(included)}
     properties: dict[str, str] = {}
-    found = []
-    for path in sorted(formatted, key=lambda each: (place(each, rank), each)):
-        name = next((each for each in included if path == each or path.endswith(f"/{each}")), path)
-        found += [original(each, path, properties) for each in changesets(files[path], name, properties)]
-    return found
-
-
-def place(path: str, rank: dict[str, int]) -> int:
-    """Where a file is included; behind all others when nobody says so."""
-    return next((number for name, number in rank.items() if path == name or path.endswith(f"/{name}")), len(rank))
+    return [
+        original(each, path, properties)
+        for path, name in changelogs.names(files, formatted).items()
+        for each in changesets(files[path], name, properties)
+    ]
 
 
 def is_formatted(data: bytes) -> bool:

@@ -25,6 +25,8 @@ class State(StrEnum):
     FAILED = "failed"
     DOUBTFUL = "doubtful"
     """Recorded without having been run, as far as the row tells."""
+    BASELINE = "baseline"
+    """Applied, as is every version below it, recorded or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,11 +145,11 @@ def _match(file: Migration, found: Was | None, verdict: Verdict, evidence: str) 
 
 def _judged(file: Migration, found: Was, entry: Entry) -> Match:
     """A file with a row."""
-    if entry.state is not State.APPLIED:
+    if entry.state not in (State.APPLIED, State.BASELINE):
         return _match(
             file, found, Verdict.ASK, f"{entry.state} in its history" + (f": {entry.note}" if entry.note else "")
         )
-    if not entry.checksum or not found.sums:
+    if not entry.checksum or not found.sums or entry.state is State.BASELINE:
         return _match(file, found, Verdict.APPLIED, entry.note or "in its history; no checksum to prove it")
     if entry.checksum in found.sums:
         return _match(file, found, Verdict.APPLIED, "checksum equal")
@@ -161,7 +163,21 @@ def _by_key(history: History, files: Sequence[Was]) -> Mapping[str, Entry]:
         return _ancestors(rows, files)
     if history.tool.style is Style.REACHES and rows:
         return _reached(next(iter(rows.values())), sorted(int(each.key) for each in files if each.key.isdigit()))
-    return rows
+    return _covered(rows, history.tool, files)
+
+
+def _covered(rows: Mapping[str, Entry], tool: Tool, files: Sequence[Was]) -> Mapping[str, Entry]:
+    """The rows, and the files that a baseline covers: the tool never runs what is not above it."""
+    baselines = [found for each in rows.values() if each.state is State.BASELINE and (found := tool.version(each.key))]
+    if not baselines:
+        return rows
+    highest = max(baselines)
+    covered = {
+        each.key: Entry(key=each.key, note="not above its baseline")
+        for each in files
+        if (version := tool.version(each.key)) and version <= highest
+    }
+    return {**covered, **rows}
 
 
 def _reached(last: Entry, numbers: Sequence[int]) -> Mapping[str, Entry]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from tidelock.errors import SourceFault
 
 Files = Mapping[str, bytes]
 """Path below the project → content."""
@@ -29,6 +31,27 @@ class Original:
     """Keys that must have been applied when this one was; for tools that record only the last ones."""
     repeatable: bool = False
     """It runs again whenever it changes."""
+
+
+class TwoOfOne(SourceFault):
+    """Two files of a tool are one version to it: which of them a row of its history means cannot be told."""
+
+    code = "S019"
+
+    def __init__(self, title: str, key: str, paths: Sequence[str]) -> None:
+        super().__init__(
+            f"{' and '.join(paths)} are both version {key} of {title}",
+            hint="point --dir at one project; or remove the file that was not applied, or give it a number of its own",
+        )
+
+
+def refuse_twice(title: str, originals: Sequence[Original], same: Callable[[str], object] = str) -> None:
+    """Raise TwoOfOne for files whose keys are the same to their tool."""
+    seen: dict[object, Original] = {}
+    for each in originals:
+        earlier = seen.setdefault(same(each.key), each)
+        if earlier is not each:
+            raise TwoOfOne(title, each.key, [earlier.path, each.path])
 
 
 def text_of(data: bytes) -> str:

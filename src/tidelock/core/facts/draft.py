@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.facts.tree import is_temporary_schema
@@ -41,6 +41,7 @@ class Draft:
     creates: list[Object] = field(default_factory=list)
     drops: list[Object] = field(default_factory=list)
     alters: list[Object] = field(default_factory=list)
+    renames: list[tuple[Object, Object]] = field(default_factory=list)
     writes: set[str] = field(default_factory=set)
     locks: dict[str, Lock] = field(default_factory=dict)
     alone: str = ""
@@ -74,6 +75,10 @@ class Draft:
             rewrite = rewrite or known.rewrite
         self.locks[table] = Lock(table, mode, rewrite)
 
+    def rename(self, before: Object, *, name: str = "", schema: str = "") -> None:
+        """Note another name or schema."""
+        self.renames.append((before, replace(before, name=name or before.name, schema=schema or before.schema)))
+
     def write(self, table: str) -> None:
         """Note that rows of a table change."""
         self.writes.add(table)
@@ -88,6 +93,7 @@ class Draft:
         self.creates.extend(other.creates)
         self.drops.extend(other.drops)
         self.alters.extend(other.alters)
+        self.renames.extend(other.renames)
         self.writes |= other.writes
         for lock in other.locks:
             self.lock(lock.table, lock.mode, rewrite=lock.rewrite)
@@ -112,6 +118,7 @@ class Draft:
             creates=tuple(self.creates),
             drops=tuple(self.drops),
             alters=tuple(self.alters),
+            renames=tuple(self.renames),
             writes=frozenset(self.writes),
             locks=tuple(self.locks.values()),
             alone=self.alone,

@@ -129,6 +129,7 @@ def set_schema(draft: Draft, node: Node) -> None:
         draft.rerunnable = draft.guarded and bool(table.get("schemaname"))
     else:
         draft.alters.append(named(kind, name_parts(node["object"])))
+    draft.rename(draft.alters[0], schema=node.get("newschema", ""))
 
 
 def _word(node: Node) -> str:
@@ -321,6 +322,8 @@ def add_enum_value(draft: Draft, node: Node) -> None:
     draft.alters.append(found)
     if "oldVal" in node:
         draft.command = "ALTER TYPE … RENAME VALUE"
+        before = Object("enum value", node.get("oldVal", ""), found.schema, found.qualified)
+        draft.rename(before, name=node.get("newVal", ""))
         return
     draft.command = "ALTER TYPE … ADD VALUE"
     draft.new_enum_values.append((found.qualified, node.get("newVal", "")))

@@ -420,6 +420,7 @@ def rename(draft: Draft, node: Node) -> None:
     if table is None:
         parts = name_parts(node["object"]) if "object" in node else [node.get("subname", "")]
         draft.alters.append(named(kind, parts))
+        draft.rename(draft.alters[0], name=node.get("newname", ""))
         return
     if "subname" in node:
         draft.alters.append(within(kind if kind != "other" else "column", node["subname"], table))
@@ -429,6 +430,7 @@ def rename(draft: Draft, node: Node) -> None:
     else:
         draft.alters.append(related(kind, table))
         draft.rerunnable = draft.guarded
+    draft.rename(draft.alters[0], name=node.get("newname", ""))
     draft.lock(relation(table), MAINTENANCE if kind == "index" else EXCLUSIVE)
     draft.session = temporary(table)
 

@@ -10,10 +10,11 @@ from tidelock.core.lint import destruction, hygiene, idempotence, locking, times
 from tidelock.core.lint.edit import Edit
 from tidelock.core.lint.known import Known
 from tidelock.core.lint.look import Directory, File, Look
+from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES, Remark, Rule
 from tidelock.core.lint.syntax import cause
 from tidelock.core.model import Place
-from tidelock.core.report import Finding, Severity
+from tidelock.core.report import Finding
 from tidelock.core.statement import Kind
 from tidelock.core.steps import Surroundings, steps_of
 from tidelock.errors import SourceFault
@@ -68,6 +69,8 @@ class Engine:
     """What the files so far leave to the cutting of the next one into steps."""
     files: list[File] = field(default_factory=list)
     found: list[Finding] = field(default_factory=list)
+    _asked: dict[frozenset[str], tuple[Rule, ...]] = field(default_factory=dict, init=False)
+    """What statements do → the rules for it."""
 
     def run(self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True) -> list[Finding]:
         """Findings in the order of place and code. All files are read; those of `only` are spoken of."""
@@ -86,29 +89,37 @@ class Engine:
         try:
             script = self.read(migration)
         except SourceFault as fault:
-            self.found.append(of_fault(fault, migration))
+            self.found.append(of_fault(fault, migration.path))
             return File(migration, None, known=self.known)
         try:
             steps = steps_of(migration, script, self.surroundings)
         except SourceFault as fault:
-            self.found.append(of_fault(fault, migration))
+            self.found.append(of_fault(fault, migration.path))
             steps = ()
         self.surroundings = self.surroundings.after(script)
         return File(migration, script, steps, known=self.known)
 
     def statements(self, file: File) -> None:
         """Ask every statement rule of every statement, and learn from it what it does."""
-        rules = [each for each in RULES.values() if each.statement and self.selection.takes(each)]
         for number, statement in enumerate(file.statements):
             if statement.facts.kind is Kind.UNKNOWN and not statement.runtime:
                 self.found.extend(unreadable(statement))
             look = Look(file, statement, number, self.known)
-            for each in rules:
+            for each in self.asked(statement):
                 assert each.statement is not None, "chosen so"
                 for remark in each.statement(look):
                     self.found.append(finding(each, remark, statement=statement, text=file.migration.text))
             for action in statement.facts.actions:
                 self.known.learn(action, statement.place)
+
+    def asked(self, statement: Statement) -> tuple[Rule, ...]:
+        """The statement rules for what it does; most of a hundred are about something else."""
+        what = frozenset(each.what for each in statement.facts.actions)
+        found = self._asked.get(what)
+        if found is None:
+            rules = (each for each in RULES.values() if each.statement and self.selection.takes(each))
+            found = self._asked[what] = tuple(each for each in rules if not each.on or each.on & what)
+        return found
 
     def ask_file(self, file: File) -> None:
         """Ask every file rule."""
@@ -209,14 +220,6 @@ def offset_of(text: str, place: Place) -> int:
     for _ in range(place.line - 1):
         start = text.index("\n", start) + 1
     return start + place.column - 1
-
-
-def of_fault(fault: SourceFault, migration: Migration) -> Finding:
-    """A file that is no script, or cannot be cut into steps, as a finding."""
-    place = getattr(fault, "place", None) or Place(migration.path, 1)
-    return Finding(
-        code=fault.code, severity=Severity.ERROR, title="", message=fault.message, hint=fault.hint, place=place
-    )
 
 
 def unreadable(statement: Statement) -> Iterator[Finding]:

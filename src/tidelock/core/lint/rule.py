@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Rule:
     """What to write instead, in the imperative; the hint of a finding that has none of its own."""
     optional: bool = False
     """Only when it is selected: a matter of taste, or of a project's conventions."""
+    on: frozenset[str] = frozenset()
+    """What a statement must do for the rule to be asked of it, as `Action.what` has it; empty is any statement."""
     statement: Callable[[Look], Remarks] | None = None
     """Asked once for each statement …"""
     file: Callable[[File], Remarks] | None = None
@@ -59,12 +61,20 @@ RULES: dict[str, Rule] = {}
 
 
 def rule(
-    code: str, title: str, severity: Severity, *, why: str, fix: str, optional: bool = False
+    code: str,
+    title: str,
+    severity: Severity,
+    *,
+    why: str,
+    fix: str,
+    optional: bool = False,
+    on: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Look], Remarks]], Callable[[Look], Remarks]]:
-    """Register a function that is asked once for each statement."""
+    """Register a function that is asked once for each statement, or only for those that do one of `on`."""
 
     def register(check: Callable[[Look], Remarks]) -> Callable[[Look], Remarks]:
-        _add(Rule(code=code, title=title, severity=severity, why=why, fix=fix, optional=optional, statement=check))
+        text = Rule(code=code, title=title, severity=severity, why=why, fix=fix, optional=optional)
+        _add(replace(text, on=frozenset(on), statement=check))
         return check
 
     return register

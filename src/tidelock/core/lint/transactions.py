@@ -133,6 +133,8 @@ def rolled_back(look: Look) -> Iterator[str]:
 
 def own_step(look: Look) -> Step | None:
     """The BEGIN … COMMIT of the file that the statement stands in. Elsewhere Tidelock cuts where it must."""
+    if not any(each.mode is Mode.OWN for each in look.file.steps):
+        return None
     return look.step if look.step and look.step.mode is Mode.OWN else None
 
 
@@ -187,6 +189,7 @@ def pending_checks(look: Look) -> Iterator[Remark]:
     Severity.ERROR,
     why="SET TRANSACTION ISOLATION LEVEL fails after the first query of a transaction: 25001.",
     fix="make it the first statement of the file",
+    on=("set",),
 )
 def late_isolation(look: Look) -> Iterator[str]:
     """SET TRANSACTION ISOLATION LEVEL after something has run."""
@@ -208,6 +211,7 @@ def late_isolation(look: Look) -> Iterator[str]:
     why="SET without LOCAL holds for the session: for what stands behind COMMIT, and through PgBouncer in transaction "
     "mode for whichever client gets the connection next.",
     fix="use SET LOCAL",
+    on=("set",),
 )
 def session_setting(look: Look) -> Iterator[Remark]:
     """SET where SET LOCAL would do: all that follows in the file is of the same transaction."""
@@ -235,6 +239,7 @@ def session_setting(look: Look) -> Iterator[Remark]:
     why="SET LOCAL ends with its transaction. Here nothing follows in the same one: the next statement runs by itself, "
     "or in another transaction, with the setting as it was.",
     fix="use SET, and RESET behind the statement that it is for; or leave it out",
+    on=("set",),
 )
 def local_in_vain(look: Look) -> Iterator[str]:
     """SET LOCAL as the last thing of a step that is not the last."""
@@ -254,6 +259,7 @@ def local_in_vain(look: Look) -> Iterator[str]:
     why="While a statement waits for a lock, everyone who comes later waits behind it: without lock_timeout as long as "
     "the longest transaction before it lasts. Tidelock sets a short one, and tries again.",
     fix="leave it out; where a longer one is needed, say how long",
+    on=("set",),
 )
 def endless(look: Look) -> Iterator[str]:
     """SET lock_timeout = 0."""

@@ -52,6 +52,7 @@ def in_utc(look: Look) -> bool:
     "much disk as the table has is needed beside it. (Free are: more length or digits, varchar to text, and between "
     "timestamp and timestamptz in a session whose TimeZone is UTC.)",
     fix=NEW_COLUMN,
+    on=("alter type",),
 )
 def rewriting_type(look: Look) -> Iterator[str]:
     """ALTER COLUMN TYPE from a type that an earlier file gave."""
@@ -68,6 +69,7 @@ def rewriting_type(look: Look) -> Iterator[str]:
     why="Whether the table is rewritten under an AccessExclusive lock hangs on the type that the column had, on the "
     "session's TimeZone between timestamp and timestamptz, or on a type that is not PostgreSQL's own.",
     fix=f"look up the old type; if it is not just a shorter one: {NEW_COLUMN}",
+    on=("alter type",),
 )
 def unknown_type(look: Look) -> Iterator[Remark]:
     """ALTER COLUMN TYPE whose old type no file says."""
@@ -131,6 +133,7 @@ def new_columns(look: Look) -> Iterator[tuple[Action, Column]]:
     why="A constant default is stored once, in the catalog, and so is now(). One that gives each row its own value has "
     "to be written into each row: the table is rewritten under an AccessExclusive lock.",
     fix="add the column without it, set the default for new rows, and fill the old ones in batches",
+    on=("add column",),
 )
 def volatile_default(look: Look) -> Iterator[Remark]:
     """ADD COLUMN … DEFAULT random()."""
@@ -149,6 +152,7 @@ def volatile_default(look: Look) -> Iterator[Remark]:
     why="A function is VOLATILE unless its CREATE says otherwise, and then the table is rewritten under an "
     "AccessExclusive lock (LK022).",
     fix="make the function STABLE or IMMUTABLE if it is; else add the column without the default and set it afterwards",
+    on=("add column",),
 )
 def unknown_default(look: Look) -> Iterator[Remark]:
     """ADD COLUMN … DEFAULT f()."""
@@ -169,6 +173,7 @@ def unknown_default(look: Look) -> Iterator[Remark]:
     "rewritten under an AccessExclusive lock.",
     fix="add a plain column, fill it in batches, and give it its sequence, identity or trigger afterwards; or compute "
     "in a view, or (from PostgreSQL 18 on) in a VIRTUAL column",
+    on=("add column",),
 )
 def numbered_column(look: Look) -> Iterator[str]:
     """ADD COLUMN serial, IDENTITY, STORED."""
@@ -185,6 +190,7 @@ def numbered_column(look: Look) -> Iterator[str]:
     why="json has no equality: SELECT DISTINCT, UNION and GROUP BY over all columns of the table fail with 42883, also "
     "those that worked before the column was added. jsonb has one.",
     fix="use jsonb",
+    on=("add column", "create table"),
 )
 def json_column(look: Look) -> Iterator[Remark]:
     """ADD COLUMN … json, and CREATE TABLE with one."""

@@ -53,6 +53,7 @@ def in_two_steps(look: Look, action: Action, constraint: Constraint, ending: str
     why="ADD … CHECK holds an AccessExclusive lock on the table while every row is tested. With NOT VALID new rows are "
     "tested from now on and the lock is brief; VALIDATE CONSTRAINT tests the old ones while others read and write.",
     fix="add it NOT VALID, and VALIDATE CONSTRAINT in the next file",
+    on=("add constraint", "add column"),
 )
 def check(look: Look) -> Iterator[Remark]:
     """A CHECK that is tested at once."""
@@ -72,6 +73,7 @@ def check(look: Look) -> Iterator[Remark]:
     why="ADD FOREIGN KEY holds a ShareRowExclusive lock on the table and on the one it points to, while each row is "
     "looked up. With NOT VALID both locks are brief.",
     fix="add it NOT VALID, and VALIDATE CONSTRAINT in the next file",
+    on=("add constraint", "add column"),
 )
 def foreign_key(look: Look) -> Iterator[Remark]:
     """A foreign key that is tested at once. Beside ADD COLUMN it is so only when the column has a default."""
@@ -96,6 +98,7 @@ def foreign_key(look: Look) -> Iterator[Remark]:
     why="VALIDATE itself lets others read and write. A lock that an earlier statement took is held until the "
     "transaction ends, though, and a file is one transaction: NOT VALID has won nothing.",
     fix="put VALIDATE CONSTRAINT into the next file",
+    on=("validate constraint",),
 )
 def validated_too_soon(look: Look) -> Iterator[Remark]:
     """VALIDATE while a strong lock on the table is held."""
@@ -122,6 +125,7 @@ def validated_too_soon(look: Look) -> Iterator[Remark]:
     why="SET NOT NULL holds an AccessExclusive lock on the table while it looks for NULLs, unless a valid CHECK "
     "(column IS NOT NULL) proves that there are none.",
     fix="prove it first: CHECK (column IS NOT NULL) NOT VALID, then VALIDATE CONSTRAINT, then SET NOT NULL",
+    on=("set not null", "add constraint"),
 )
 def set_not_null(look: Look) -> Iterator[Remark]:
     """SET NOT NULL, and its form as a constraint (PostgreSQL 18), of a column that may have NULLs."""
@@ -156,6 +160,7 @@ def set_not_null(look: Look) -> Iterator[Remark]:
     why="The rows that are there have no value for it: ADD COLUMN fails with 23502 unless the table is empty, as it is "
     "in a test.",
     fix="give it a constant default; or add it without NOT NULL, fill it, and make it NOT NULL in a later file (LK013)",
+    on=("add column",),
 )
 def required_column(look: Look) -> Iterator[Remark]:
     """ADD COLUMN … NOT NULL with nothing to put into the old rows."""
@@ -241,6 +246,7 @@ def _unserved(known: Known, table: Table, constraint: Constraint, place: Place) 
     "unlike that of a table.",
     fix="put a CHECK on the tables instead, NOT VALID and then VALIDATE; or leave the domain's constraint NOT VALID: "
     "new values are tested",
+    on=("add domain constraint", "set domain not null", "validate domain constraint"),
 )
 def domain_constraint(look: Look) -> Iterator[Remark]:
     """ALTER DOMAIN with something to test."""
@@ -262,6 +268,7 @@ def domain_constraint(look: Look) -> Iterator[Remark]:
     "added and changed one table at a time.",
     fix="use the plain type, and a CHECK in each table",
     optional=True,
+    on=("create domain",),
 )
 def domain_with_constraint(look: Look) -> Iterator[str]:
     """CREATE DOMAIN … CHECK or NOT NULL."""

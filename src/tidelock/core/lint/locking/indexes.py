@@ -41,6 +41,7 @@ def concurrently(look: Look, word: str) -> str:
     Severity.ERROR,
     why="CREATE INDEX holds a Share lock on the table until it is built: readers go on, every write waits.",
     fix="build it CONCURRENTLY",
+    on=("create index",),
 )
 def index_blocks_writes(look: Look) -> Iterator[Remark]:
     """CREATE INDEX on a table that others may be using."""
@@ -64,6 +65,7 @@ def index_blocks_writes(look: Look) -> Iterator[Remark]:
     why="CREATE INDEX on a partitioned table builds on one partition after the other and holds a Share lock on all of "
     "them until the last is done. CONCURRENTLY is refused there.",
     fix="create it ON ONLY the parent, build it CONCURRENTLY on each partition, and ATTACH those to it",
+    on=("create index",),
 )
 def index_of_partitions(look: Look) -> Iterator[Remark]:
     """CREATE INDEX on a partitioned table."""
@@ -89,6 +91,7 @@ def index_of_partitions(look: Look) -> Iterator[Remark]:
     why="DROP INDEX takes an AccessExclusive lock on the table. It is quick once it has it; but while it waits behind "
     "a long query, everyone who comes later waits behind it.",
     fix="drop it CONCURRENTLY",
+    on=("drop index",),
 )
 def drop_index(look: Look) -> Iterator[Remark]:
     """DROP INDEX of a table that others may be using."""
@@ -109,6 +112,7 @@ def drop_index(look: Look) -> Iterator[Remark]:
     why="REINDEX holds a Share lock on the table, and an AccessExclusive lock on the index, until it is built again. "
     "A query that is being planned looks at every index of its table, so in practice it waits too.",
     fix="use REINDEX … CONCURRENTLY",
+    on=("reindex",),
 )
 def reindex(look: Look) -> Iterator[Remark]:
     """REINDEX without CONCURRENTLY."""
@@ -153,6 +157,7 @@ def through_an_index(look: Look, action: Action, constraint: Constraint, words: 
     why="ADD … UNIQUE holds an AccessExclusive lock on the table until the index behind it is built: nobody reads or "
     "writes in the meantime.",
     fix="build a unique index CONCURRENTLY, and make it the constraint's with USING INDEX",
+    on=("add constraint", "add column"),
 )
 def unique(look: Look) -> Iterator[Remark]:
     """A unique constraint that comes with its index."""
@@ -172,6 +177,7 @@ def unique(look: Look) -> Iterator[Remark]:
     why="ADD PRIMARY KEY holds an AccessExclusive lock on the table until the index behind it is built, and reads all "
     "rows for NULLs first where the columns are not NOT NULL.",
     fix="make the columns NOT NULL (LK013), build a unique index CONCURRENTLY, and make it the key with USING INDEX",
+    on=("add constraint", "add column"),
 )
 def primary_key(look: Look) -> Iterator[Remark]:
     """A primary key that comes with its index."""
@@ -193,6 +199,7 @@ def primary_key(look: Look) -> Iterator[Remark]:
     "There is no USING INDEX and no NOT VALID for it.",
     fix="add it while the table is small, or in a new table that takes the place of this one; or use UNIQUE with USING "
     "INDEX where equality is all that is compared",
+    on=("add constraint", "add column"),
 )
 def exclude(look: Look) -> Iterator[str]:
     """An exclusion constraint on a table that others use."""
@@ -207,6 +214,7 @@ def exclude(look: Look) -> Iterator[str]:
     why="A primary key makes its columns NOT NULL. Where they are not so yet, and no valid CHECK says it, all rows are "
     "read under an AccessExclusive lock: what USING INDEX was meant to avoid.",
     fix="make the columns NOT NULL first (LK013)",
+    on=("add constraint",),
 )
 def key_of_nullable(look: Look) -> Iterator[Remark]:
     """PRIMARY KEY USING INDEX whose columns are not known to be NOT NULL."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     "as the table has is needed beside it.",
     fix="use plain VACUUM, which lets others read and write; to give space back to the disk use pg_repack or "
     "pg_squeeze (REPACK CONCURRENTLY from PostgreSQL 19 on), outside of migrations",
+    on=("vacuum full", "cluster"),
 )
 def vacuum_full(look: Look) -> Iterator[Remark]:
     """VACUUM FULL, CLUSTER."""
@@ -55,6 +56,7 @@ REWRITES = {
     why="SET LOGGED, UNLOGGED, ACCESS METHOD and TABLESPACE, and SET EXPRESSION of a stored column, write the whole "
     "table anew under an AccessExclusive lock.",
     fix="create a new table with what is wanted, copy in batches, and change names; or do it in a maintenance window",
+    on=tuple(REWRITES),
 )
 def copied(look: Look) -> Iterator[str]:
     """What copies a table."""
@@ -77,6 +79,7 @@ def copied(look: Look) -> Iterator[str]:
     "so is the default partition, if there is one. A valid CHECK that says the same as the bounds makes both needless.",
     fix="add a CHECK that says what the bounds say, NOT VALID, VALIDATE it in the next file, then ATTACH; afterwards "
     "the CHECK may go",
+    on=("attach partition",),
 )
 def attach(look: Look) -> Iterator[str]:
     """ATTACH PARTITION of a table that was there, without a CHECK."""
@@ -99,6 +102,7 @@ def attach(look: Look) -> Iterator[str]:
     "behind a long query, everyone who comes later waits behind it. CONCURRENTLY lets them by. (It is refused while "
     "there is a default partition.)",
     fix="use DETACH PARTITION … CONCURRENTLY",
+    on=("detach partition",),
 )
 def detach(look: Look) -> Iterator[Remark]:
     """DETACH PARTITION without CONCURRENTLY."""
@@ -117,6 +121,7 @@ def detach(look: Look) -> Iterator[Remark]:
     why="It needs an AccessExclusive lock on the partitioned table, for a moment. ATTACH PARTITION of a table of its "
     "own needs one that lets others read and write.",
     fix="create the table LIKE its parent, and ATTACH it",
+    on=("create table",),
 )
 def partition_of(look: Look) -> Iterator[Remark]:
     """A new partition of a table that others use."""
@@ -139,6 +144,7 @@ def partition_of(look: Look) -> Iterator[Remark]:
     why="It is not for this session alone: writes wait for its ShareRowExclusive lock, and between two files all "
     "sessions write without the trigger. ALL switches the foreign keys off as well, and nothing is checked afterwards.",
     fix="for one session: SET LOCAL session_replication_role = replica (a superuser's right), in the same transaction",
+    on=("disable trigger",),
 )
 def disable_trigger(look: Look) -> Iterator[str]:
     """DISABLE TRIGGER."""
@@ -152,6 +158,7 @@ def disable_trigger(look: Look) -> Iterator[str]:
     Severity.WARNING,
     why="The lock is held until all of the file's transaction is done. Each statement takes the locks that it needs.",
     fix="leave it out; where rows must not change in between, lock those: SELECT … FOR UPDATE",
+    on=("lock table",),
 )
 def lock_table(look: Look) -> Iterator[str]:
     """LOCK TABLE in a mode that keeps writers waiting."""
@@ -170,6 +177,7 @@ def lock_table(look: Look) -> Iterator[str]:
     why="It needs a ShareRowExclusive lock, for a moment: behind a long transaction that has written to the table, all "
     "later writes wait.",
     fix="put it into a file of its own, so that nothing else is held while it waits",
+    on=("create trigger",),
 )
 def create_trigger(look: Look) -> Iterator[str]:
     """CREATE TRIGGER on a table that others use."""
@@ -185,6 +193,7 @@ def create_trigger(look: Look) -> Iterator[str]:
     why="It holds an AccessExclusive lock on the view until its query is done. CONCURRENTLY lets readers go on; it "
     "needs a unique index of columns over all rows, and a view that was filled before.",
     fix="create a unique index on it, and use REFRESH MATERIALIZED VIEW CONCURRENTLY",
+    on=("refresh materialized view",),
 )
 def refresh(look: Look) -> Iterator[Remark]:
     """REFRESH MATERIALIZED VIEW of a view that others read."""
@@ -211,6 +220,7 @@ def refresh(look: Look) -> Iterator[Remark]:
     why="ADD VALUE puts it behind all others, and ORDER BY, < and > follow that order. It cannot be moved afterwards.",
     fix="say BEFORE or AFTER which value it comes",
     optional=True,
+    on=("add value",),
 )
 def enum_order(look: Look) -> Iterator[str]:
     """ALTER TYPE … ADD VALUE without BEFORE or AFTER."""

@@ -131,6 +131,8 @@ UNPROVED = {"set not null", "drop constraint"}
 )
 def several_alters(look: Look) -> Iterator[Remark]:
     """ALTER TABLE right behind another one of the same table."""
+    if not look.facts.command.startswith("ALTER TABLE"):
+        return
     before = look.together[-1] if look.together else None
     mine = ALTER.fullmatch(look.text)
     first = ALTER.fullmatch(before.text) if before else None
@@ -158,6 +160,7 @@ def several_alters(look: Look) -> Iterator[Remark]:
     "versions of all rows stay in the table until a VACUUM after it.",
     fix="change the rows in batches, each committed by itself: a procedure that commits, in a file with "
     "`-- tidelock: no-transaction`; for DELETE of everything TRUNCATE is quicker, if the lock is bearable",
+    on=("update", "delete"),
 )
 def every_row(look: Look) -> Iterator[str]:
     """UPDATE or DELETE without WHERE."""

@@ -1,0 +1,63 @@
+"""Lint: files → findings, without a database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tidelock.core.lint.engine import Engine, Selection
+from tidelock.core.lint.known import Known
+from tidelock.core.lint.reading import readable
+from tidelock.core.model import Place
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tidelock.core.model import Migration
+    from tidelock.core.report import Finding
+    from tidelock.core.source import SourceFile
+    from tidelock.core.statement import Script
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linted:
+    """What was found in one directory."""
+
+    directory: str
+    files: int
+    """How many were read."""
+    findings: tuple[Finding, ...]
+    texts: Mapping[str, str]
+    """path → text, for excerpts and changes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What is to be linted, and how."""
+
+    directory: str
+    files: Sequence[SourceFile]
+    read: Callable[[Sequence[Migration]], Callable[[Migration], Script]]
+    """What reads the script of each of these migrations; raises a SourceFault."""
+    selection: Selection = field(default_factory=Selection)
+    changed: frozenset[str] | None = None
+    """Paths to speak of; None is all."""
+    main_branch: Callable[[Sequence[Migration]], Mapping[str, str]] = lambda _: {}
+    known: Known = field(default_factory=Known)
+    """What a live database has already."""
+
+
+def lint(request: Request) -> Linted:
+    """Every rule on every file."""
+    migrations, found = readable(request.files)
+    changed = request.changed
+    engine = Engine(request.read(migrations), request.selection, request.main_branch(migrations), known=request.known)
+    found += engine.run(migrations, lambda each: changed is None or each.path in changed)
+    if changed is not None:
+        found = [each for each in found if each.place is None or each.place.path in changed]
+    return Linted(
+        directory=request.directory,
+        files=len(request.files),
+        findings=tuple(sorted(found, key=lambda each: (each.place or Place("", 0), each.code))),
+        texts={each.path: each.text for each in migrations},
+    )

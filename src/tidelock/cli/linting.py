@@ -1,0 +1,193 @@
+"""`tidelock lint`: the files of each target, checked without a database; with --database also against a live one."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidelock.app.lint import Linted, Request
+from tidelock.app.lint import lint as checked
+from tidelock.app.reading import Reader
+from tidelock.cli import wiring
+from tidelock.core.lint.engine import Selection
+from tidelock.core.lint.rule import RULES
+from tidelock.core.report import Severity
+from tidelock.errors import TidelockError, UsageFault
+from tidelock.repo import directory, git
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tidelock.cli.output import Output
+    from tidelock.cli.wiring import Asked
+    from tidelock.config import Target
+    from tidelock.core.model import Migration
+    from tidelock.core.report import Finding
+
+ORDER = tuple(Severity)
+"""From the worst to the least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the command line said of linting itself."""
+
+    form: str = "text"
+    severity: str | None = None
+    select: Sequence[str] = ()
+    extend: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    changed_since: str | None = None
+    fix: bool = False
+
+
+class UnknownRule(UsageFault):
+    """--select, --extend or --ignore name a rule that is not there."""
+
+    code = "U022"
+
+    def __init__(self, code: str) -> None:
+        from difflib import get_close_matches
+
+        families = sorted({each.rstrip("0123456789") for each in RULES})
+        near = get_close_matches(code.upper(), [*RULES, *families], n=3, cutoff=0.5)
+        super().__init__(
+            f"there is no rule “{code}”",
+            hint=f"did you mean {', '.join(near)}?" if near else f"name a rule, or a family: {', '.join(families)}",
+        )
+
+
+def lint(asked: Asked, out: Output, wanted: Wanted) -> int:
+    """Check, mend when asked to, and show."""
+    began = time.monotonic()
+    try:
+        targets = wiring.targets(asked)
+        results = [linted(each, wanted) for each in targets]
+        if wanted.fix:
+            mended = sum(mend(each) for each in results)
+            results = [linted(each, wanted) for each in targets] if mended else results
+    except TidelockError as error:
+        return out.fail(error, "lint")
+    show(results, out, wanted.form, time.monotonic() - began)
+    threshold = min(ORDER.index(Severity(wanted.severity or each.severity)) for each in targets)
+    return int(any(ORDER.index(one.severity) <= threshold for each in results for one in each.findings))
+
+
+def linted(target: Target, wanted: Wanted) -> Linted:
+    """One directory."""
+    where = target.directory
+    files = list(directory.files(where))
+    commit = git.base(where, wanted.changed_since) if wanted.changed_since else None
+    changed = git.changed_since(where, commit) if commit else None
+    return checked(
+        Request(
+            directory=str(where),
+            files=files,
+            read=lambda migrations: (
+                Reader(
+                    migrations, load=lambda path: directory.load_beside(where, path), variables=target.variables
+                ).script
+            ),
+            selection=selection(target, wanted),
+            changed=None
+            if changed is None
+            else frozenset(each.path for each in files if resolved(each.path) in changed),
+            main_branch=lambda migrations: on_main(where, commit, migrations),
+        )
+    )
+
+
+def resolved(path: str) -> Path:
+    """As git names it."""
+    return Path(path).resolve()
+
+
+def on_main(where: Path, commit: str | None, migrations: Sequence[Migration]) -> Mapping[str, str]:
+    """path → SHA-256 of what the main branch has."""
+    commit = commit or git.main_branch(where)
+    if commit is None:
+        return {}
+    now = {resolved(each.path): each.checksum for each in migrations}
+    then = git.digests(where, commit, now)
+    return {each.path: then[resolved(each.path)] for each in migrations if resolved(each.path) in then}
+
+
+def selection(target: Target, wanted: Wanted) -> Selection:
+    """The command line's word over the file's. Raises UnknownRule."""
+    chosen = Selection(
+        select=codes(wanted.select) or target.select,
+        extend=(*target.extend, *codes(wanted.extend)),
+        ignore=(*target.ignore, *codes(wanted.ignore)),
+    )
+    families = {each.rstrip("0123456789") for each in RULES}
+    for code in (*chosen.select, *chosen.extend, *chosen.ignore):
+        if code not in RULES and code not in families:
+            raise UnknownRule(code)
+    return chosen
+
+
+def codes(given: Sequence[str]) -> tuple[str, ...]:
+    """`LK001,TS` repeated or listed, in upper case."""
+    return tuple(code.strip().upper() for each in given for code in each.split(",") if code.strip())
+
+
+def mend(result: Linted) -> int:
+    """Write the safe changes into the files: how many findings they were for. Compressed files are left alone."""
+    from tidelock.core.lint.edit import applied
+
+    mended = 0
+    for path, text in result.texts.items():
+        edits = [each.edit for each in result.findings if each.edit and each.place and each.place.path == path]
+        if edits and path.endswith(".sql"):
+            mark = "\ufeff" if Path(path).read_bytes().startswith(b"\xef\xbb\xbf") else ""
+            Path(path).write_text(mark + applied(text, edits), encoding="utf-8", newline="")
+            mended += len(edits)
+    return mended
+
+
+def show(results: Sequence[Linted], out: Output, form: str, took_s: float) -> None:
+    """In the form that was asked for. Each is imported by itself: they are a tenth of the time of a small run."""
+    form = "json" if out.json else form
+    findings = [one for each in results for one in each.findings]
+    if form in ("text", "json"):
+        from tidelock.render import lint
+
+        out.show(lint.text(results, took_s, coloured=out.terminal), lint.data(results, took_s))
+        return
+    print(FORMS[form](findings, results))
+
+
+def github_text(findings: Sequence[Finding], _: Sequence[Linted]) -> str:
+    """Annotations."""
+    from tidelock.render import github
+
+    return github.text(findings)
+
+
+def gitlab_text(findings: Sequence[Finding], _: Sequence[Linted]) -> str:
+    """Code quality."""
+    from tidelock.render import gitlab
+    from tidelock.render.json import dumps
+
+    return dumps(gitlab.data(findings))
+
+
+def sarif_text(findings: Sequence[Finding], _: Sequence[Linted]) -> str:
+    """SARIF."""
+    from tidelock.render import sarif
+    from tidelock.render.json import dumps
+
+    return dumps(sarif.data(findings))
+
+
+def junit_text(findings: Sequence[Finding], results: Sequence[Linted]) -> str:
+    """JUnit."""
+    from tidelock.render import junit
+
+    paths = {path for each in results for path in each.texts}
+    return junit.text(findings, sorted(paths | {one.place.path for one in findings if one.place}))
+
+
+FORMS = {"github": github_text, "gitlab": gitlab_text, "sarif": sarif_text, "junit": junit_text}

@@ -1,0 +1,84 @@
+"""`[[critical]]` of tidelock.toml against the disk and the files: what no run could use is refused before it begins."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidelock.errors import UsageFault
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tidelock.core.critical import Critical
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """One thing in an entry that cannot be used."""
+
+    critical: Critical
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.critical.entry} ({self.critical.table}): {self.what}"
+
+
+class CriticalUnfit(UsageFault):
+    """A `[[critical]]` that names a script or a migration which is not there, or a script outside of the project."""
+
+    code = "U021"
+
+    def __init__(self, found: Sequence[Unfit]) -> None:
+        first, *others = found
+        super().__init__(str(first), hint=first.remedy, detail="\n".join(map(str, others)))
+
+
+def refuse_scripts(criticals: Sequence[Critical]) -> None:
+    """Raise CriticalUnfit when a fallback lies outside of the project, or is not there."""
+    if found := list(unfit_scripts(criticals)):
+        raise CriticalUnfit(found)
+
+
+def unfit_scripts(criticals: Sequence[Critical]) -> Iterator[Unfit]:
+    """The fallbacks that could not be read when they are needed, or must not be."""
+    for each in criticals:
+        if not each.fallback:
+            continue
+        path, project = Path(each.fallback), Path(each.project).resolve()
+        name = os.path.relpath(path, each.project)
+        if not path.resolve().is_relative_to(project):
+            leads = f" leads to {path.resolve()}, which" if path.is_symlink() else ""
+            yield Unfit(
+                each,
+                f"its fallback {name}{leads} lies outside of {project}",
+                "move the script to tidelock.toml or below: only what is there is under review and in the image",
+            )
+        elif not path.is_file():
+            yield Unfit(
+                each,
+                f"its fallback {name} is {'not a file' if path.exists() else 'not there'}",
+                "mend the path, which counts from tidelock.toml, or write the script: "
+                f"`tidelock new --critical {each.table}` makes it from the migration",
+            )
+
+
+def refuse_migrations(criticals: Sequence[Critical], versions: Sequence[int]) -> None:
+    """Raise CriticalUnfit when one names a version that no file has. Without any file nothing is said."""
+    if not versions:
+        return
+    found = [
+        Unfit(
+            each,
+            f"no file has its migration {each.migration}",
+            f"name the version of the file that creates {each.table}; the files go from {min(versions)} "
+            f"to {max(versions)}",
+        )
+        for each in criticals
+        if each.migration is not None and each.migration not in versions
+    ]
+    if found:
+        raise CriticalUnfit(found)

