@@ -1,5 +1,7 @@
 -- How many years a fallow parcel rests. Valid at once for new rows, checked for the old ones without a lock
--- that stops readers or writers.
+-- that stops readers or writers: the lock of the first two statements is gone at COMMIT.
+
+BEGIN;
 
 ALTER TABLE parcels ADD COLUMN IF NOT EXISTS rest_years smallint;
 
@@ -11,5 +13,7 @@ BEGIN
     END IF;
 END
 $$;
+
+COMMIT;
 
 ALTER TABLE parcels VALIDATE CONSTRAINT parcels_rest_years;

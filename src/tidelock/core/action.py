@@ -27,6 +27,8 @@ class Constraint:
     """ON DELETE CASCADE."""
     expression: str = ""
     """A CHECK of one column that is not null: that column. Empty for all else."""
+    deferred: bool = False
+    """INITIALLY DEFERRED: it is checked at COMMIT."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,9 @@ example `-- claims: …` says what the rule claims of its last statement, which 
     rewrite TABLE           the table's file is another one afterwards
     scan TABLE              it reads the table's rows
     error SQLSTATE          it is refused with that
+    warning SQLSTATE        the server says so, and goes on
+    absent TABLE            there is no such table afterwards
+    setting NAME = VALUE    the session has it afterwards
     timescale …             any of these, on TimescaleDB
 """
 
@@ -17,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from tidelock.app.reading import Reader
+from tidelock.core.lint.compose import NEXT_FILE
 from tidelock.core.lint.engine import Engine, Selection
 from tidelock.core.report import Finding
 from tidelock.core.source import SourceFile, migrations
@@ -52,3 +56,33 @@ def found(sources: tuple[SourceFile, ...], **selected: tuple[str, ...]) -> list[
     texts = {each.path: each.data.decode() for each in sources}
     reader = Reader(read, load=lambda path: texts[path])
     return Engine(reader.script, Selection(**selected)).run(read)
+
+
+ADVICE = ("LK015", "LK042")
+"""Their rewrites do not take the place of the statement: one comes beside it, the other replaces two."""
+
+
+def mended(code: str) -> tuple[SourceFile, ...] | None:
+    """A bad example with the first rewrite of its rule in the place of the statement; None when there is none.
+
+    What the rewrite puts into the next file stands in one.
+    """
+    sources = files(code, "bad")
+    read = migrations(sources)
+    texts = {each.path: each.data.decode() for each in sources}
+    reader = Reader(read, load=lambda path: texts[path])
+    remark = next((each for each in found(sources, select=(code,)) if each.rewrite and each.place), None)
+    if remark is None or remark.place is None or code in ADVICE:
+        return None
+    made = []
+    for each in read:
+        text = texts[each.path]
+        if each.path != remark.place.path:
+            made.append(SourceFile(each.path, text.encode()))
+            continue
+        statement = next(one for one in reader.script(each).statements if one.place == remark.place)
+        first, *rest = remark.rewrite.split(NEXT_FILE)
+        before, _, after = text.rpartition(statement.text)
+        made.append(SourceFile(each.path, f"{before}{first.rstrip().rstrip(';')}{after}".encode()))
+        made += [SourceFile(f"{900 + number}_next.sql", part.encode()) for number, part in enumerate(rest)]
+    return tuple(made)

@@ -6,7 +6,7 @@ import pytest
 from tests.core.lint import examples
 
 from tidelock.core.lint import engine
-from tidelock.core.lint.rule import RULES
+from tidelock.core.lint.rule import RULES, Rule
 
 ELSEWHERE = {"HY000": "test_engine", "HY001": "test_engine"}
 """Rules of the engine itself, and of git: their tests need more than SQL."""
@@ -56,13 +56,16 @@ def test_a_safe_change_mends_the_bad_example(code: str):
 
 
 def test_codes_are_of_their_families():
-    families = {name.rpartition(".")[2]: name for name in {rule_module(each) for each in RULES.values()}}
-    assert set(families) >= {"idempotence", "locking", "hygiene"}
+    families = {(each.code[:2], family(each)) for each in RULES.values()}
+    assert families >= {("ID", "idempotence"), ("LK", "locking"), ("TX", "transactions"), ("HY", "hygiene")}
+    assert len({code for code, _ in families}) == len({name for _, name in families}) == len(families)
 
 
-def rule_module(each) -> str:
+def family(each: Rule) -> str:
+    """The module or package of `core/lint` that a rule stands in."""
     check = each.statement or each.file or each.directory
-    return str(check.__module__)
+    assert check is not None
+    return check.__module__.removeprefix("tidelock.core.lint.").partition(".")[0].partition("_")[0]
 
 
 def test_the_engine_imports_every_family():

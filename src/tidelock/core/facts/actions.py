@@ -87,6 +87,7 @@ STABLE = frozenset(("now", "transaction_timestamp", "statement_timestamp", "curr
 def column_of(node: Node) -> Column:
     """A ColumnDef."""
     found = [each["Constraint"] for each in node.get("constraints", ())]
+    deferred = any(each["contype"] == "CONSTR_ATTR_DEFERRED" for each in found)
     default = next((each.get("raw_expr", {}) for each in found if each["contype"] == "CONSTR_DEFAULT"), None)
     name = node.get("colname", "")
     return Column(
@@ -94,7 +95,9 @@ def column_of(node: Node) -> Column:
         type=type_name(node.get("typeName", {})),
         default="" if default is None else default_kind(default),
         generated=next(filter(None, map(_generated, found)), ""),
-        constraints=tuple(constraint_of(each, name) for each in found if each["contype"] in CONSTRAINTS),
+        constraints=tuple(
+            constraint_of({"initdeferred": deferred, **each}, name) for each in found if each["contype"] in CONSTRAINTS
+        ),
     )
 
 
@@ -118,6 +121,7 @@ def constraint_of(node: Node, column: str = "") -> Constraint:
         references=relation(node["pktable"]) if "pktable" in node else "",
         cascades=node.get("fk_del_action") == "c",
         expression=_not_null_column(node.get("raw_expr", {})),
+        deferred=bool(node.get("initdeferred")),
     )
 
 
@@ -205,6 +209,7 @@ PARTS = {
     "AT_ColumnDefault": "set default",
     "AT_DropNotNull": "drop not null",
     "AT_SetNotNull": "set not null",
+    "AT_SetExpression": "set expression",
     "AT_DropExpression": "drop expression",
     "AT_AlterColumnType": "alter type",
     "AT_AddIdentity": "add identity",
@@ -237,6 +242,10 @@ PARTS = {
 }
 
 
+COMPUTES = frozenset(("FuncCall", "A_Expr", "CaseExpr", "CoalesceExpr", "SubLink"))
+"""A USING with one of these gives each row a value that only it knows."""
+
+
 def _part(part: Node, table: str, kind: str) -> Iterator[Action]:
     what = PARTS.get(part["subtype"], "alter table")
     definition: Node = part.get("def", {})
@@ -260,6 +269,7 @@ def _part(part: Node, table: str, kind: str) -> Iterator[Action]:
             cascade=cascade(part),
             concurrently=partition.get("concurrent"),
             using=column is not None and "raw_default" in column,
+            computes=column is not None and any(key in COMPUTES for key, _ in every(column.get("raw_default", {}))),
             view=kind in ("view", "materialized view"),
             index=kind == "index",
         ),
@@ -411,7 +421,7 @@ def refresh(node: Node) -> Iterator[Action]:
     yield Action(
         what="refresh materialized view",
         table=relation(node["relation"]),
-        flags=flags(concurrently=node.get("concurrent")),
+        flags=flags(concurrently=node.get("concurrent"), with_data=not node.get("skipData")),
     )
 
 
@@ -521,8 +531,9 @@ def create_domain(node: Node) -> Iterator[Action]:
 
 
 def alter_domain(node: Node) -> Iterator[Action]:
-    """ALTER DOMAIN … ADD CONSTRAINT, SET NOT NULL."""
-    what = {"C": "add domain constraint", "O": "set domain not null"}.get(node.get("subtype", ""))
+    """ALTER DOMAIN … ADD CONSTRAINT, VALIDATE CONSTRAINT, SET NOT NULL."""
+    kinds = {"C": "add domain constraint", "O": "set domain not null", "V": "validate domain constraint"}
+    what = kinds.get(node.get("subtype", ""))
     if what:
         constraint = constraint_of(node["def"]["Constraint"]) if "Constraint" in node.get("def", {}) else None
         yield Action(what=what, name=".".join(strings(node.get("typeName", ()))), constraint=constraint)

@@ -16,7 +16,7 @@ from tidelock.core.lint.syntax import cause
 from tidelock.core.model import Place
 from tidelock.core.report import Finding
 from tidelock.core.statement import Kind
-from tidelock.core.steps import steps_of
+from tidelock.core.steps import Surroundings, steps_of
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class Engine:
     main_branch: Mapping[str, str] = field(default_factory=dict)
     known: Known = field(default_factory=Known)
     """The schema so far; what a live database has may be given."""
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    """What the files so far leave to the cutting of the next one into steps."""
     files: list[File] = field(default_factory=list)
     found: list[Finding] = field(default_factory=list)
     _asked: dict[frozenset[str], tuple[Rule, ...]] = field(default_factory=dict, init=False)
@@ -90,10 +92,11 @@ class Engine:
             self.found.append(of_fault(fault, migration.path))
             return File(migration, None, known=self.known)
         try:
-            steps = steps_of(migration, script)
+            steps = steps_of(migration, script, self.surroundings)
         except SourceFault as fault:
             self.found.append(of_fault(fault, migration.path))
             steps = ()
+        self.surroundings = self.surroundings.after(script)
         return File(migration, script, steps, known=self.known)
 
     def statements(self, file: File) -> None:

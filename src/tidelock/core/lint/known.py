@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tidelock.core.action import Constraint
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tidelock.core.action import Action, Column, Constraint
+    from tidelock.core.action import Action, Column
     from tidelock.core.model import Place
 
 
@@ -67,6 +69,9 @@ class Index:
     unique: bool
     place: Place
     concurrently: bool = False
+    method: str = "btree"
+    where: bool = False
+    """It holds some of the rows only."""
 
 
 @dataclass(slots=True)
@@ -102,6 +107,8 @@ class Known:
     views: dict[str, View] = field(default_factory=dict)
     types: dict[str, list[str]] = field(default_factory=dict)
     """Enum → its labels in order."""
+    domains: dict[str, str] = field(default_factory=dict)
+    """Domain → the path of the file that made it."""
     new_values: dict[tuple[str, str], Place] = field(default_factory=dict)
     roles: dict[str, Place] = field(default_factory=dict)
     functions: dict[str, Place] = field(default_factory=dict)
@@ -212,6 +219,23 @@ def _alter_type(known: Known, action: Action, place: Place) -> None:
         table.columns[action.name] = replace(old, type=action.column.type)
 
 
+def _set_not_null(known: Known, action: Action, place: Place) -> None:
+    del place
+    table = known.some_table(action.table)
+    if old := table.columns.get(action.name):
+        found = Constraint(kind="not null", columns=(action.name,))
+        table.columns[action.name] = replace(old, constraints=(*old.constraints, found))
+
+
+def _drop_not_null(known: Known, action: Action, place: Place) -> None:
+    del place
+    table = known.some_table(action.table)
+    if old := table.columns.get(action.name):
+        table.columns[action.name] = replace(
+            old, constraints=tuple(each for each in old.constraints if each.kind != "not null")
+        )
+
+
 def _add_constraint(known: Known, action: Action, place: Place) -> None:
     del place
     if action.constraint is None:
@@ -245,6 +269,8 @@ def _create_index(known: Known, action: Action, place: Place) -> None:
         "unique" in action.flags,
         place,
         concurrently="concurrently" in action.flags,
+        method=action.options.get("method", "btree"),
+        where="where" in action.flags,
     )
 
 
@@ -306,6 +332,10 @@ def _create_type(known: Known, action: Action, place: Place) -> None:
     del place
     if "enum" in action.flags:
         known.types[key(action.name)] = list(action.names)
+
+
+def _create_domain(known: Known, action: Action, place: Place) -> None:
+    known.domains[key(action.name)] = place.path
 
 
 def _add_value(known: Known, action: Action, place: Place) -> None:
@@ -410,6 +440,8 @@ CHANGES: dict[str, Callable[[Known, Action, Place], None]] = {
     "add column": _add_column,
     "drop column": _drop_column,
     "alter type": _alter_type,
+    "set not null": _set_not_null,
+    "drop not null": _drop_not_null,
     "add constraint": _add_constraint,
     "drop constraint": _drop_constraint,
     "validate constraint": _validate,
@@ -424,6 +456,7 @@ CHANGES: dict[str, Callable[[Known, Action, Place], None]] = {
     "create materialized view": _create_view,
     "create aggregate": _create_aggregate,
     "create type": _create_type,
+    "create domain": _create_domain,
     "add value": _add_value,
     "create role": _create_role,
     "drop role": _drop_role,

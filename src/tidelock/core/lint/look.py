@@ -68,13 +68,15 @@ class Look:
         return self.file.statements[: self.number]
 
     @property
+    def step(self) -> Step | None:
+        """The step that runs it; None for BEGIN and COMMIT, and where the file cannot be cut."""
+        return next((step for step in self.file.steps if any(each is self.statement for each in step.statements)), None)
+
+    @property
     def together(self) -> Sequence[Statement]:
         """The statements that `apply` has run in the same transaction before this one."""
-        for step in self.file.steps:
-            for at, each in enumerate(step.statements):
-                if each is self.statement:
-                    return step.statements[:at]
-        return ()
+        statements = self.step.statements if self.step else ()
+        return statements[: next((at for at, each in enumerate(statements) if each is self.statement), 0)]
 
     def actions(self, *what: str) -> Iterator[Action]:
         """What the statement does, of these kinds."""

@@ -1,0 +1,7 @@
+-- file: 001_start.sql
+CREATE DOMAIN hectares AS numeric;
+CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY, area hectares);
+-- file: 002_change.sql
+-- claims: lock Share on parcels
+-- claims: scan parcels
+ALTER DOMAIN hectares ADD CONSTRAINT hectares_positive CHECK (value > 0);

@@ -1,0 +1,1 @@
+CREATE DOMAIN hectares AS numeric CHECK (value > 0);

@@ -1,0 +1,6 @@
+-- file: 001_start.sql
+CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY, area numeric(10,2), name varchar(20), crop text, sown timestamp);
+-- file: 002_change.sql
+-- claims: error 42883
+ALTER TABLE parcels ADD COLUMN IF NOT EXISTS extra json;
+CREATE VIEW parcels_once AS SELECT DISTINCT * FROM parcels;

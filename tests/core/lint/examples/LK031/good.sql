@@ -1,0 +1,1 @@
+CREATE UNLOGGED TABLE IF NOT EXISTS parcels_cache (id bigint PRIMARY KEY);

@@ -1,0 +1,9 @@
+-- file: 001_start.sql
+CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY, area numeric(10,2), name varchar(20), crop text, sown timestamp);
+-- file: 002_change.sql
+-- claims: warning 25001
+BEGIN;
+UPDATE parcels SET crop = 'oat' WHERE crop = 'oats';
+BEGIN;
+UPDATE parcels SET crop = 'rye' WHERE crop = 'ryes';
+COMMIT;

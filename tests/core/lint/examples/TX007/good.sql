@@ -1,0 +1,13 @@
+-- file: 001_start.sql
+CREATE TABLE IF NOT EXISTS crops (code text PRIMARY KEY, name text);
+CREATE TABLE IF NOT EXISTS parcels (
+    id bigint PRIMARY KEY,
+    crop text REFERENCES crops (code) DEFERRABLE INITIALLY DEFERRED
+);
+CREATE INDEX IF NOT EXISTS parcels_crop ON parcels (crop);
+-- file: 002_change.sql
+BEGIN;
+UPDATE parcels SET crop = 'x1' WHERE id = 2;
+SET CONSTRAINTS ALL IMMEDIATE;
+ALTER TABLE parcels ADD COLUMN IF NOT EXISTS owner text;
+COMMIT;

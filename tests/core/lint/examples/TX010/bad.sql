@@ -1,0 +1,6 @@
+-- file: 001_start.sql
+CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY, area numeric(10,2), name varchar(20), crop text, sown timestamp);
+-- file: 002_change.sql
+-- claims: setting work_mem = 4MB
+SET LOCAL work_mem = '64MB';
+CREATE INDEX CONCURRENTLY parcels_crop ON parcels (crop);
