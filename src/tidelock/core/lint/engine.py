@@ -6,7 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tidelock.core import parser
-from tidelock.core.lint import destruction, hygiene, idempotence, locking, timescale, transactions
+from tidelock.core.lint import (
+    destruction,
+    hygiene,
+    idempotence,
+    idempotence_changes,
+    idempotence_rows,
+    locking,
+    timescale,
+    transactions,
+)
 from tidelock.core.lint.edit import Edit
 from tidelock.core.lint.known import Known
 from tidelock.core.lint.look import Directory, File, Look
@@ -24,7 +33,16 @@ if TYPE_CHECKING:
     from tidelock.core.model import Directive, Migration
     from tidelock.core.statement import Script, Statement
 
-FAMILIES = (idempotence, locking, transactions, destruction, timescale, hygiene)
+FAMILIES = (
+    idempotence,
+    idempotence_changes,
+    idempotence_rows,
+    locking,
+    transactions,
+    destruction,
+    timescale,
+    hygiene,
+)
 """Imported, and so registered."""
 SYNTAX = "HY000"
 UNUSED = "HY001"
