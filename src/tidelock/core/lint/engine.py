@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from tidelock.core import parser
 from tidelock.core.lint import (
     destruction,
+    destruction_access,
+    destruction_rows,
     hygiene,
     idempotence,
     idempotence_changes,
@@ -40,6 +42,8 @@ FAMILIES = (
     locking,
     transactions,
     destruction,
+    destruction_rows,
+    destruction_access,
     timescale,
     hygiene,
 )

@@ -106,6 +106,6 @@ def in_do(condition: str, statement: str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """`a, b and c`."""
-    *first, last = names
+    """`a, b and c`; empty when there are none."""
+    *first, last = [*names] or [""]
     return f"{', '.join(first)} and {last}" if first else last
