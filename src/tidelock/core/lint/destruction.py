@@ -47,14 +47,16 @@ def drop_table(look: Look) -> Iterator[Remark]:
     fix="let the application do without the column first, drop it a release later",
 )
 def drop_column(look: Look) -> Iterator[Remark]:
-    """A column that the file has not added itself."""
+    """Columns that the file has not added itself, all of one statement together."""
+    gone: dict[str, list[str]] = {}
     for each in look.actions("drop column"):
-        if is_own(look, each.table) or added_here(look, each.table, each.name):
-            continue
+        if not is_own(look, each.table) and not added_here(look, each.table, each.name):
+            gone.setdefault(each.table, []).append(each.name)
+    for table, columns in gone.items():
         views = look.known.views.values()
-        readers = [one.name for one in views if each.name in one.columns and key(each.table) in map(key, one.sources)]
-        used = f"; {listed(readers)} may read it" if readers else ""
-        yield Remark(message=f"the values of {each.table}.{each.name} are gone{used}")
+        readers = [one.name for one in views if one.columns & {*columns} and key(table) in map(key, one.sources)]
+        used = f"; {listed(readers)} may read {'it' if len(columns) == 1 else 'them'}" if readers else ""
+        yield Remark(message=f"the values of {listed(f'{table}.{each}' for each in columns)} are gone{used}")
 
 
 @destructive(

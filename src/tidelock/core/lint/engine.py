@@ -11,6 +11,9 @@ from tidelock.core.lint import (
     destruction_access,
     destruction_rows,
     hygiene,
+    hygiene_rights,
+    hygiene_schema,
+    hygiene_secrets,
     idempotence,
     idempotence_changes,
     idempotence_rows,
@@ -46,6 +49,9 @@ FAMILIES = (
     destruction_access,
     timescale,
     hygiene,
+    hygiene_secrets,
+    hygiene_rights,
+    hygiene_schema,
 )
 """Imported, and so registered."""
 SYNTAX = "HY000"
@@ -233,9 +239,8 @@ def offset_of(text: str, place: Place) -> int:
 def of_fault(fault: SourceFault, migration: Migration) -> Finding:
     """A file that is no script, or cannot be cut into steps, as a finding."""
     place = getattr(fault, "place", None) or Place(migration.path, 1)
-    return Finding(
-        code=fault.code, severity=Severity.ERROR, title="", message=fault.message, hint=fault.hint, place=place
-    )
+    message = fault.message.removeprefix(f"{place}: ")  # a finding says its place by itself
+    return Finding(code=fault.code, severity=Severity.ERROR, title="", message=message, hint=fault.hint, place=place)
 
 
 def unreadable(statement: Statement) -> Iterator[Finding]:

@@ -18,6 +18,21 @@ KEYWORDS = tuple(
     """.split()  # noqa: SIM905 - a list of words is easier to read as words
 )
 
+ELSEWHERE = {
+    "PERFORM": "PERFORM is of plpgsql: outside of DO and functions write SELECT",
+    "RAISE": "RAISE is of plpgsql: put it into DO $$ BEGIN … END $$",
+    "IF": "IF is of plpgsql: put it into DO $$ BEGIN … END $$",
+    "ELSIF": "ELSIF is of plpgsql: put it into DO $$ BEGIN … END $$",
+    "AUTO_INCREMENT": "AUTO_INCREMENT is of MySQL: write GENERATED ALWAYS AS IDENTITY",
+    "AUTOINCREMENT": "AUTOINCREMENT is of SQLite: write GENERATED ALWAYS AS IDENTITY",
+    "ENGINE": "ENGINE is of MySQL: leave it out",
+    "MODIFY": "MODIFY is of MySQL: write ALTER COLUMN … TYPE",
+    "GO": "GO is of SQL Server: leave it out",
+    "`": 'names are quoted by "double quotes"',
+    "[": 'names are quoted by "double quotes"',
+}
+"""Words of other languages, and what to write here."""
+
 
 def cause(text: str, offset: int, message: str) -> tuple[str, str]:
     """What is wrong at that character (from 0), and what to do about it."""
@@ -29,6 +44,8 @@ def cause(text: str, offset: int, message: str) -> tuple[str, str]:
         return message, "take away the comma before the end"
     if before == "," and here.upper() in ("FROM", "WHERE", ")"):
         return message, f"take away the comma before {here.upper()}"
+    if here.upper() in ELSEWHERE:
+        return message, ELSEWHERE[here.upper()]
     for word in (here, before):
         near = get_close_matches(word.upper(), KEYWORDS, n=1, cutoff=0.75)
         if near and word.isalpha() and near[0] != word.upper():
