@@ -14,10 +14,15 @@ from tidelock.core.report import Severity
 from tidelock.core.statement import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tidelock.core.action import Action, Column
     from tidelock.core.lint.look import Directory, File, Look
+
+
+def of_type(look: Look, wanted: Callable[[Column], object]) -> str:
+    """The columns of the statement that get such a type: `t.a and t.b`."""
+    return listed(f"{action.table}.{column.name}" for action, column in columns(look) if wanted(column))
 
 
 def columns(look: Look) -> Iterator[tuple[Action, Column]]:
@@ -44,9 +49,8 @@ def base(type_name: str) -> str:
 )
 def timestamp(look: Look) -> Iterator[str]:
     """Columns of type timestamp."""
-    for action, column in columns(look):
-        if base(column.type) == "timestamp":
-            yield f"{action.table}.{column.name} stores no moment, as it has no time zone"
+    if found := of_type(look, lambda column: base(column.type) == "timestamp"):
+        yield f"without a time zone no moment is stored in {found}"
 
 
 @rule(
@@ -59,9 +63,8 @@ def timestamp(look: Look) -> Iterator[str]:
 )
 def char(look: Look) -> Iterator[str]:
     """Columns of type char(n)."""
-    for action, column in columns(look):
-        if base(column.type) == "bpchar":
-            yield f"{action.table}.{column.name} is filled up with blanks"
+    if found := of_type(look, lambda column: base(column.type) == "bpchar"):
+        yield f"blanks are added to {found}"
 
 
 @rule(
@@ -74,9 +77,8 @@ def char(look: Look) -> Iterator[str]:
 )
 def varchar(look: Look) -> Iterator[str]:
     """Columns of type varchar(n)."""
-    for action, column in columns(look):
-        if column.type.startswith("varchar("):
-            yield f"{action.table}.{column.name} is {column.type}"
+    if found := of_type(look, lambda column: column.type.startswith("varchar(")):
+        yield f"a limit is put on {found}"
 
 
 @rule(
@@ -187,8 +189,8 @@ def _wants_quotes(name: str) -> bool:
     return any(not UNQUOTED.fullmatch(each) or each != each.lower() or each in RESERVED for each in parts if each)
 
 
-LONG = re.compile(r'"((?:[^"]|""){22,})"|([^\W\d][\w$]{21,})')
-"""What may have more than 63 bytes in UTF-8, with up to three bytes a character."""
+WORD = re.compile(r"[^\W\d][\w$]{15,}")
+"""What may have more than 63 bytes in UTF-8, with up to four bytes a character."""
 LONGEST = 63
 
 
@@ -202,10 +204,11 @@ LONGEST = 63
 )
 def long_name(look: Look) -> Iterator[str]:
     """Identifiers that are cut."""
-    if look.facts.kind is not Kind.DDL or not LONG.search(look.text):
+    if look.facts.kind is not Kind.DDL or len(look.text) <= LONGEST:
         return
-    bare = QUOTED.sub(lambda found: found[0] if found[0].startswith('"') else " ", look.text)
-    for name in dict.fromkeys(found[1] or found[2] for found in LONG.finditer(bare)):
+    names = [found[0][1:-1] for found in QUOTED.finditer(look.text) if found[0].startswith('"')]
+    names += WORD.findall(QUOTED.sub(" ", look.text))
+    for name in dict.fromkeys(names):
         if len(name.encode()) > LONGEST:
             cut = name.encode()[:LONGEST].decode(errors="ignore")
             yield f"{name} has {len(name.encode())} bytes and becomes {cut}"
