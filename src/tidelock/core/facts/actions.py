@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.action import Action, Column, Constraint
@@ -379,16 +380,57 @@ def truncate(node: Node) -> Iterator[Action]:
 def insert(node: Node) -> Iterator[Action]:
     """INSERT."""
     select = node.get("selectStmt", {}).get("SelectStmt", {})
+    conflict = node.get("onConflictClause", {})
+    targets = [each["ResTarget"] for each in conflict.get("targetList", ())]
     yield Action(
         what="insert",
         table=relation(node["relation"]),
         names=tuple(each["ResTarget"].get("name", "") for each in node.get("cols", ())),
+        options={"adds up": ",".join(adding(targets))},
         flags=flags(
             on_conflict="onConflictClause" in node,
             select="valuesLists" not in select and bool(select),
             where="whereClause" in select,
+            absent=_absent(select),
+            parts=any("indirection" in each["ResTarget"] for each in node.get("cols", ())),
         ),
     )
+
+
+def _absent(select: Node) -> bool:
+    """Whether a query leaves out what is there: WHERE NOT EXISTS, NOT IN, LEFT JOIN … IS NULL, EXCEPT."""
+    if select.get("op") == "SETOP_EXCEPT":
+        return True
+    condition = select.get("whereClause", {})
+    joins = any(key == "JoinExpr" for key, _ in every(select.get("fromClause", [])))
+    return any(key == "SubLink" or (key == "NullTest" and joins) for key, _ in every(condition))
+
+
+ADDING = ("+", "-", "*", "/", "||")
+
+
+def adding(targets: Iterable[Node]) -> Iterator[str]:
+    """The columns that an assignment makes from their own value, so that doing it twice gives another one."""
+    for each in targets:
+        name, value = each.get("name", ""), each.get("val", {})
+        operation = value.get("A_Expr", {})
+        sign = "".join(strings(operation.get("name", ())))
+        if sign not in ADDING or (sign in ("-", "||") and _on_document(operation)):
+            continue
+        if any(key == "ColumnRef" and strings(found.get("fields", ()))[-1:] == [name] for key, found in every(value)):
+            yield name
+
+
+def _on_document(operation: Node) -> bool:
+    """`document || '{…}'` and `document - 'key'` give the same when they are done again."""
+    given = constant(operation.get("rexpr"))
+    return isinstance(given, str) and ("-" in strings(operation.get("name", ())) or given.lstrip().startswith("{"))
+
+
+def copy(node: Node) -> Iterator[Action]:
+    """COPY … FROM."""
+    if node.get("is_from") and "relation" in node:
+        yield Action(what="copy from", table=relation(node["relation"]), names=tuple(strings(node.get("attlist", ()))))
 
 
 def update(node: Node) -> Iterator[Action]:
@@ -397,7 +439,11 @@ def update(node: Node) -> Iterator[Action]:
         what="update",
         table=relation(node["relation"]),
         names=tuple(each["ResTarget"].get("name", "") for each in node.get("targetList", ())),
-        flags=flags(where="whereClause" in node or "fromClause" in node),
+        options={"adds up": ",".join(adding(each["ResTarget"] for each in node.get("targetList", ())))},
+        flags=flags(
+            where="whereClause" in node or "fromClause" in node,
+            parts=any("indirection" in each["ResTarget"] for each in node.get("targetList", ())),
+        ),
     )
 
 
@@ -458,6 +504,33 @@ def create_function(node: Node) -> Iterator[Action]:
             search_path=any(each.get("name") == "search_path" for each in settings),
         ),
     )
+
+
+def alter_function(node: Node) -> Iterator[Action]:
+    """ALTER FUNCTION, of which only its search_path counts."""
+    given = [each["DefElem"] for each in node.get("actions", ())]
+    yield Action(
+        what="alter function",
+        name=".".join(name_parts({"ObjectWithArgs": node.get("func", {})})),
+        flags=flags(
+            search_path=any(
+                each.get("arg", {}).get("VariableSetStmt", {}).get("name") == "search_path" for each in given
+            )
+        ),
+    )
+
+
+def create_foreign_table(node: Node) -> Iterator[Action]:
+    """CREATE FOREIGN TABLE."""
+    for each in create_table(node["base"]):
+        yield replace(each, flags=each.flags | {"foreign"})
+
+
+def set_owner(node: Node) -> Iterator[Action]:
+    """ALTER SCHEMA, FUNCTION, TYPE, … OWNER TO."""
+    name = relation(node["relation"]) if "relation" in node else ".".join(name_parts(node.get("object", {"x": {}})))
+    kind = KINDS.get(node["objectType"], "other")
+    yield Action(what="owner to", table=name, name=kind, new_name=node.get("newowner", {}).get("rolename", ""))
 
 
 def create_trigger(node: Node) -> Iterator[Action]:
@@ -663,11 +736,15 @@ READERS: dict[str, Callable[[Node], Iterable[Action]]] = {
     "DropOwnedStmt": _dropped("owned", "roles"),
     "TruncateStmt": truncate,
     "InsertStmt": insert,
+    "CopyStmt": copy,
     "UpdateStmt": update,
     "DeleteStmt": delete,
     "RefreshMatViewStmt": refresh,
     "ViewStmt": create_view,
     "CreateFunctionStmt": create_function,
+    "AlterFunctionStmt": alter_function,
+    "AlterOwnerStmt": set_owner,
+    "CreateForeignTableStmt": create_foreign_table,
     "CreateTrigStmt": create_trigger,
     "RuleStmt": create_rule,
     "CreatePolicyStmt": create_policy,

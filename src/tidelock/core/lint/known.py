@@ -104,6 +104,8 @@ class Known:
     indexes: dict[str, Index] = field(default_factory=dict)
     policies: dict[tuple[str, str], Policy] = field(default_factory=dict)
     """(function, target) → policy."""
+    retained: dict[str, Policy] = field(default_factory=dict)
+    """Target → the last retention policy that it had, also when that has been removed."""
     views: dict[str, View] = field(default_factory=dict)
     types: dict[str, list[str]] = field(default_factory=dict)
     """Enum → its labels in order."""
@@ -390,6 +392,8 @@ def _call(known: Known, action: Action, place: Place) -> None:
         found = Policy(name, target(action), dict(action.arguments), place)
         if action.arguments.get("if_not_exists") is not True or (name, found.target) not in known.policies:
             known.policies[(name, found.target)] = found
+            if name == "add_retention_policy":
+                known.retained[found.target] = found
         if name in ("add_compression_policy", "add_columnstore_policy") and found.target:
             known.some_table(found.target).compressed = True
     elif name.startswith("remove_") and name.endswith("_policy"):
