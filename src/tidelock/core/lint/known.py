@@ -133,8 +133,8 @@ class Known:
     """Policies that a file has removed: what retention has dropped by then stays away."""
     shown: tuple[Place, str] | None = None
     """The last statement that called show_chunks, and of what: a compress_chunk in it is about those chunks."""
-    packed: tuple[Place, bool] | None = None
-    """The last statement that compressed chunks it names in no constant; whether again (recompress)."""
+    packed: Place | None = None
+    """The last statement that compressed chunks."""
     views: dict[str, View] = field(default_factory=dict)
     types: dict[str, list[str]] = field(default_factory=dict)
     """Enum → its labels in order."""
@@ -538,18 +538,17 @@ def _show_chunks(known: Known, action: Action, place: Place) -> None:
 
 
 def _compress_chunk(known: Known, action: Action, place: Place) -> None:
-    known.packed = (place, action.arguments.get("recompress") is True)
+    known.packed = place
     _packed(known)
+    if action.arguments.get("recompress") is True:  # of which table, a file rarely says: taken for all
+        for each in known.tables.values():
+            each.fragile.clear()
 
 
 def _packed(known: Known) -> None:
-    """`compress_chunk(c) FROM show_chunks('t') c`: t has compressed chunks; recompressed ones hold every value."""
-    if known.shown is None or known.packed is None or known.shown[0] != known.packed[0] or not known.shown[1]:
-        return
-    table = known.some_table(known.shown[1])
-    table.compressed = True
-    if known.packed[1]:
-        table.fragile.clear()
+    """`compress_chunk(c) FROM show_chunks('t') c`, in whichever order the two calls are read: t is compressed."""
+    if known.shown and known.shown[0] == known.packed and known.shown[1]:
+        known.some_table(known.shown[1]).compressed = True
 
 
 CALLS: dict[str, Callable[[Known, Action, Place], None]] = {
