@@ -7,7 +7,13 @@ example `-- claims: …` says what the rule claims of its last statement, which 
     rewrite TABLE           the table's file is another one afterwards
     scan TABLE              it reads the table's rows
     error SQLSTATE          it is refused with that
-    timescale …             any of these, on TimescaleDB
+    timescale …             any of these, on TimescaleDB, of a hypertable and all of its chunks; and
+
+    alone SQLSTATE          it is refused with that inside a transaction, and works outside
+    notice TEXT             it works, and the server says so
+    changes nothing         it works, and every policy, chunk interval and aggregate is as before
+    loses NAME              the table or aggregate has fewer rows, when the jobs have run after it, or is gone
+    nulls TABLE.COLUMN      the column is NULL in rows that should have a value
 """
 
 from __future__ import annotations

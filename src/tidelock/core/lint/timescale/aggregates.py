@@ -133,23 +133,36 @@ def _ways(look: Look, aggregate: Aggregate) -> str:
     "TS043",
     "CASCADE drops an aggregate",
     Severity.ERROR,
-    why="DROP COLUMN … CASCADE on a hypertable drops every aggregate that reads the column, those above it and all "
-    "that they hold, with a NOTICE and nothing more. DROP TABLE … CASCADE does the same.",
-    fix="without CASCADE the server refuses, which is right; drop or rebuild the aggregate by name first",
+    why="DROP TABLE … CASCADE and DROP SCHEMA … CASCADE drop every aggregate that reads the table and all that it "
+    "holds, with a NOTICE and nothing more. DROP COLUMN … CASCADE does so when the aggregate is real-time "
+    "(materialized_only = false), with those above it and the views on it; for others it is refused (2BP01), by "
+    "luck and not by design.",
+    fix="leave CASCADE out; drop or rebuild the aggregate by name first",
 )
 def cascades(look: Look) -> Iterator[str]:
     """CASCADE where an aggregate reads."""
-    for each in look.actions("drop column", "drop table", "drop materialized view"):
+    for each in look.actions("drop column", "drop table", "drop materialized view", "drop schema"):
         if "cascade" not in each.flags:
             continue
-        found = look.known.aggregates_on(each.table)
-        if each.what == "drop column":
-            readers = [one for one in found if one.source == key(each.table) and each.name in one.columns]
-            found = [*readers, *(one for reader in readers for one in look.known.aggregates_on(reader.name))]
-        names = [name for name in dict.fromkeys(one.name for one in found) if not named_loss(look, name)]
+        names = [name for name in dict.fromkeys(_taken(look, each)) if not named_loss(look, name)]
         if names:
             what = f"column {each.name} of {each.table}" if each.what == "drop column" else each.table
             yield f"{', '.join(names)} and all that {'it holds' if len(names) == 1 else 'they hold'} go with {what}"
+
+
+def _taken(look: Look, action: Action) -> Iterator[str]:
+    """The aggregates that CASCADE takes along."""
+    if action.what == "drop schema":
+        inside = f"{action.table}."
+        sources = [name for name in look.known.tables if name.startswith(inside)]
+    elif action.what == "drop column":
+        readers = [one for one in look.known.aggregates.values() if one.source == key(action.table)]
+        sources = [one.name for one in readers if action.name in one.columns]
+        yield from sources
+    else:
+        sources = [action.table]
+    for source in sources:
+        yield from (one.name for one in look.known.aggregates_on(source))
 
 
 @rule(
@@ -296,7 +309,7 @@ def _start(call: Action) -> float | None:
 
 
 def _first_null_is_start(call: Action) -> bool:
-    return "1" in call.names or "window_start" in call.names
+    return call.names[:1] in (("1",), ("window_start",))
 
 
 @rule(

@@ -76,8 +76,8 @@ def _plain_column(text: str, action: Action) -> str:
     Severity.ERROR,
     why="`ADD COLUMN x serial` is accepted on a hypertable with compressed chunks, and makes a NOT NULL column in "
     "which every compressed row is NULL; columns that were added with a default before lose their values too "
-    "(1,445 of 1,445 rows). Later UPDATEs fail with 23502. A defect of TimescaleDB 2.28 and 2.29 "
-    "(timescale/timescaledb#8091).",
+    "(1,445 of 1,445 rows). `WHERE x IS NULL` finds none of them, as the planner believes the constraint; UPDATEs "
+    "of such rows fail with 23502. A defect of TimescaleDB 2.28 and 2.29 (timescale/timescaledb#8091).",
     fix="add a nullable bigint, and give new rows their number: SET DEFAULT nextval('…')",
 )
 def serial(look: Look) -> Iterator[Remark]:
