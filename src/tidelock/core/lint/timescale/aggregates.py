@@ -177,7 +177,7 @@ def read_by_aggregate(look: Look) -> Iterator[str]:
     """ALTER TYPE, DROP COLUMN, DROP TABLE, DROP MATERIALIZED VIEW of what an aggregate reads, without CASCADE."""
     gone = {key(each.table) for each in look.actions("drop table", "drop materialized view")}
     for each in look.actions("alter type", "drop column", "drop table", "drop materialized view"):
-        if "cascade" in each.flags:
+        if "cascade" in each.flags or "view" in each.flags:
             continue
         for one in look.known.aggregates.values():
             if one.source != key(each.table):
