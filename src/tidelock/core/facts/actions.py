@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -165,12 +166,14 @@ def create_table_as(node: Node) -> Iterator[Action]:
     what = "create materialized view" if node.get("objtype") == "OBJECT_MATVIEW" else "create table as"
     if timescale.switched_on(settings, "continuous"):
         what = "create aggregate"
-    bucket = next(_buckets(node.get("query", {})), "")
+    query = node.get("query", {})
+    read = {"columns": ",".join(used_columns(query)), "definition": definition(query)}
+    bucket = next(_buckets(query), "")
     yield Action(
         what=what,
         table=relation(into["rel"]),
-        names=sources(node.get("query", {})),
-        options={**settings, "bucket": bucket} if bucket else settings,
+        names=sources(query),
+        options={**settings, **read, "bucket": bucket} if bucket else {**settings, **read},
         flags=flags(
             guarded=node.get("if_not_exists"), with_data=not into.get("skipData"), temporary=temporary(into["rel"])
         ),
@@ -195,13 +198,26 @@ def used_columns(query: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each[-1] for each in names if each))
 
 
+def definition(query: Any) -> str:
+    """A digest of a query, the same for the same query in other lines and letters."""
+    told = hashlib.sha256()
+    for key, value in every([query]):
+        if key not in PLACES:
+            told.update(f"{key}={'' if type(value) in (dict, list) else value}\n".encode())
+    return told.hexdigest()[:16]
+
+
+PLACES = frozenset(("location", "stmt_location", "stmt_len", "name_location"))
+"""Where in the text a node stands."""
+
+
 def alter_table(node: Node) -> Iterator[Action]:
     """Each part of ALTER TABLE, VIEW, INDEX, …"""
     kind = KINDS.get(node.get("objtype", ""), "other")
     if kind == "type":
         return
     for each in node.get("cmds", ()):
-        yield from _part(each["AlterTableCmd"], relation(node["relation"]), kind)
+        yield from _part(each["AlterTableCmd"], node["relation"], kind)
 
 
 PARTS = {
@@ -247,7 +263,7 @@ COMPUTES = frozenset(("FuncCall", "A_Expr", "CaseExpr", "CoalesceExpr", "SubLink
 """A USING with one of these gives each row a value that only it knows."""
 
 
-def _part(part: Node, table: str, kind: str) -> Iterator[Action]:
+def _part(part: Node, table: Node, kind: str) -> Iterator[Action]:
     what = PARTS.get(part["subtype"], "alter table")
     definition: Node = part.get("def", {})
     column = definition.get("ColumnDef")
@@ -258,7 +274,7 @@ def _part(part: Node, table: str, kind: str) -> Iterator[Action]:
     found = column_of({"colname": part.get("name", ""), **column}) if column is not None else None
     yield Action(
         what=what,
-        table=table,
+        table=relation(table),
         name=_part_name(part, found),
         column=found,
         constraint=constraint_of(constraint) if constraint is not None and "contype" in constraint else None,
@@ -272,7 +288,9 @@ def _part(part: Node, table: str, kind: str) -> Iterator[Action]:
             using=column is not None and "raw_default" in column,
             computes=column is not None and any(key in COMPUTES for key, _ in every(column.get("raw_default", {}))),
             view=kind in ("view", "materialized view"),
+            materialized=kind == "materialized view",
             index=kind == "index",
+            only=not table.get("inh", False),
         ),
     )
 
@@ -296,7 +314,9 @@ def rename(node: Node) -> Iterator[Action]:
         table=table,
         name=name,
         new_name=node.get("newname", ""),
-        flags=flags(guarded=node.get("missing_ok")),
+        flags=flags(
+            guarded=node.get("missing_ok"), view="OBJECT_VIEW" in (node["renameType"], node.get("relationType", ""))
+        ),
     )
 
 
@@ -371,7 +391,8 @@ def _dropped(kind: str, field: str) -> Callable[[Node], Iterator[Action]]:
 def truncate(node: Node) -> Iterator[Action]:
     """TRUNCATE."""
     for each in node.get("relations", ()):
-        yield Action(what="truncate", table=relation(each["RangeVar"]), flags=flags(cascade=cascade(node)))
+        only = not each["RangeVar"].get("inh", False)
+        yield Action(what="truncate", table=relation(each["RangeVar"]), flags=flags(cascade=cascade(node), only=only))
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -540,7 +561,12 @@ def create_trigger(node: Node) -> Iterator[Action]:
         table=relation(node["relation"]),
         name=node.get("trigname", ""),
         new_name=".".join(strings(node.get("funcname", ()))),
-        flags=flags(replace=node.get("replace"), constraint=node.get("isconstraint"), row=node.get("row")),
+        flags=flags(
+            replace=node.get("replace"),
+            constraint=node.get("isconstraint"),
+            row=node.get("row"),
+            transitions="transitionRels" in node,
+        ),
     )
 
 
@@ -702,10 +728,38 @@ def lock_table(node: Node) -> Iterator[Action]:
 def called(node: Node) -> Action:
     """A call of a function or procedure that is run now."""
     arguments: dict[str, str | int | bool | None] = {}
+    nulls, ages = [], {}
     for place, each in enumerate(node.get("args", ())):
         key = each["NamedArgExpr"].get("name", "") if "NamedArgExpr" in each else str(place)
         arguments[key] = _argument(each)
-    return Action(what="call", name=".".join(strings(node.get("funcname", ()))), arguments=arguments)
+        if _is_null(each):
+            nulls.append(key)
+        elif age := _age(each):
+            ages[key] = age
+    name = ".".join(strings(node.get("funcname", ())))
+    return Action(what="call", name=name, arguments=arguments, names=tuple(nulls), options=ages)
+
+
+def _is_null(node: Node) -> bool:
+    """Whether an argument is the constant NULL, casts looked through."""
+    kind, body = unwrap(node)
+    if kind in ("NamedArgExpr", "TypeCast"):
+        return _is_null(body["arg"])
+    return kind == "A_Const" and bool(body.get("isnull"))
+
+
+def _age(node: Node) -> str:
+    """Of `now() - interval '30 days'`: the interval; empty for all else."""
+    kind, body = unwrap(node)
+    if kind in ("NamedArgExpr", "TypeCast"):
+        return _age(body["arg"]) if "arg" in body else ""
+    if kind != "A_Expr" or strings(body.get("name", ())) != ["-"] or "lexpr" not in body:
+        return ""
+    clock = body["lexpr"].get("FuncCall", {})
+    by_name = strings(clock.get("funcname", ()))[-1:] == ["now"]
+    by_word = body["lexpr"].get("SQLValueFunction", {}).get("op", "").startswith(("SVFOP_CURRENT", "SVFOP_LOCALTIME"))
+    back = constant(body.get("rexpr"))
+    return back if (by_name or by_word) and isinstance(back, str) else ""
 
 
 def _argument(node: Node) -> str | int | bool | None:
