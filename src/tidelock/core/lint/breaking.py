@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from tidelock.core.lint.guards import OWNED, is_temporary
@@ -22,7 +23,7 @@ MEANT = "; where it is meant, say so in the file: -- BREAKING: why"
 
 
 def destructive(
-    code: str, title: str, severity: Severity, *, why: str, fix: str
+    code: str, title: str, severity: Severity, *, why: str, fix: str, on: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Look], Remarks]], Callable[[Look], Remarks]]:
     """Register a rule that is silent in a file which says `-- BREAKING: why`."""
 
@@ -30,8 +31,8 @@ def destructive(
         def asked(look: Look) -> Remarks:
             return () if look.breaking else check(look)
 
-        asked.__module__, asked.__doc__ = check.__module__, check.__doc__
-        rule(code, title, severity, why=why, fix=fix + MEANT)(asked)
+        functools.update_wrapper(asked, check)
+        rule(code, title, severity, why=why, fix=fix + MEANT, on=on)(asked)
         return check
 
     return register

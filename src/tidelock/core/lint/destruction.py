@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     why="The rows are gone but for the last backup, and whatever still asks for the table fails from that moment on: "
     "the release that is running while the migration runs, too.",
     fix="let the application do without it first, keep it a release longer under another name",
+    on=("drop table",),
 )
 def drop_table(look: Look) -> Iterator[Remark]:
     """A table that the file has not made itself."""
@@ -45,6 +46,7 @@ def drop_table(look: Look) -> Iterator[Remark]:
     why="The values are gone but for the last backup, and every statement that names the column fails: the release "
     "that is running while the migration runs, too.",
     fix="let the application do without the column first, drop it a release later",
+    on=("drop column",),
 )
 def drop_column(look: Look) -> Iterator[Remark]:
     """Columns that the file has not added itself, all of one statement together."""
@@ -65,6 +67,7 @@ def drop_column(look: Look) -> Iterator[Remark]:
     Severity.ERROR,
     why="No data is lost, but whatever still asks for it fails.",
     fix="let the application do without it first; to change it, create it again in the same file",
+    on=("drop view", "drop function", "drop procedure"),
 )
 def drop_view(look: Look) -> Iterator[Remark]:
     """A view or function that does not come back in the same file."""
@@ -80,6 +83,7 @@ def drop_view(look: Look) -> Iterator[Remark]:
     why="Everything in it goes, or, without CASCADE, it is refused as soon as anything is in it. An extension takes "
     "its types and functions, and with CASCADE the columns of these types.",
     fix="drop what is in it by name, each with its reason",
+    on=("drop schema", "drop database", "drop extension", "drop tablespace", "drop publication", "drop subscription"),
 )
 def drop_container(look: Look) -> Iterator[Remark]:
     """What holds other things."""
@@ -99,6 +103,7 @@ def drop_container(look: Look) -> Iterator[Remark]:
     why="A type is refused while a column uses it, and with CASCADE takes these columns. A sequence that is created "
     "again starts at 1, and the next rows collide with old ones.",
     fix="keep it; a sequence that belongs to a column goes with the column",
+    on=("drop type", "drop domain", "drop sequence"),
 )
 def drop_type(look: Look) -> Iterator[Remark]:
     """A type that does not come back, a sequence in any case."""
@@ -117,6 +122,7 @@ def drop_type(look: Look) -> Iterator[Remark]:
     why="The rows have to be computed again, and meanwhile whatever reads the view fails or finds it empty. What a "
     "continuous aggregate holds may not be computable any more, as its raw data is gone.",
     fix="create the new one beside it, fill it, and exchange the names",
+    on=("drop materialized view",),
 )
 def drop_materialized_view(look: Look) -> Iterator[Remark]:
     """A materialized view; a continuous aggregate that comes back is a matter of TimescaleDB's rules."""
@@ -139,6 +145,7 @@ def drop_materialized_view(look: Look) -> Iterator[Remark]:
     why="Without the constraint rows come in that the application does not expect, and they stay when it is added "
     "again. Without the default an INSERT that does not name the column fails, or stores NULL.",
     fix="add what replaces it in the same file",
+    on=("drop constraint", "drop not null", "drop default", "drop index"),
 )
 def drop_constraint(look: Look) -> Iterator[Remark]:
     """DROP CONSTRAINT, DROP NOT NULL, DROP DEFAULT, a unique index."""

@@ -84,6 +84,7 @@ def _name_is_taken_again(look: Look, action: Action, kind: str) -> bool:
     why="Whoever says it without its schema finds it only while search_path has the new one; whoever says it with the "
     "old schema fails.",
     fix="leave a view under the old name",
+    on=("set schema",),
 )
 def set_schema(look: Look) -> Iterator[Remark]:
     """A move to another schema."""
@@ -99,6 +100,7 @@ def set_schema(look: Look) -> Iterator[Remark]:
     why="Whoever works as that role is refused from that moment on. (Taking from PUBLIC, and granting again in the "
     "same file, is not meant.)",
     fix="let the application use another role first",
+    on=("revoke", "revoke role"),
 )
 def revoke(look: Look) -> Iterator[Remark]:
     """Rights taken from a named role and not given again."""
@@ -122,6 +124,7 @@ def revoke(look: Look) -> Iterator[Remark]:
     why="Without row level security every role that may read the table reads the rows of all tenants. Without its "
     "policy a table shows no rows, or, where the policy was a restrictive one, too many.",
     fix="create the new policy in the same file",
+    on=("disable row security", "no force row security", "drop policy"),
 )
 def row_security(look: Look) -> Iterator[Remark]:
     """DISABLE, NO FORCE, DROP POLICY."""
@@ -144,6 +147,7 @@ def row_security(look: Look) -> Iterator[Remark]:
     why="What it keeps right is no longer kept right: rows that are written meanwhile have no history, no sums, no "
     "updated_at, and with ALL no foreign keys. Nothing says so later.",
     fix="switch it on again in the same file",
+    on=("disable trigger", "drop trigger", "set"),
 )
 def trigger(look: Look) -> Iterator[Remark]:
     """DISABLE TRIGGER, DROP TRIGGER, session_replication_role."""
@@ -171,6 +175,7 @@ def _reset(look: Look) -> bool:
     why="Whoever logs in as that role is refused, in every database of the cluster. DROP OWNED takes its tables with "
     "their rows, and its rights.",
     fix="REASSIGN OWNED first; drop the role when nobody logs in as it",
+    on=("drop role", "drop owned"),
 )
 def drop_role(look: Look) -> Iterator[Remark]:
     """DROP ROLE, DROP OWNED."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     why="All rows are gone but for the last backup; CASCADE empties every table that points to it as well, without "
     "naming it.",
     fix="delete what has to go with a WHERE",
+    on=("truncate",),
 )
 def truncate(look: Look) -> Iterator[Remark]:
     """TRUNCATE of a table that the file has not made itself."""
@@ -45,6 +46,7 @@ def truncate(look: Look) -> Iterator[Remark]:
     Severity.ERROR,
     why="All rows are gone but for the last backup.",
     fix="say which rows with a WHERE",
+    on=("delete",),
 )
 def delete(look: Look) -> Iterator[Remark]:
     """DELETE of everything."""
@@ -59,6 +61,7 @@ def delete(look: Look) -> Iterator[Remark]:
     Severity.ERROR,
     why="The old values are gone but for the last backup. (Filling a column that the same file adds is not meant.)",
     fix="say which rows with a WHERE, such as WHERE … IS NULL",
+    on=("update",),
 )
 def update(look: Look) -> Iterator[Remark]:
     """UPDATE of everything, but for columns that are new."""
@@ -76,6 +79,7 @@ def update(look: Look) -> Iterator[Remark]:
     why="Values that do not fit are cut or rounded without a word where USING or the cast allows it, and otherwise the "
     "statement fails in production, on rows that the author's database does not have.",
     fix="add a column of the new type, copy what fits, and look at the rest",
+    on=("alter type",),
 )
 def narrower(look: Look) -> Iterator[Remark]:
     """ALTER COLUMN TYPE to a type that holds less than the one that an earlier file gave."""
@@ -96,6 +100,7 @@ def narrower(look: Look) -> Iterator[Remark]:
     Severity.ERROR,
     why="Whole chunks are gone, and a later refresh of a continuous aggregate over that time erases its buckets, too.",
     fix="leave it to a retention policy; keep what aggregates hold by refreshing only what has raw data",
+    on=("call",),
 )
 def drop_chunks(look: Look) -> Iterator[Remark]:
     """A call of drop_chunks."""
@@ -111,6 +116,7 @@ def drop_chunks(look: Look) -> Iterator[Remark]:
     Severity.ERROR,
     why="The next run of the job drops what the old policy still kept; nothing asks again.",
     fix="keep the longer one until the rows are elsewhere",
+    on=("call",),
 )
 def retention(look: Look) -> Iterator[Remark]:
     """add_retention_policy after a longer one that was removed, or alter_job with a shorter drop_after."""

@@ -167,6 +167,7 @@ def ledger_version(look: Look) -> Iterator[str]:
     why="The INSERT stops with 42703, at the end of the file: what the file did is rolled back, or, with psql, stays "
     "without a row that says so.",
     fix="write the columns that the table has, or leave the row to Tidelock",
+    on=("insert",),
 )
 def ledger_columns(look: Look) -> Iterator[str]:
     """INSERT INTO schema_migrations (version, name) where a file has made it with description."""

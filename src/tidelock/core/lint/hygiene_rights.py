@@ -118,6 +118,7 @@ SAFE_PATH = "SET search_path = pg_catalog, public, pg_temp"
     why="The function runs with the rights of its owner and finds its tables and functions through the search_path of "
     "the caller: who may create anything in a schema of it, pg_temp among them, does with it what the owner may.",
     fix="fix it in the definition: SET search_path = pg_catalog, the schemas it needs, and pg_temp last",
+    on=("create function", "create procedure"),
 )
 def security_definer(look: Look) -> Iterator[Remark]:
     """A function with its owner's rights and the caller's search_path."""
@@ -143,6 +144,7 @@ def _fixed_later(look: Look, function: Action) -> bool:
     "another one than the author's.",
     fix="add SET search_path = … to the definition",
     optional=True,
+    on=("create function", "create procedure"),
 )
 def function_path(look: Look) -> Iterator[str]:
     """A function that is no SECURITY DEFINER, and relies on the caller."""
@@ -158,6 +160,7 @@ def function_path(look: Look) -> Iterator[str]:
     why="A backslash in '…' is an escape from there on: the same text means another thing than everywhere else, and "
     "tools that read the file without running it, such as this one, may read it wrongly.",
     fix="write E'…' where escapes are meant",
+    on=("set",),
 )
 def conforming_strings(look: Look) -> Iterator[str]:
     """SET standard_conforming_strings = off."""

@@ -25,9 +25,13 @@ def of_type(look: Look, wanted: Callable[[Column], object]) -> str:
     return listed(f"{action.table}.{column.name}" for action, column in columns(look) if wanted(column))
 
 
+TYPED = ("create table", "add column", "alter type")
+"""What gives a column its type."""
+
+
 def columns(look: Look) -> Iterator[tuple[Action, Column]]:
     """Columns that get a type here, but for tables of the session and of other servers."""
-    for each in look.actions("create table", "add column", "alter type"):
+    for each in look.actions(*TYPED):
         if each.flags & {"temporary", "foreign"} or is_temporary(look, each.table):
             continue
         for column in each.columns if each.what == "create table" else filter(None, (each.column,)):
@@ -46,6 +50,7 @@ def base(type_name: str) -> str:
     why="It stores what the clock on the wall said and not which wall: the same value is another moment for every "
     "session with another TimeZone, and an hour in autumn is there twice.",
     fix="use timestamptz",
+    on=TYPED,
 )
 def timestamp(look: Look) -> Iterator[str]:
     """Columns of type timestamp."""
@@ -60,6 +65,7 @@ def timestamp(look: Look) -> Iterator[str]:
     why="Values are filled up with blanks to the full length, and comparisons with text come out unexpectedly. It is "
     "no faster than text.",
     fix="use text, with a CHECK where the length matters",
+    on=TYPED,
 )
 def char(look: Look) -> Iterator[str]:
     """Columns of type char(n)."""
@@ -74,6 +80,7 @@ def char(look: Look) -> Iterator[str]:
     why="The limit is rarely the right one, and making it smaller later reads every row under a lock.",
     fix="use text, with a CHECK … NOT VALID where the length matters",
     optional=True,
+    on=TYPED,
 )
 def varchar(look: Look) -> Iterator[str]:
     """Columns of type varchar(n)."""
@@ -89,6 +96,7 @@ def varchar(look: Look) -> Iterator[str]:
     "row from bringing its own number, with which the sequence collides later.",
     fix="use bigint GENERATED ALWAYS AS IDENTITY",
     optional=True,
+    on=TYPED,
 )
 def serial(look: Look) -> Iterator[str]:
     """Columns of type serial."""
@@ -109,6 +117,7 @@ LIMITS |= dict.fromkeys(("int2", "smallserial", "serial2"), "32,767")
     "point to it again, under a lock. Four bytes a row are what it saves. (Rolled-back and conflicting inserts use "
     "numbers up, too.)",
     fix="use bigint GENERATED ALWAYS AS IDENTITY",
+    on=("create table",),
 )
 def small_key(look: Look) -> Iterator[str]:
     """A primary key of one int4 or int2 column that counts upwards."""
@@ -137,6 +146,7 @@ MONEY = re.compile(
     "depends on the server's locale.",
     fix="use numeric, or bigint cents",
     optional=True,
+    on=TYPED,
 )
 def money(look: Look) -> Iterator[str]:
     """Columns that sound like money and are floats."""
@@ -168,6 +178,18 @@ UNQUOTED = re.compile(r"[^\W\d][\w$]*")
     why='Capital letters, blanks and reserved words live only in "double quotes": forgotten once, the name is not '
     "found, or, as with user and current_user, means something else.",
     fix="use lower case letters, digits and _",
+    on=(
+        "create table",
+        "create table as",
+        "create view",
+        "create materialized view",
+        "add column",
+        "create index",
+        "create type",
+        "create sequence",
+        "rename column",
+        "rename table",
+    ),
 )
 def quoted(look: Look) -> Iterator[str]:
     """New names that SQL does not take as they are; those of one statement together."""
@@ -192,6 +214,7 @@ def _wants_quotes(name: str) -> bool:
 WORD = re.compile(r"[^\W\d][\w$]{15,}")
 """What may have more than 63 bytes in UTF-8, with up to four bytes a character."""
 LONGEST = 63
+LONG = re.compile(r"[\w$]{64}|[^\x00-\x7f]|\"")
 
 
 @rule(
@@ -204,7 +227,7 @@ LONGEST = 63
 )
 def long_name(look: Look) -> Iterator[str]:
     """Identifiers that are cut."""
-    if look.facts.kind is not Kind.DDL or len(look.text) <= LONGEST:
+    if look.facts.kind is not Kind.DDL or not LONG.search(look.text):
         return
     names = [found[0][1:-1] for found in QUOTED.finditer(look.text) if found[0].startswith('"')]
     names += WORD.findall(QUOTED.sub(" ", look.text))
@@ -267,6 +290,7 @@ def keyless(directory: Directory) -> Iterator[Remark]:
     Severity.NOTE,
     why="It has the columns and the rows of the query, but no key, no NOT NULL, no default and no index.",
     fix="CREATE TABLE with all of them, then INSERT … SELECT",
+    on=("create table as",),
 )
 def table_as(look: Look) -> Iterator[str]:
     """CREATE TABLE AS, SELECT INTO."""
@@ -281,6 +305,7 @@ def table_as(look: Look) -> Iterator[str]:
     Severity.ERROR,
     why="PostgreSQL refuses it: 42701, in UPDATE 42601.",
     fix="name it once",
+    on=("update", "insert", "create table"),
 )
 def twice_named(look: Look) -> Iterator[str]:
     """UPDATE … SET a = 1, a = 2; INSERT INTO t (a, a); CREATE TABLE t (a int, a int)."""

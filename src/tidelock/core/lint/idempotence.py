@@ -25,6 +25,7 @@ PER_CHUNK = ("timescaledb.transaction_per_chunk", "tsdb.transaction_per_chunk")
     Severity.WARNING,
     why="A second run, by hand after a crash or in a database that somebody has helped along, stops with 42P07.",
     fix="write CREATE TABLE IF NOT EXISTS",
+    on=("create table", "create table as"),
 )
 def create_table(look: Look) -> Iterator[Remark]:
     """A table that nobody guards."""
@@ -40,6 +41,7 @@ def create_table(look: Look) -> Iterator[Remark]:
     why="A second run stops with 42P07; an index without a name is built a second time, under another name, and every "
     "write pays for both. (An index built CONCURRENTLY is not meant: there the guard hides an invalid one, see ID011.)",
     fix="give it a name and write IF NOT EXISTS",
+    on=("create index",),
 )
 def create_index(look: Look) -> Iterator[Remark]:
     """An index that nobody guards."""
@@ -78,6 +80,7 @@ GUARDED = ("schema", "sequence", "extension", "materialized view", "aggregate")
     Severity.WARNING,
     why="A second run stops, as it is there already.",
     fix="write IF NOT EXISTS",
+    on=tuple(f"create {kind}" for kind in GUARDED),
 )
 def create_guarded(look: Look) -> Iterator[Remark]:
     """Things that know IF NOT EXISTS."""
@@ -94,6 +97,7 @@ def create_guarded(look: Look) -> Iterator[Remark]:
     Severity.WARNING,
     why="A second run stops, as it is there already.",
     fix="write CREATE OR REPLACE, or DROP … IF EXISTS before it",
+    on=("create view", "create function", "create procedure", "create rule"),
 )
 def create_replaceable(look: Look) -> Iterator[Remark]:
     """Things that know OR REPLACE."""
@@ -111,6 +115,7 @@ def create_replaceable(look: Look) -> Iterator[Remark]:
     why="A second run stops with 42710. OR REPLACE exists from PostgreSQL 14 on; constraint triggers and triggers of "
     "hypertables know no such thing: DROP TRIGGER IF EXISTS before it does for them.",
     fix="write CREATE OR REPLACE TRIGGER, or DROP TRIGGER IF EXISTS before it",
+    on=("create trigger",),
 )
 def create_trigger(look: Look) -> Iterator[Remark]:
     """A trigger that nobody guards."""
@@ -136,6 +141,7 @@ def _replaceable(look: Look, trigger: Action) -> bool:
     Severity.WARNING,
     why="CREATE POLICY knows neither IF NOT EXISTS nor OR REPLACE: a second run stops with 42710.",
     fix="write DROP POLICY IF EXISTS before it, in the same file",
+    on=("create policy",),
 )
 def create_policy(look: Look) -> Iterator[Remark]:
     """A policy that nobody guards."""
@@ -153,6 +159,7 @@ def create_policy(look: Look) -> Iterator[Remark]:
     Severity.WARNING,
     why="They know no IF NOT EXISTS: a second run stops with 42710.",
     fix="put it into a DO block that asks to_regtype() first",
+    on=("create type", "create domain"),
 )
 def create_type(look: Look) -> Iterator[Remark]:
     """A type that nobody guards."""
@@ -170,6 +177,7 @@ def create_type(look: Look) -> Iterator[Remark]:
     why="Roles belong to the whole cluster: the next database on it has the role already, and CREATE ROLE knows no "
     "IF NOT EXISTS.",
     fix="put it into a DO block that asks pg_roles first",
+    on=("create role",),
 )
 def create_role(look: Look) -> Iterator[Remark]:
     """A role that nobody guards."""
@@ -232,6 +240,7 @@ def create_other(look: Look) -> Iterator[Remark]:
     why="CREATE TABLE IF NOT EXISTS does nothing when a table of that name is there, whatever its columns are: an "
     "earlier file has made it, so the columns that this file adds never come to be.",
     fix="add the columns with ALTER TABLE … ADD COLUMN IF NOT EXISTS",
+    on=("create table",),
 )
 def hidden_table(look: Look) -> Iterator[Remark]:
     """A table that an earlier file creates with other columns."""
@@ -281,6 +290,7 @@ def _other_type(old: Column | None, new: Column) -> bool:
     "serves no query. Run again, IF NOT EXISTS finds the name, says “already exists, skipping” and succeeds. Tidelock "
     "looks for that when it runs the file, and mends it; psql and other tools do not.",
     fix="nothing where Tidelock runs the file; for other tools leave out IF NOT EXISTS, so that a second run stops",
+    on=("create index",),
 )
 def hidden_index(look: Look) -> Iterator[Remark]:
     """A guard on an index that may be there and invalid."""

@@ -29,6 +29,7 @@ def _spelled(name: str) -> str:
     Severity.WARNING,
     why="A second run stops with 42701, as the column is there.",
     fix="write ADD COLUMN IF NOT EXISTS",
+    on=("add column",),
 )
 def add_column(look: Look) -> Iterator[Remark]:
     """A column that nobody guards."""
@@ -78,6 +79,7 @@ DROPPED = (
     Severity.WARNING,
     why="A second run stops, as it is gone already.",
     fix="write DROP … IF EXISTS",
+    on=("drop column", "drop constraint", *(f"drop {kind}" for kind in DROPPED)),
 )
 def drop(look: Look) -> Iterator[Remark]:
     """A DROP that nobody guards."""
@@ -149,6 +151,7 @@ UNNAMED = {
     why="ADD CONSTRAINT knows no IF NOT EXISTS: a second run stops with 42710, and one without a name is added again "
     "under another name, so that every write is checked twice.",
     fix="give it a name, and put it into a DO block that asks pg_constraint first, or DROP CONSTRAINT IF EXISTS before",
+    on=("add constraint",),
 )
 def add_constraint(look: Look) -> Iterator[Remark]:
     """A constraint that nobody guards."""
@@ -174,6 +177,7 @@ def add_constraint(look: Look) -> Iterator[Remark]:
     Severity.WARNING,
     why="A second run stops with 42710, as the enum has the value.",
     fix="write ADD VALUE IF NOT EXISTS",
+    on=("add value",),
 )
 def add_value(look: Look) -> Iterator[Remark]:
     """A value of an enum that nobody guards."""
@@ -247,6 +251,7 @@ ONCE = {
     Severity.WARNING,
     why="A second run stops: PostgreSQL refuses to attach what is attached, and to take away what is gone.",
     fix="put it into a DO block that looks first; DROP IDENTITY and DROP EXPRESSION know IF EXISTS",
+    on=tuple(ONCE),
 )
 def once(look: Look) -> Iterator[Remark]:
     """Partitions, parents, identities."""

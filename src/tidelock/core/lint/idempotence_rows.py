@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Severity.WARNING,
     why="A second run adds the same rows once more, or stops with 23505 where a key refuses them.",
     fix="write ON CONFLICT (key) DO NOTHING, or SELECT … WHERE NOT EXISTS; COPY into a temporary table first",
+    on=("insert", "copy from"),
 )
 def insert(look: Look) -> Iterator[Remark]:
     """Rows that nothing keeps from being added twice."""
@@ -60,6 +61,7 @@ def _emptied(look: Look, table: str) -> bool:
     Severity.WARNING,
     why="x = x + 1 gives another value each time it is run: after a crash nobody can tell how often it was.",
     fix="compute the value from columns that the statement does not change, or mark the rows that are done",
+    on=("update", "insert"),
 )
 def adds_up(look: Look) -> Iterator[Remark]:
     """UPDATE … SET x = x + 1, also behind ON CONFLICT."""
@@ -99,6 +101,7 @@ POSITIONAL = {"add_continuous_aggregate_policy": 4}
     Severity.WARNING,
     why="A second run is refused: the hypertable, dimension or policy is there. With if_not_exists it is a NOTICE.",
     fix="add if_not_exists => TRUE",
+    on=("call",),
 )
 def call_without_guard(look: Look) -> Iterator[Remark]:
     """create_hypertable, add_dimension, add_…_policy."""
@@ -128,6 +131,7 @@ REMOVALS = {
     Severity.WARNING,
     why="A second run is refused: the policy is gone. With if_exists it is a NOTICE.",
     fix="add if_exists => TRUE",
+    on=("call",),
 )
 def removal_without_guard(look: Look) -> Iterator[Remark]:
     """remove_…_policy, detach_tablespace."""
@@ -164,6 +168,7 @@ def _calls(look: Look, guards: dict[str, str], what: str) -> Iterator[Remark]:
     Severity.WARNING,
     why="add_job knows no if_not_exists: each run makes another job, and all of them do the work.",
     fix="put it into a DO block that looks in timescaledb_information.jobs first",
+    on=("call",),
 )
 def add_job(look: Look) -> Iterator[Remark]:
     """add_job."""

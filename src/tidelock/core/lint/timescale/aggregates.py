@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     "leaves an empty aggregate, which IF NOT EXISTS then passes over.",
     fix="write WITH NO DATA, and let the refresh policy fill it, or a CALL refresh_continuous_aggregate in the "
     "next file",
+    on=("create aggregate",),
 )
 def with_data(look: Look) -> Iterator[Remark]:
     """CREATE MATERIALIZED VIEW … WITH DATA."""
@@ -76,6 +77,7 @@ def _policy_follows(look: Look, name: str) -> bool:
     why="25001 `CREATE MATERIALIZED VIEW ... WITH DATA cannot be executed from a function`: a DO block is one, in a "
     "condition too.",
     fix="write WITH NO DATA; a guard is better written IF NOT EXISTS, outside of a block",
+    on=("create aggregate",),
 )
 def in_a_block(look: Look) -> Iterator[str]:
     """CREATE MATERIALIZED VIEW … WITH DATA in DO."""
@@ -96,6 +98,7 @@ def in_a_block(look: Look) -> Iterator[str]:
     "783. Its policies, grants, comments and indexes go as well.",
     fix="make a new aggregate beside it; or write `-- tidelock: rebuild NAME` (kept and put back), or `-- tidelock: "
     "accept-loss NAME: reason`",
+    on=("drop materialized view",),
 )
 def dropped(look: Look) -> Iterator[Remark]:
     """DROP MATERIALIZED VIEW of an aggregate whose raw data is dropped."""
@@ -134,6 +137,7 @@ def _ways(look: Look, aggregate: Aggregate) -> str:
     "(materialized_only = false), with those above it and the views on it; for others it is refused (2BP01), by "
     "luck and not by design.",
     fix="leave CASCADE out; drop or rebuild the aggregate by name first",
+    on=("drop column", "drop table", "drop materialized view", "drop schema"),
 )
 def cascades(look: Look) -> Iterator[str]:
     """CASCADE where an aggregate reads."""
@@ -168,6 +172,7 @@ def _taken(look: Look, action: Action) -> Iterator[str]:
     why="While an aggregate reads a column, its type cannot change (0A000) and it cannot be dropped (2BP01), and the "
     "table cannot be dropped either.",
     fix="add a new column and a new aggregate over it; keep the old ones as long as their history is wanted",
+    on=("alter type", "drop column", "drop table", "drop materialized view"),
 )
 def read_by_aggregate(look: Look) -> Iterator[str]:
     """ALTER TYPE, DROP COLUMN, DROP TABLE, DROP MATERIALIZED VIEW of what an aggregate reads, without CASCADE."""
@@ -193,6 +198,7 @@ def read_by_aggregate(look: Look) -> Iterator[str]:
     why="CREATE OR REPLACE VIEW with the name of an aggregate and the same columns succeeds, and what readers see "
     "is the new query: 2,285 rows became 10. The aggregate beneath goes on, unseen.",
     fix="give the view another name. To mend one: ALTER MATERIALIZED VIEW NAME SET (timescaledb.materialized_only = …)",
+    on=("create view",),
 )
 def replaced(look: Look) -> Iterator[str]:
     """CREATE OR REPLACE VIEW over an aggregate."""
@@ -254,6 +260,7 @@ def _reworded(look: Look, message: str, pattern: str) -> Remark:
     why="CREATE MATERIALIZED VIEW IF NOT EXISTS does not compare: an aggregate of that name stays as it is, with a "
     "NOTICE. The file is recorded as applied, and its columns are not there.",
     fix="give the new aggregate a name of its own, or drop the old one by name (which says what is lost)",
+    on=("create aggregate",),
 )
 def other_definition(look: Look) -> Iterator[str]:
     """CREATE … IF NOT EXISTS with another query than that of an earlier statement."""
@@ -273,6 +280,7 @@ def other_definition(look: Look) -> Iterator[str]:
     why="An aggregate reads at least one hypertable or aggregate, which has no row security, and its buckets are a "
     "multiple of those beneath (0A000). A year is no multiple of a week, and a month none of 7 days.",
     fix="choose a multiple of the width beneath, or read the hypertable itself",
+    on=("create aggregate",),
 )
 def cannot_be_made(look: Look) -> Iterator[str]:
     """CREATE MATERIALIZED VIEW (timescaledb.continuous) that the server refuses."""
@@ -310,6 +318,7 @@ def _widths(look: Look, action: Action) -> Iterator[str]:
     "aggregate is empty, or its refresh policy stands still, every read computes everything.",
     fix="fill it before applications read it, or leave materialized_only at its default, true",
     optional=True,
+    on=("create aggregate",),
 )
 def real_time(look: Look) -> Iterator[str]:
     """CREATE … WITH (timescaledb.materialized_only = false) WITH NO DATA."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     "without a default, now() or random() as default, REFERENCES, UNIQUE, GENERATED and IDENTITY are refused (0A000), "
     "compressed chunks or not. On a table without columnstore, as in most tests, all of it passes.",
     fix="add the column nullable, and set its default for rows to come in a second statement",
+    on=("add column",),
 )
 def add_column(look: Look) -> Iterator[Remark]:
     """ADD COLUMN with more than a constant default."""
@@ -79,6 +80,7 @@ def _plain_column(text: str, action: Action) -> str:
     "(1,445 of 1,445 rows). `WHERE x IS NULL` finds none of them, as the planner believes the constraint; UPDATEs "
     "of such rows fail with 23502. A defect of TimescaleDB 2.28 and 2.29 (timescale/timescaledb#8091).",
     fix="add a nullable bigint, and give new rows their number: SET DEFAULT nextval('…')",
+    on=("add column",),
 )
 def serial(look: Look) -> Iterator[Remark]:
     """ADD COLUMN serial."""
@@ -108,6 +110,7 @@ MOVES = ("reorder_chunk", "move_chunk", "merge_chunks", "merge_chunks_concurrent
     "then. CLUSTER, SET UNLOGGED, reorder_chunk, merge_chunks and VACUUM FULL of a chunk rewrite the chunk and forget "
     "it: 8,643 of 8,643 rows became NULL, without an error (timescale/timescaledb#8091).",
     fix="first recompress: compress_chunk(…, recompress => true) of every compressed chunk",
+    on=(*REWRITES, "vacuum full", "call"),
 )
 def forgets_default(look: Look) -> Iterator[Remark]:
     """Whatever rewrites chunks after ADD COLUMN … DEFAULT on compressed ones."""
@@ -153,6 +156,7 @@ def _rewritten(look: Look) -> Iterator[Table]:
     "later runs VACUUM FULL on a chunk, CLUSTER, reorder_chunk or merge_chunks turns it into NULL, without an error "
     "(timescale/timescaledb#8091).",
     fix="recompress the chunks after it, or add the column without a default and set the default for rows to come",
+    on=("add column",),
 )
 def default_in_catalog(look: Look) -> Iterator[Remark]:
     """ADD COLUMN with a constant default over compressed chunks, unless the file recompresses."""
@@ -180,6 +184,7 @@ def _recompresses(actions: tuple[Action, ...]) -> bool:
     "passes.",
     fix="add a column of the new type, write both, fill it, and drop the old one in a later file; or decompress all "
     "chunks first",
+    on=("alter type",),
 )
 def alter_type(look: Look) -> Iterator[str]:
     """ALTER COLUMN TYPE."""
@@ -199,6 +204,7 @@ def alter_type(look: Look) -> Iterator[str]:
     "columnstore on a table with row security (0A000). CREATE POLICY passes, and protects nothing: the policies "
     "are not enforced.",
     fix="choose one; for tenants, put a security_barrier view before the hypertable and grant only that",
+    on=("enable row security", "disable row security", "force row security", "no force row security", "set options"),
 )
 def row_security(look: Look) -> Iterator[str]:
     """Both, in either order."""
@@ -224,6 +230,7 @@ def _enables(action: Action) -> bool:
     why="VALIDATE CONSTRAINT is refused on a hypertable with columnstore (0A000). It is not needed either: there ADD "
     "CONSTRAINT … NOT VALID reads all rows at once, so the constraint holds as soon as it is there.",
     fix="delete the statement, and write ADD CONSTRAINT without NOT VALID",
+    on=("validate constraint",),
 )
 def validate(look: Look) -> Iterator[str]:
     """VALIDATE CONSTRAINT."""
@@ -240,6 +247,7 @@ def validate(look: Look) -> Iterator[str]:
     why="On a hypertable with columnstore ADD CONSTRAINT … CHECK … NOT VALID is checked against all rows, compressed "
     "ones too, under AccessExclusive locks on all chunks; a row that breaks it stops the file (23514).",
     fix="mend the rows first, and apply it when little is read and written",
+    on=("add constraint",),
 )
 def not_valid(look: Look) -> Iterator[str]:
     """ADD CONSTRAINT CHECK NOT VALID."""
@@ -257,6 +265,7 @@ def not_valid(look: Look) -> Iterator[str]:
     why="`cannot disable columnstore on hypertable with columnstore chunks` (0A000): every chunk has to be "
     "decompressed first, and the policy has to go, or it compresses the next one.",
     fix="remove the policy and decompress all chunks first",
+    on=("set options",),
 )
 def switched_off(look: Look) -> Iterator[Remark]:
     """SET (timescaledb.compress = false)."""
@@ -285,6 +294,7 @@ UNPACKS = ("decompress_chunk", "convert_to_rowstore")
     "100,000 of them: 53400 `tuple decompression limit exceeded by operation`. What passes on a small test "
     "database fails on the large one, and what passes leaves chunks half compressed.",
     fix="limit it to the chunks that are not compressed yet (WHERE time > …), or to a segmentby column and some days",
+    on=("update", "delete"),
 )
 def rows_change(look: Look) -> Iterator[str]:
     """UPDATE or DELETE that is not limited by time."""
@@ -306,6 +316,7 @@ def rows_change(look: Look) -> Iterator[str]:
     why="A column of `segmentby` or `orderby` cannot be dropped while compressed chunks have it: 0A000 `cannot drop "
     "orderby or segmentby column from a chunk with columnstore enabled`.",
     fix="decompress all chunks and take the column out of the settings first",
+    on=("drop column",),
 )
 def packing_column(look: Look) -> Iterator[str]:
     """DROP COLUMN of a segmentby or orderby column."""
@@ -323,6 +334,7 @@ def packing_column(look: Look) -> Iterator[str]:
     "add_columnstore_policy, convert_to_columnstore, … and the old names are deprecated.",
     fix="use the new name; add_columnstore_policy is a procedure: CALL it",
     optional=True,
+    on=("call",),
 )
 def old_names(look: Look) -> Iterator[Remark]:
     """Deprecated functions."""
@@ -355,6 +367,7 @@ def _called(look: Look, name: str) -> Edit | None:
     why="The options `timescaledb.*` are for hypertables and continuous aggregates: on a plain table they are refused "
     "(22023), and so are policies (TS001 `is not a hypertable or a continuous aggregate`).",
     fix="call create_hypertable first",
+    on=("set options", "call"),
 )
 def no_hypertable(look: Look) -> Iterator[str]:
     """Options and policies on a plain table that a file has created."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     why="Without `migrate_data => true` a table that has rows is refused: 0A000 `table is not empty`. On the empty "
     "database of a test it passes.",
     fix="create the hypertable before it is filled, or add migrate_data => true and plan for the time it takes",
+    on=("call",),
 )
 def filled(look: Look) -> Iterator[str]:
     """create_hypertable after an INSERT or COPY of an earlier statement."""
@@ -48,6 +49,7 @@ def filled(look: Look) -> Iterator[str]:
     why="`migrate_data => true` copies the table into chunks in one transaction under an AccessExclusive lock: nobody "
     "reads or writes the table until the last row has moved.",
     fix="for a large table create an empty hypertable beside it, copy in batches, and swap the names",
+    on=("call",),
 )
 def migrates(look: Look) -> Iterator[str]:
     """create_hypertable(…, migrate_data => true)."""
@@ -63,6 +65,7 @@ def migrates(look: Look) -> Iterator[str]:
     why="`if_not_exists => true` on a table that is a hypertable already is a NOTICE, and the arguments are not looked "
     "at: a chunk interval of 1 day stayed when 30 were asked for.",
     fix="change the interval with set_chunk_time_interval; it holds for new chunks",
+    on=("call",),
 )
 def other_arguments(look: Look) -> Iterator[Remark]:
     """create_hypertable(…, if_not_exists => true) with another time column or chunk interval."""
@@ -90,6 +93,7 @@ def other_arguments(look: Look) -> Iterator[Remark]:
     Severity.ERROR,
     why="A second create_hypertable without `if_not_exists => true` is refused: TS110 `table is already a hypertable`.",
     fix="delete the call",
+    on=("call",),
 )
 def twice(look: Look) -> Iterator[str]:
     """create_hypertable of what an earlier statement made one."""
@@ -106,6 +110,7 @@ def twice(look: Look) -> Iterator[str]:
     "µs, so that each row gets a table of its own. The server only warns `unexpected interval: smaller than one "
     "second`.",
     fix="write an interval: INTERVAL '7 days'",
+    on=("call",),
 )
 def microseconds(look: Look) -> Iterator[str]:
     """A number as chunk interval of a time column."""
@@ -180,11 +185,12 @@ def _refusal(action: Action, table: Table, look: Look) -> str:
 )
 def many_at_once(look: Look) -> Iterator[str]:
     """ALTER TABLE of a second hypertable in the same transaction."""
-    mine = _heavily(look, look.facts.actions)
+    if not (mine := _heavily(look, look.facts.actions)):
+        return
     before: set[str] = set()
     for each in look.together:
         before |= _heavily(look, each.facts.actions)
-    if mine and (others := sorted(before - mine)) and not mine & before:
+    if (others := sorted(before - mine)) and not mine & before:
         yield f"{', '.join(sorted(mine))} is locked with all of its chunks while those of {', '.join(others)} still are"
 
 
@@ -224,6 +230,7 @@ def _apart(action: Action) -> bool:
     why="Job ids are given out by each database, from 1000: on another one the call stops another job, or fails with "
     "42704. A policy that is removed and added again gets a new id.",
     fix="look the job up by what it does",
+    on=("call",),
 )
 def literal_job(look: Look) -> Iterator[Remark]:
     """alter_job(1004, …), delete_job(1004), CALL run_job(1004)."""
@@ -257,7 +264,7 @@ INTERNAL = re.compile(r"\b(_hyper_\d+_\d+_chunk|_materialized_hypertable_\d+|_co
 )
 def internal_names(look: Look) -> Iterator[str]:
     """Names that TimescaleDB makes up."""
-    for name in sorted(set(INTERNAL.findall(look.text))):
+    for name in sorted(set(INTERNAL.findall(look.text))) if "_" in look.text and "hyper" in look.text else ():
         yield f"{name} is another table on another database, or none"
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     "other linters advise. Its own way is to build the index chunk by chunk, each in a transaction: only one chunk "
     "at a time waits. Cut off, it leaves an invalid index, which Tidelock finds and builds again.",
     fix="write WITH (timescaledb.transaction_per_chunk) instead of CONCURRENTLY",
+    on=("create index",),
 )
 def concurrently(look: Look) -> Iterator[Remark]:
     """CREATE INDEX CONCURRENTLY where it never works."""
@@ -59,6 +60,7 @@ def concurrently(look: Look) -> Iterator[Remark]:
     why="A plain CREATE INDEX holds a Share lock on the hypertable and all of its chunks until the last one is built: "
     "18.6 s on 20 million rows, during which no row comes in.",
     fix="build it WITH (timescaledb.transaction_per_chunk), in a file of its own",
+    on=("create index",),
 )
 def blocks_every_chunk(look: Look) -> Iterator[Remark]:
     """A plain CREATE INDEX on a hypertable that others may be using."""
@@ -82,6 +84,7 @@ def blocks_every_chunk(look: Look) -> Iterator[Remark]:
     why="`timescaledb.transaction_per_chunk` with UNIQUE is refused (0A000): between two chunks nobody would watch "
     "over the key.",
     fix="build it without the option, when little is written",
+    on=("create index",),
 )
 def unique_per_chunk(look: Look) -> Iterator[Remark]:
     """UNIQUE with transaction_per_chunk."""
@@ -102,6 +105,7 @@ def unique_per_chunk(look: Look) -> Iterator[Remark]:
     why="The build commits after every chunk, which a DO block cannot hold. TimescaleDB 2.28.3 does not refuse it: the "
     "server process crashed when this was measured, and took every other session with it.",
     fix="write the CREATE INDEX as a statement of its own",
+    on=("create index",),
 )
 def per_chunk_in_block(look: Look) -> Iterator[str]:
     """transaction_per_chunk in DO."""
@@ -119,6 +123,7 @@ def per_chunk_in_block(look: Look) -> Iterator[str]:
     why="An index of a hypertable is one index for each chunk besides its own, and DROP INDEX CONCURRENTLY drops "
     "only a single one: 0A000.",
     fix="write DROP INDEX; it waits for open transactions on all chunks, so keep lock_timeout short",
+    on=("drop index",),
 )
 def drop_concurrently(look: Look) -> Iterator[Remark]:
     """DROP INDEX CONCURRENTLY of an index that a file made on a hypertable."""
@@ -139,6 +144,7 @@ def drop_concurrently(look: Look) -> Iterator[Remark]:
     why="REINDEX INDEX on an index of a hypertable, and REINDEX TABLE CONCURRENTLY on a hypertable, are refused "
     "(0A000). REINDEX TABLE works and rebuilds all indexes of all chunks, under a lock that keeps writers out.",
     fix="write REINDEX TABLE, or build a second index chunk by chunk and drop the first",
+    on=("reindex",),
 )
 def reindex(look: Look) -> Iterator[Remark]:
     """REINDEX INDEX, REINDEX … CONCURRENTLY."""
@@ -169,6 +175,7 @@ def reindex(look: Look) -> Iterator[Remark]:
     "column it is partitioned by: TS103 `cannot create a unique index without the column`. create_hypertable "
     "refuses a table that has such a key already.",
     fix="put the time column into the key, or drop the key before create_hypertable",
+    on=("create table", "create index", "add constraint", "add column", "call"),
 )
 def key_without_time(look: Look) -> Iterator[Remark]:
     """PRIMARY KEY, UNIQUE, EXCLUDE and unique indexes, before and after create_hypertable."""

@@ -41,6 +41,7 @@ COLUMNSTORE = "add_compression_policy"
     "and only warns: a retention of 90 days stayed when 10 were asked for. The file is recorded as applied, and the "
     "disk fills, or rows go that were to stay.",
     fix="remove the policy and add it again, in the same file",
+    on=("call",),
 )
 def passed_over(look: Look) -> Iterator[Remark]:
     """The same policy with other arguments, guarded."""
@@ -72,6 +73,7 @@ def _age_of(policy: Policy) -> str | int | bool | None:
     why="A second policy of one kind without `if_not_exists => true` is refused: 42710 `policy already exists`. A "
     "hypertable that was made WITH (tsdb.hypertable) has a columnstore policy from the start.",
     fix="remove the first one in the same file, or delete the call",
+    on=("call",),
 )
 def twice(look: Look) -> Iterator[str]:
     """The same policy a second time, not guarded."""
@@ -90,6 +92,7 @@ def twice(look: Look) -> Iterator[str]:
     "refused, with if_not_exists too: 22023 `refresh interval overlaps with an existing continuous aggregate policy`.",
     fix="remove the first policy in the same file, or let the ranges touch: end_offset of one = start_offset of "
     "the other",
+    on=("call",),
 )
 def overlapping(look: Look) -> Iterator[Remark]:
     """add_continuous_aggregate_policy over a range that another one refreshes."""
@@ -126,6 +129,7 @@ def _words(span: tuple[float, float]) -> str:
     why="From start_offset to end_offset there have to be at least two buckets: 22023 `policy refresh window too "
     "small`.",
     fix="make start_offset larger",
+    on=("call",),
 )
 def window_too_small(look: Look) -> Iterator[str]:
     """start_offset - end_offset < 2 buckets."""
@@ -151,6 +155,7 @@ def window_too_small(look: Look) -> Iterator[str]:
     "the buckets: with 30 days of raw data and a start_offset of 45 days an aggregate went from 2,173 to 1,828 rows, "
     "with NULL to 733, without an error. It goes on day by day.",
     fix="make start_offset at most as long as drop_after",
+    on=("call",),
 )
 def erodes(look: Look) -> Iterator[Remark]:
     """A refresh policy that looks back further than raw data is kept; found at whichever comes second."""
@@ -194,6 +199,7 @@ def _refreshes_of(known: Known, source: str) -> Iterator[Policy]:
     why="Retention drops chunks whether their rows are in the aggregate or not. Without a refresh policy, or with one "
     "whose end_offset is as long as drop_after, they never get there.",
     fix="add a refresh policy before the retention policy, with an end_offset shorter than drop_after",
+    on=("call",),
 )
 def never_aggregated(look: Look) -> Iterator[str]:
     """Retention on a hypertable whose aggregates nobody refreshes, or too late."""
@@ -228,6 +234,7 @@ def _refreshed_later(look: Look, name: str) -> bool:
     Severity.ERROR,
     why="A policy that compresses needs columnstore enabled: 0A000 `columnstore not enabled on hypertable`.",
     fix="enable it first: ALTER TABLE … SET (timescaledb.enable_columnstore, timescaledb.segmentby = '…')",
+    on=("call",),
 )
 def no_columnstore(look: Look) -> Iterator[Remark]:
     """add_compression_policy or add_columnstore_policy on what has it not enabled."""
@@ -248,6 +255,7 @@ def no_columnstore(look: Look) -> Iterator[Remark]:
     why="When drop_after is not longer than the age at which chunks are compressed, nothing is ever compressed, or "
     "it is compressed and dropped soon after: work for nothing.",
     fix="compress earlier, keep longer, or do without one of the two",
+    on=("call",),
 )
 def compressed_in_vain(look: Look) -> Iterator[str]:
     """drop_after ≤ compress_after."""
@@ -267,6 +275,7 @@ def compressed_in_vain(look: Look) -> Iterator[str]:
     why="A refresh of an aggregate writes into chunks that its columnstore policy has compressed already: they are "
     "decompressed in part and compressed again, each time. The server accepts it.",
     fix="compress the aggregate after its start_offset",
+    on=("call",),
 )
 def refreshes_compressed(look: Look) -> Iterator[str]:
     """compress_after of an aggregate < start_offset of its refresh policy."""
@@ -287,6 +296,7 @@ def refreshes_compressed(look: Look) -> Iterator[str]:
     why="When an aggregate's own retention is shorter than its start_offset, each refresh computes buckets that "
     "the next run of retention drops.",
     fix="make start_offset at most as long as the aggregate's drop_after",
+    on=("call",),
 )
 def brought_back(look: Look) -> Iterator[str]:
     """drop_after of an aggregate < start_offset of its refresh policy."""
@@ -309,6 +319,7 @@ def brought_back(look: Look) -> Iterator[str]:
     why="For a timestamp the offsets of policies are intervals; a number, or text without INTERVAL, is refused "
     "(22023). Only hypertables with an integer time take numbers.",
     fix="write INTERVAL '30 days'",
+    on=("call",),
 )
 def no_interval(look: Look) -> Iterator[Remark]:
     """drop_after => 30."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     "nothing and deletes the buckets: refresh(NULL, NULL) after retention took an aggregate from 2,160 rows to "
     "744, without a warning.",
     fix="start where raw data starts: now() - INTERVAL 'drop_after'",
+    on=("call",),
 )
 def refreshes_gone(look: Look) -> Iterator[Remark]:
     """CALL refresh_continuous_aggregate from before the raw data."""
@@ -74,6 +75,7 @@ def _first_null_is_start(call: Action) -> bool:
     why="drop_chunks, DELETE and TRUNCATE on a hypertable mark their range as changed. The next refresh that reaches "
     "there deletes the buckets: after TRUNCATE and refresh(NULL, NULL) an aggregate of 739 rows had none.",
     fix="keep start_offset of the refresh policy, and every refresh by hand, within what raw data is left",
+    on=("truncate", "delete", "call"),
 )
 def from_under(look: Look) -> Iterator[str]:
     """drop_chunks, TRUNCATE or DELETE on what an aggregate reads."""
@@ -109,6 +111,7 @@ def _under(look: Look, source: str, what: str, older: float | None = None) -> It
     "NULL, and a plain refresh finds them up to date. Only refresh_continuous_aggregate(…, force => true) fills them, "
     "where raw data still is.",
     fix="follow it with a refresh(…, force => true) from where raw data starts",
+    on=("add column",),
 )
 def new_column(look: Look) -> Iterator[Remark]:
     """ADD COLUMN … GENERATED on an aggregate without a forced refresh after it."""
@@ -142,6 +145,7 @@ def _forced(look: Look, name: str) -> bool:
     why="The window of refresh_continuous_aggregate is cut to whole buckets; with less than one left it is "
     "refused: 22023 `refresh window too small`. Between one bucket and two it depends on the minute.",
     fix="refresh at least two buckets",
+    on=("call",),
 )
 def less_than_a_bucket(look: Look) -> Iterator[str]:
     """now() - interval … now() shorter than two buckets."""
