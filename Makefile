@@ -45,6 +45,7 @@ proof-psql: $(VENV)/.dev packages ## the script reader against psql, over the SQ
 
 bench: $(VENV)/.dev ## side by side with dbmate, psql, sqitch, yoyo and Alembic; writes bench/results.md
 	@$(BIN)/python -m bench --write bench/results.md
+	@$(BIN)/python -m bench.linting --write bench/lint.md
 
 docs: $(VENV)/.docs ## the documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -79,13 +79,15 @@ class Action:
     columns: tuple[Column, ...] = ()
     """Of CREATE TABLE."""
     names: tuple[str, ...] = ()
-    """Columns of an index, an INSERT, an UPDATE; roles of a GRANT; labels of an enum; sources of a view."""
+    """Columns of an index, an INSERT, an UPDATE; roles of a GRANT; labels of an enum; sources of a view; the arguments
+    of a call that are NULL."""
     constraint: Constraint | None = None
     constraints: tuple[Constraint, ...] = ()
     """Of CREATE TABLE, those of columns among them."""
     arguments: Mapping[str, str | int | bool | None] = field(default_factory=dict, hash=False)
     """Of a call, by name or place ("0", "1"): constants; None where it is not one."""
     options: Mapping[str, str] = field(default_factory=dict, hash=False)
-    """WITH (…), SET (…), function and role options."""
+    """WITH (…), SET (…), function and role options; of a call the arguments that are `now() - interval`, with the
+    interval; of a view the columns it reads and a digest of its definition."""
     flags: frozenset[str] = frozenset()
     """guarded (IF [NOT] EXISTS), replace, cascade, concurrently, unique, where, temporary, with data, …"""

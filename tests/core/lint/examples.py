@@ -10,7 +10,13 @@ example `-- claims: …` says what the rule claims of its last statement, which 
     warning SQLSTATE        the server says so, and goes on
     absent TABLE            there is no such table afterwards
     setting NAME = VALUE    the session has it afterwards
-    timescale …             any of these, on TimescaleDB
+    timescale …             any of these, on TimescaleDB, of a hypertable and all of its chunks; and
+
+    alone SQLSTATE          it is refused with that inside a transaction, and works outside
+    notice TEXT             it works, and the server says so
+    changes nothing         it works, and every policy, chunk interval and aggregate is as before
+    loses NAME              the table or aggregate has fewer rows, when the jobs have run after it, or is gone
+    nulls TABLE.COLUMN      the column is NULL in rows that should have a value
 """
 
 from __future__ import annotations

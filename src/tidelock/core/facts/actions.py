@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.action import Action, Column, Constraint
@@ -164,12 +166,14 @@ def create_table_as(node: Node) -> Iterator[Action]:
     what = "create materialized view" if node.get("objtype") == "OBJECT_MATVIEW" else "create table as"
     if timescale.switched_on(settings, "continuous"):
         what = "create aggregate"
-    bucket = next(_buckets(node.get("query", {})), "")
+    query = node.get("query", {})
+    read = {"columns": ",".join(used_columns(query)), "definition": definition(query)}
+    bucket = next(_buckets(query), "")
     yield Action(
         what=what,
         table=relation(into["rel"]),
-        names=sources(node.get("query", {})),
-        options={**settings, "bucket": bucket} if bucket else settings,
+        names=sources(query),
+        options={**settings, **read, "bucket": bucket} if bucket else {**settings, **read},
         flags=flags(
             guarded=node.get("if_not_exists"), with_data=not into.get("skipData"), temporary=temporary(into["rel"])
         ),
@@ -194,13 +198,26 @@ def used_columns(query: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each[-1] for each in names if each))
 
 
+def definition(query: Any) -> str:
+    """A digest of a query, the same for the same query in other lines and letters."""
+    told = hashlib.sha256()
+    for key, value in every([query]):
+        if key not in PLACES:
+            told.update(f"{key}={'' if type(value) in (dict, list) else value}\n".encode())
+    return told.hexdigest()[:16]
+
+
+PLACES = frozenset(("location", "stmt_location", "stmt_len", "name_location"))
+"""Where in the text a node stands."""
+
+
 def alter_table(node: Node) -> Iterator[Action]:
     """Each part of ALTER TABLE, VIEW, INDEX, …"""
     kind = KINDS.get(node.get("objtype", ""), "other")
     if kind == "type":
         return
     for each in node.get("cmds", ()):
-        yield from _part(each["AlterTableCmd"], relation(node["relation"]), kind)
+        yield from _part(each["AlterTableCmd"], node["relation"], kind)
 
 
 PARTS = {
@@ -246,7 +263,7 @@ COMPUTES = frozenset(("FuncCall", "A_Expr", "CaseExpr", "CoalesceExpr", "SubLink
 """A USING with one of these gives each row a value that only it knows."""
 
 
-def _part(part: Node, table: str, kind: str) -> Iterator[Action]:
+def _part(part: Node, table: Node, kind: str) -> Iterator[Action]:
     what = PARTS.get(part["subtype"], "alter table")
     definition: Node = part.get("def", {})
     column = definition.get("ColumnDef")
@@ -257,7 +274,7 @@ def _part(part: Node, table: str, kind: str) -> Iterator[Action]:
     found = column_of({"colname": part.get("name", ""), **column}) if column is not None else None
     yield Action(
         what=what,
-        table=table,
+        table=relation(table),
         name=_part_name(part, found),
         column=found,
         constraint=constraint_of(constraint) if constraint is not None and "contype" in constraint else None,
@@ -271,7 +288,9 @@ def _part(part: Node, table: str, kind: str) -> Iterator[Action]:
             using=column is not None and "raw_default" in column,
             computes=column is not None and any(key in COMPUTES for key, _ in every(column.get("raw_default", {}))),
             view=kind in ("view", "materialized view"),
+            materialized=kind == "materialized view",
             index=kind == "index",
+            only=not table.get("inh", False),
         ),
     )
 
@@ -295,7 +314,9 @@ def rename(node: Node) -> Iterator[Action]:
         table=table,
         name=name,
         new_name=node.get("newname", ""),
-        flags=flags(guarded=node.get("missing_ok")),
+        flags=flags(
+            guarded=node.get("missing_ok"), view="OBJECT_VIEW" in (node["renameType"], node.get("relationType", ""))
+        ),
     )
 
 
@@ -370,7 +391,8 @@ def _dropped(kind: str, field: str) -> Callable[[Node], Iterator[Action]]:
 def truncate(node: Node) -> Iterator[Action]:
     """TRUNCATE."""
     for each in node.get("relations", ()):
-        yield Action(what="truncate", table=relation(each["RangeVar"]), flags=flags(cascade=cascade(node)))
+        only = not each["RangeVar"].get("inh", False)
+        yield Action(what="truncate", table=relation(each["RangeVar"]), flags=flags(cascade=cascade(node), only=only))
 
 
 # --- rows ------------------------------------------------------------------------------------------------------------
@@ -379,16 +401,57 @@ def truncate(node: Node) -> Iterator[Action]:
 def insert(node: Node) -> Iterator[Action]:
     """INSERT."""
     select = node.get("selectStmt", {}).get("SelectStmt", {})
+    conflict = node.get("onConflictClause", {})
+    targets = [each["ResTarget"] for each in conflict.get("targetList", ())]
     yield Action(
         what="insert",
         table=relation(node["relation"]),
         names=tuple(each["ResTarget"].get("name", "") for each in node.get("cols", ())),
+        options={"adds up": ",".join(adding(targets))},
         flags=flags(
             on_conflict="onConflictClause" in node,
             select="valuesLists" not in select and bool(select),
             where="whereClause" in select,
+            absent=_absent(select),
+            parts=any("indirection" in each["ResTarget"] for each in node.get("cols", ())),
         ),
     )
+
+
+def _absent(select: Node) -> bool:
+    """Whether a query leaves out what is there: WHERE NOT EXISTS, NOT IN, LEFT JOIN … IS NULL, EXCEPT."""
+    if select.get("op") == "SETOP_EXCEPT":
+        return True
+    condition = select.get("whereClause", {})
+    joins = any(key == "JoinExpr" for key, _ in every(select.get("fromClause", [])))
+    return any(key == "SubLink" or (key == "NullTest" and joins) for key, _ in every(condition))
+
+
+ADDING = ("+", "-", "*", "/", "||")
+
+
+def adding(targets: Iterable[Node]) -> Iterator[str]:
+    """The columns that an assignment makes from their own value, so that doing it twice gives another one."""
+    for each in targets:
+        name, value = each.get("name", ""), each.get("val", {})
+        operation = value.get("A_Expr", {})
+        sign = "".join(strings(operation.get("name", ())))
+        if sign not in ADDING or (sign in ("-", "||") and _on_document(operation)):
+            continue
+        if any(key == "ColumnRef" and strings(found.get("fields", ()))[-1:] == [name] for key, found in every(value)):
+            yield name
+
+
+def _on_document(operation: Node) -> bool:
+    """`document || '{…}'` and `document - 'key'` give the same when they are done again."""
+    given = constant(operation.get("rexpr"))
+    return isinstance(given, str) and ("-" in strings(operation.get("name", ())) or given.lstrip().startswith("{"))
+
+
+def copy(node: Node) -> Iterator[Action]:
+    """COPY … FROM."""
+    if node.get("is_from") and "relation" in node:
+        yield Action(what="copy from", table=relation(node["relation"]), names=tuple(strings(node.get("attlist", ()))))
 
 
 def update(node: Node) -> Iterator[Action]:
@@ -397,7 +460,11 @@ def update(node: Node) -> Iterator[Action]:
         what="update",
         table=relation(node["relation"]),
         names=tuple(each["ResTarget"].get("name", "") for each in node.get("targetList", ())),
-        flags=flags(where="whereClause" in node or "fromClause" in node),
+        options={"adds up": ",".join(adding(each["ResTarget"] for each in node.get("targetList", ())))},
+        flags=flags(
+            where="whereClause" in node or "fromClause" in node,
+            parts=any("indirection" in each["ResTarget"] for each in node.get("targetList", ())),
+        ),
     )
 
 
@@ -460,6 +527,33 @@ def create_function(node: Node) -> Iterator[Action]:
     )
 
 
+def alter_function(node: Node) -> Iterator[Action]:
+    """ALTER FUNCTION, of which only its search_path counts."""
+    given = [each["DefElem"] for each in node.get("actions", ())]
+    yield Action(
+        what="alter function",
+        name=".".join(name_parts({"ObjectWithArgs": node.get("func", {})})),
+        flags=flags(
+            search_path=any(
+                each.get("arg", {}).get("VariableSetStmt", {}).get("name") == "search_path" for each in given
+            )
+        ),
+    )
+
+
+def create_foreign_table(node: Node) -> Iterator[Action]:
+    """CREATE FOREIGN TABLE."""
+    for each in create_table(node["base"]):
+        yield replace(each, flags=each.flags | {"foreign"})
+
+
+def set_owner(node: Node) -> Iterator[Action]:
+    """ALTER SCHEMA, FUNCTION, TYPE, … OWNER TO."""
+    name = relation(node["relation"]) if "relation" in node else ".".join(name_parts(node.get("object", {"x": {}})))
+    kind = KINDS.get(node["objectType"], "other")
+    yield Action(what="owner to", table=name, name=kind, new_name=node.get("newowner", {}).get("rolename", ""))
+
+
 def create_trigger(node: Node) -> Iterator[Action]:
     """CREATE TRIGGER."""
     yield Action(
@@ -467,7 +561,12 @@ def create_trigger(node: Node) -> Iterator[Action]:
         table=relation(node["relation"]),
         name=node.get("trigname", ""),
         new_name=".".join(strings(node.get("funcname", ()))),
-        flags=flags(replace=node.get("replace"), constraint=node.get("isconstraint"), row=node.get("row")),
+        flags=flags(
+            replace=node.get("replace"),
+            constraint=node.get("isconstraint"),
+            row=node.get("row"),
+            transitions="transitionRels" in node,
+        ),
     )
 
 
@@ -629,10 +728,38 @@ def lock_table(node: Node) -> Iterator[Action]:
 def called(node: Node) -> Action:
     """A call of a function or procedure that is run now."""
     arguments: dict[str, str | int | bool | None] = {}
+    nulls, ages = [], {}
     for place, each in enumerate(node.get("args", ())):
         key = each["NamedArgExpr"].get("name", "") if "NamedArgExpr" in each else str(place)
         arguments[key] = _argument(each)
-    return Action(what="call", name=".".join(strings(node.get("funcname", ()))), arguments=arguments)
+        if _is_null(each):
+            nulls.append(key)
+        elif age := _age(each):
+            ages[key] = age
+    name = ".".join(strings(node.get("funcname", ())))
+    return Action(what="call", name=name, arguments=arguments, names=tuple(nulls), options=ages)
+
+
+def _is_null(node: Node) -> bool:
+    """Whether an argument is the constant NULL, casts looked through."""
+    kind, body = unwrap(node)
+    if kind in ("NamedArgExpr", "TypeCast"):
+        return _is_null(body["arg"])
+    return kind == "A_Const" and bool(body.get("isnull"))
+
+
+def _age(node: Node) -> str:
+    """Of `now() - interval '30 days'`: the interval; empty for all else."""
+    kind, body = unwrap(node)
+    if kind in ("NamedArgExpr", "TypeCast"):
+        return _age(body["arg"]) if "arg" in body else ""
+    if kind != "A_Expr" or strings(body.get("name", ())) != ["-"] or "lexpr" not in body:
+        return ""
+    clock = body["lexpr"].get("FuncCall", {})
+    by_name = strings(clock.get("funcname", ()))[-1:] == ["now"]
+    by_word = body["lexpr"].get("SQLValueFunction", {}).get("op", "").startswith(("SVFOP_CURRENT", "SVFOP_LOCALTIME"))
+    back = constant(body.get("rexpr"))
+    return back if (by_name or by_word) and isinstance(back, str) else ""
 
 
 def _argument(node: Node) -> str | int | bool | None:
@@ -663,11 +790,15 @@ READERS: dict[str, Callable[[Node], Iterable[Action]]] = {
     "DropOwnedStmt": _dropped("owned", "roles"),
     "TruncateStmt": truncate,
     "InsertStmt": insert,
+    "CopyStmt": copy,
     "UpdateStmt": update,
     "DeleteStmt": delete,
     "RefreshMatViewStmt": refresh,
     "ViewStmt": create_view,
     "CreateFunctionStmt": create_function,
+    "AlterFunctionStmt": alter_function,
+    "AlterOwnerStmt": set_owner,
+    "CreateForeignTableStmt": create_foreign_table,
     "CreateTrigStmt": create_trigger,
     "RuleStmt": create_rule,
     "CreatePolicyStmt": create_policy,

@@ -29,6 +29,28 @@ def insert_after(statement: str, words: str, text: str) -> Edit | None:
     return Edit(found.end(), found.end(), text) if found else None
 
 
+def insert_behind(statement: str, pattern: str, text: str) -> Edit | None:
+    """`text` put behind the first match of a regular expression (upper and lower case alike)."""
+    found = re.search(pattern, statement, re.IGNORECASE)
+    return Edit(found.end(), found.end(), text) if found else None
+
+
+QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|[()]", re.DOTALL)
+
+
+def add_argument(statement: str, function: str, argument: str) -> Edit | None:
+    """`argument` put at the end of a call's arguments."""
+    call = re.search(rf"\b{re.escape(function)}\s*\(", statement, re.IGNORECASE)
+    depth = 1
+    for each in QUOTED.finditer(statement, call.end()) if call else ():
+        depth += {"(": 1, ")": -1}.get(each[0], 0)
+        if depth == 0 and call:
+            end = len(statement[: each.start()].rstrip())
+            comma = "" if end == call.end() else ", "
+            return Edit(end, end, comma + argument) if "--" not in statement[call.end() : end] else None
+    return None
+
+
 def replace_first(statement: str, pattern: str, text: str) -> Edit | None:
     """The first match of a regular expression (upper and lower case alike) becomes `text`."""
     found = re.search(pattern, statement, re.IGNORECASE)

@@ -6,7 +6,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tidelock.core import parser
-from tidelock.core.lint import destruction, hygiene, idempotence, locking, timescale, transactions
+from tidelock.core.lint import (
+    destruction,
+    destruction_access,
+    destruction_rows,
+    hygiene,
+    hygiene_rights,
+    hygiene_schema,
+    hygiene_secrets,
+    idempotence,
+    idempotence_changes,
+    idempotence_rows,
+    locking,
+    timescale,
+    transactions,
+)
 from tidelock.core.lint.edit import Edit
 from tidelock.core.lint.known import Known
 from tidelock.core.lint.look import Directory, File, Look
@@ -25,7 +39,21 @@ if TYPE_CHECKING:
     from tidelock.core.model import Directive, Migration
     from tidelock.core.statement import Script, Statement
 
-FAMILIES = (idempotence, locking, transactions, destruction, timescale, hygiene)
+FAMILIES = (
+    idempotence,
+    idempotence_changes,
+    idempotence_rows,
+    locking,
+    transactions,
+    destruction,
+    destruction_rows,
+    destruction_access,
+    timescale,
+    hygiene,
+    hygiene_secrets,
+    hygiene_rights,
+    hygiene_schema,
+)
 """Imported, and so registered."""
 SYNTAX = "HY000"
 UNUSED = "HY001"

@@ -1,16 +1,23 @@
-"""Hygiene (HY): names, numbers, secrets, rights, and what the checks themselves need."""
+"""Hygiene (HY): what is wrong with a file as a whole: its name, its number, its ledger row, its past."""
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from tidelock.core.lint.rule import rule
+from tidelock.core.lint.guards import listed
+from tidelock.core.lint.known import key
+from tidelock.core.lint.rule import Remark, directory_rule, file_rule, rule
+from tidelock.core.model import Place
 from tidelock.core.report import Severity
+from tidelock.core.source import NAME, name_of, number_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from tidelock.core.lint.look import Look
+    from tidelock.core.lint.look import Directory, File, Look
+    from tidelock.core.model import Migration
 
 
 @rule(
@@ -38,3 +45,204 @@ def unused(look: Look) -> Iterator[str]:
     """Found by the engine, which knows what was allowed."""
     del look
     return iter(())
+
+
+# --- names and numbers ---------------------------------------------------------------------------------------------
+
+LONGEST = 100
+"""Characters of a file's name that still fit into a line of a report."""
+
+
+@file_rule(
+    "HY002",
+    "a file name that says little",
+    Severity.NOTE,
+    why="The name is what plans, ledgers and reports show of a migration; on disks without upper and lower case two "
+    "names become one.",
+    fix="name it NNN_what_it_does.sql, in lower case",
+)
+def description(file: File) -> Iterator[str]:
+    """No description, a very long one, one in mixed spelling."""
+    name, text = name_of(file.migration.path), file.migration.description
+    if not text.strip("_- "):
+        yield f"{name} does not say what it does"
+    elif len(name) > LONGEST:
+        yield f"the name has {len(name)} characters"
+    elif text != text.lower():
+        yield f"{name} has capital letters"
+
+
+KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+"""What a ConfigMap takes as a key."""
+
+
+@file_rule(
+    "HY003",
+    "a file name that no ConfigMap takes",
+    Severity.WARNING,
+    why="A key of a ConfigMap has letters of ASCII, digits, `-`, `_` and `.`, and at most 253 of them: kubectl and "
+    "kustomize refuse the file, and with it all others.",
+    fix="rename it",
+)
+def config_map_key(file: File) -> Iterator[str]:
+    """Blanks, accents, …"""
+    name = name_of(file.migration.path)
+    if not KEY.fullmatch(name):
+        wrong = "".join(dict.fromkeys(re.sub(r"[-._a-zA-Z0-9]", "", name)))
+        yield f"“{name}” has " + (f"“{wrong}”" if wrong else f"{len(name)} characters")
+
+
+DATE_DIGITS = 8
+"""From here on a version is a date or time, and gaps mean nothing."""
+
+
+@directory_rule(
+    "HY004",
+    "numbers that do not follow one another",
+    Severity.NOTE,
+    why="A gap may be a file that was never committed. Numbers of different widths are sorted differently by `ls`, "
+    "`sort` and most other tools, and people who apply by hand follow these.",
+    fix="number them without gaps and with the same width (`tidelock renumber` does so, before anything is applied)",
+)
+def sequence(directory: Directory) -> Iterator[Remark]:
+    """Gaps, widths that change the order, two separators."""
+    migrations = [each.migration for each in directory.files]
+    yield from _gaps([each for each in migrations if each.version < 10 ** (DATE_DIGITS - 1)])
+    for before, after in pairwise(migrations):
+        if name_of(before.path) > name_of(after.path):
+            message = f"by name {name_of(after.path)} comes before {name_of(before.path)}, by number after it"
+            yield Remark(message=message, place=Place(after.path, 1))
+            break
+    separators = [_separator(each) for each in migrations]
+    usual = max(("_", "-"), key=separators.count)
+    others = [each for each, found in zip(migrations, separators, strict=True) if found not in ("", usual)]
+    if others:
+        rest = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        message = (
+            f"{name_of(others[0].path)}{rest} has “{_separator(others[0])}” after the number, the others “{usual}”"
+        )
+        yield Remark(message=message, place=Place(others[0].path, 1))
+
+
+def _separator(migration: Migration) -> str:
+    name = name_of(migration.path)
+    return name[len(number_of(name)) :][:1].replace(".", "")
+
+
+def _gaps(migrations: Sequence[Migration]) -> Iterator[Remark]:
+    """All gaps in one remark, at the first of them."""
+    gaps = [
+        (before.version + 1, after.version - 1, after)
+        for before, after in pairwise(migrations)
+        if after.version > before.version + 1
+    ]
+    if gaps:
+        spans = [str(first) if first == last else f"{first} to {last}" for first, last, _ in gaps]
+        message = f"no file has the number{'s' * (spans != [str(gaps[0][0])])} {listed(spans)}"
+        yield Remark(message=message, place=Place(gaps[0][2].path, 1))
+
+
+# --- the ledger row that a file writes itself ----------------------------------------------------------------------
+
+
+@rule(
+    "HY005",
+    "a ledger row of another version",
+    Severity.ERROR,
+    why="The row says that another migration is applied: that one is then never run, and this one is run again.",
+    fix="write the version of the file's own number, or leave the row to Tidelock",
+)
+def ledger_version(look: Look) -> Iterator[str]:
+    """INSERT INTO schema_migrations with a number that is not the file's."""
+    own = look.file.migration.version
+    others = [each for each in look.facts.ledger_versions or () if each != own]
+    if others:
+        yield f"the file is version {own}, and says that {listed(map(str, others))} is applied"
+
+
+@rule(
+    "HY006",
+    "a ledger row with a column that the ledger does not have",
+    Severity.ERROR,
+    why="The INSERT stops with 42703, at the end of the file: what the file did is rolled back, or, with psql, stays "
+    "without a row that says so.",
+    fix="write the columns that the table has, or leave the row to Tidelock",
+)
+def ledger_columns(look: Look) -> Iterator[str]:
+    """INSERT INTO schema_migrations (version, name) where a file has made it with description."""
+    if look.facts.ledger_versions is None:
+        return
+    for each in look.actions("insert"):
+        table = look.known.table(each.table)
+        if key(each.table).rpartition(".")[2] == "schema_migrations" and table and table.whole and table.place:
+            missing = [name for name in each.names if name not in table.columns]
+            if missing:
+                place = f"{table.place.path}:{table.place.line}"
+                yield f"{each.table} has no {listed(missing)} ({place}), but {', '.join(table.columns)}"
+
+
+# --- what git knows ------------------------------------------------------------------------------------------------
+
+
+@directory_rule(
+    "HY026",
+    "a file changed after it was on the main branch",
+    Severity.ERROR,
+    why="What is on the main branch has been applied, or will be at any moment. Databases that have it never get the "
+    "change, new ones do: from then on no two are alike. (`apply` refuses a file whose statements have changed.)",
+    fix="restore it, and put the change into a new file",
+)
+def changed(directory: Directory) -> Iterator[Remark]:
+    """The same path with other bytes."""
+    for file in directory.files:
+        before = directory.main_branch.get(file.migration.path)
+        if before is not None and before != file.migration.checksum:
+            message = f"it was {before[:8]} on the main branch and is {file.migration.checksum[:8]}"
+            yield Remark(message=message, place=Place(file.migration.path, 1))
+
+
+@directory_rule(
+    "HY027",
+    "a new file with a number below the main branch's last",
+    Severity.ERROR,
+    why="Databases that follow the main branch are past that number: they run the file after later ones, new databases "
+    "before them. `apply` refuses it as out of order.",
+    fix="give it the next number, or say so in the file: -- tidelock: out-of-order",
+)
+def below(directory: Directory) -> Iterator[Remark]:
+    """A path that the main branch does not have, and a number that it is past."""
+    numbers = {path: int(number_of(path)) for path in directory.main_branch if number_of(path)}
+    last = max(numbers, key=numbers.__getitem__, default="")
+    moved = {directory.main_branch[path] for path in _gone(directory)}
+    for file in directory.files:
+        path, version = file.migration.path, file.migration.version
+        if not last or path in directory.main_branch or file.migration.directive("out-of-order"):
+            continue
+        if version <= numbers[last] and file.migration.checksum not in moved:
+            message = f"the main branch is at {name_of(last)}, and this one is new"
+            yield Remark(message=message, place=Place(path, 1))
+
+
+@directory_rule(
+    "HY028",
+    "a file of the main branch is gone",
+    Severity.ERROR,
+    why="Databases that have applied it know a version that no file explains, and new ones never get what it did. "
+    "Under another number it is run a second time.",
+    fix="restore it under the name that it had",
+)
+def gone(directory: Directory) -> Iterator[Remark]:
+    """A path that the main branch has, renamed or deleted."""
+    by_content = {file.migration.checksum: file.migration.path for file in directory.files}
+    for path in _gone(directory):
+        new = by_content.get(directory.main_branch[path])
+        if new:
+            yield Remark(message=f"on the main branch its name is {path}", place=Place(new, 1))
+        elif directory.files:
+            yield Remark(message=f"the main branch has {path}", place=Place(directory.files[-1].migration.path, 1))
+
+
+def _gone(directory: Directory) -> list[str]:
+    """Migrations of the main branch that no file is."""
+    here = {file.migration.path for file in directory.files}
+    return sorted(each for each in directory.main_branch if each not in here and NAME.fullmatch(name_of(each)))

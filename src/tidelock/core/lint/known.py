@@ -40,6 +40,14 @@ class Table:
     columnstore: bool = False
     compressed: bool = False
     """It has a policy that compresses, or a chunk that was compressed by hand: there may be compressed chunks."""
+    filled: Place | None = None
+    """Where a file put rows into it."""
+    emptied: Place | None = None
+    """Where a file took chunks from it with drop_chunks."""
+    packing: set[str] = field(default_factory=set)
+    """The columns that the columnstore segments and orders by, as far as a file says."""
+    fragile: dict[str, Place] = field(default_factory=dict)
+    """Columns that were added with a default over compressed chunks and not recompressed: no chunk holds the value."""
 
     @property
     def keys(self) -> list[tuple[str, ...]]:
@@ -57,6 +65,16 @@ class Aggregate:
     bucket: str
     place: Place
     action: Action
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """Every column that its query names."""
+        return frozenset(self.action.options.get("columns", "").split(",")) - {""}
+
+    @property
+    def definition(self) -> str:
+        """A digest of its query."""
+        return self.action.options.get("definition", "")
 
 
 @dataclass(slots=True)
@@ -83,6 +101,16 @@ class Policy:
     target: str
     arguments: dict[str, str | int | bool | None]
     place: Place
+    nulls: tuple[str, ...] = ()
+    """The arguments that are NULL, by name or place."""
+
+    def given(self, place: int, *names: str) -> str | int | bool | None:
+        """An argument by one of its names, else by place; None where it is not a constant, or not given."""
+        return next((self.arguments[each] for each in (*names, str(place)) if each in self.arguments), None)
+
+    def is_null(self, place: int, *names: str) -> bool:
+        """Whether an argument is the constant NULL."""
+        return any(each in self.nulls for each in (*names, str(place)))
 
 
 @dataclass(slots=True)
@@ -103,7 +131,17 @@ class Known:
     aggregates: dict[str, Aggregate] = field(default_factory=dict)
     indexes: dict[str, Index] = field(default_factory=dict)
     policies: dict[tuple[str, str], Policy] = field(default_factory=dict)
-    """(function, target) → policy."""
+    """(function, target) → policy; of several that refresh one aggregate the last."""
+    refreshes: dict[str, list[Policy]] = field(default_factory=dict)
+    """Aggregate → every policy that refreshes it: there may be several over different ranges."""
+    former: dict[tuple[str, str], Policy] = field(default_factory=dict)
+    """Policies that a file has removed: what retention has dropped by then stays away."""
+    shown: tuple[Place, str] | None = None
+    """The last statement that called show_chunks, and of what: a compress_chunk in it is about those chunks."""
+    packed: Place | None = None
+    """The last statement that compressed chunks."""
+    retained: dict[str, Policy] = field(default_factory=dict)
+    """Target → the last retention policy that it had, also when that has been removed."""
     views: dict[str, View] = field(default_factory=dict)
     makers: dict[str, str] = field(default_factory=dict)
     """Table or view → the path of the last file that made it, also when it has dropped it again."""
@@ -146,6 +184,20 @@ class Known:
         views = [each.name for each in self.views.values() if wanted in map(key, each.sources)]
         return [*views, *(each.name for each in self.aggregates.values() if key(each.source) == wanted)]
 
+    def policy(self, kind: str, target: str) -> Policy | None:
+        """The policy of a kind (`retention`, `columnstore`, `continuous_aggregate`, `reorder`) that it has now."""
+        return self.policies.get((made_by(f"add_{kind}_policy"), key(target)))
+
+    def aggregates_on(self, name: str) -> list[Aggregate]:
+        """The aggregates that read a table or aggregate, and those above them, nearest first."""
+        found: list[Aggregate] = []
+        sources = [key(name)]
+        for source in sources:
+            direct = [each for each in self.aggregates.values() if each.source == source and each not in found]
+            found.extend(direct)
+            sources.extend(each.name for each in direct)
+        return found
+
     def learn(self, action: Action, place: Place) -> None:
         """Take in what a statement has done."""
         name = key(action.table)
@@ -180,32 +232,58 @@ def _create_table(known: Known, action: Action, place: Place) -> None:
         space = "tsdb." if "tsdb.hypertable" in action.options else "timescaledb."
         found.time = action.options.get(f"{space}partition_column", "")
         found.chunk_interval = action.options.get(f"{space}chunk_interval", "")
-        found.columnstore = True
+        stores = [action.options.get(space + each) for each in ("columnstore", "enable_columnstore")]
+        found.columnstore = not any(each and each.lower() in FALSE for each in stores)
+        if found.columnstore:  # it comes with a policy: chunks are compressed once they are an interval old
+            made = "add_compression_policy"
+            found.compressed = True
+            after = found.chunk_interval or "7 days"
+            known.policies[(made, name)] = Policy(made, name, {"0": name, "after": after}, place)
+
+
+FALSE = ("false", "f", "off", "no", "n", "0")
 
 
 def _create_table_as(known: Known, action: Action, place: Place) -> None:
-    known.tables[key(action.table)] = Table(key(action.table), place)
+    known.tables[key(action.table)] = Table(key(action.table), place, filled=place)
+
+
+def _fill(known: Known, action: Action, place: Place) -> None:
+    known.some_table(action.table).filled = place
+
+
+def _truncate(known: Known, action: Action, place: Place) -> None:
+    del place
+    known.some_table(action.table).filled = None
 
 
 def _drop_table(known: Known, action: Action, place: Place) -> None:
     del place
-    name = key(action.table)
-    known.tables.pop(name, None)
-    known.indexes = {each: index for each, index in known.indexes.items() if key(index.table) != name}
-    known.policies = {each: policy for each, policy in known.policies.items() if key(policy.target) != name}
+    _forget(known, key(action.table), cascade="cascade" in action.flags)
 
 
 def _drop_view(known: Known, action: Action, place: Place) -> None:
     del place
     name = key(action.table)
     known.views.pop(name, None)
-    if known.aggregates.pop(name, None):
-        known.tables.pop(name, None)
-        known.policies = {each: policy for each, policy in known.policies.items() if key(policy.target) != name}
+    if name in known.aggregates:
+        _forget(known, name, cascade="cascade" in action.flags)
+
+
+def _forget(known: Known, name: str, *, cascade: bool) -> None:
+    """A table or aggregate is gone, and with CASCADE what reads it."""
+    readers = known.readers(name) if cascade else []
+    known.tables.pop(name, None)
+    known.aggregates.pop(name, None)
+    known.views.pop(name, None)
+    known.refreshes.pop(name, None)
+    known.indexes = {each: index for each, index in known.indexes.items() if key(index.table) != name}
+    known.policies = {each: policy for each, policy in known.policies.items() if key(policy.target) != name}
+    for each in readers:
+        _forget(known, key(each), cascade=True)
 
 
 def _add_column(known: Known, action: Action, place: Place) -> None:
-    del place
     if action.column is None:
         return
     table = known.some_table(action.table)
@@ -213,11 +291,19 @@ def _add_column(known: Known, action: Action, place: Place) -> None:
         return
     table.columns[action.name] = action.column
     table.constraints.extend(action.column.constraints)
+    if table.compressed and action.column.default:
+        table.fragile[action.name] = place
 
 
 def _drop_column(known: Known, action: Action, place: Place) -> None:
     del place
-    known.some_table(action.table).columns.pop(action.name, None)
+    table = known.some_table(action.table)
+    table.columns.pop(action.name, None)
+    table.fragile.pop(action.name, None)
+    if "cascade" in action.flags:
+        for each in [*known.aggregates.values()]:
+            if each.source == table.name and action.name in each.columns:
+                _forget(known, each.name, cascade=True)
 
 
 def _alter_type(known: Known, action: Action, place: Place) -> None:
@@ -300,12 +386,28 @@ def _rename_table(known: Known, action: Action, place: Place) -> None:
     del place
     schema = key(action.table).rpartition(".")[0]
     new = key(f"{schema}.{action.new_name}" if schema else action.new_name)
-    if old := known.tables.pop(key(action.table), None):
+    former = key(action.table)
+    if old := known.tables.pop(former, None):
         known.tables[new] = old
         old.name = new
+    if aggregate := known.aggregates.pop(former, None):
+        known.aggregates[new] = aggregate
+        aggregate.name = new
+    if view := known.views.pop(former, None):
+        known.views[new] = view
+        view.name = new
+    for each in known.aggregates.values():
+        each.source = new if each.source == former else each.source
     for index in known.indexes.values():
-        if index.table == key(action.table):
+        if index.table == former:
             index.table = new
+    if (refreshes := known.refreshes.pop(former, None)) is not None:
+        known.refreshes[new] = refreshes
+    for kind, target in [*known.policies]:
+        if target == former:
+            policy = known.policies.pop((kind, target))
+            policy.target = new
+            known.policies[(kind, new)] = policy
 
 
 def _row_security(known: Known, action: Action, place: Place) -> None:
@@ -319,7 +421,10 @@ def _set_options(known: Known, action: Action, place: Place) -> None:
         for name in ("compress", "enable_columnstore"):
             value = action.options.get(space + name)
             if value is not None:
-                known.some_table(action.table).columnstore = value.lower() not in ("false", "f", "off", "0")
+                known.some_table(action.table).columnstore = value.lower() not in FALSE
+        for name in ("compress_segmentby", "segmentby", "compress_orderby", "orderby"):
+            columns = action.options.get(space + name, "").split(",")
+            known.some_table(action.table).packing |= {each.split()[0].strip('"') for each in columns if each.strip()}
 
 
 def _create_view(known: Known, action: Action, place: Place) -> None:
@@ -331,7 +436,8 @@ def _create_aggregate(known: Known, action: Action, place: Place) -> None:
     name = key(action.table)
     if "guarded" in action.flags and name in known.aggregates:
         return
-    source = action.names[0] if action.names else ""
+    source = next((each for each in action.names if known.is_hypertable(each) or known.is_aggregate(each)), "")
+    source = source or next(iter(action.names), "")
     known.aggregates[name] = Aggregate(name, key(source), action.options.get("bucket", ""), place, action)
     known.tables[name] = Table(name, place)
 
@@ -395,13 +501,43 @@ def _call(known: Known, action: Action, place: Place) -> None:
     if call := CALLS.get(name):
         call(known, action, place)
     elif name.startswith("add_") and name.endswith("_policy"):
-        found = Policy(name, target(action), dict(action.arguments), place)
-        if action.arguments.get("if_not_exists") is not True or (name, found.target) not in known.policies:
-            known.policies[(name, found.target)] = found
-        if name in ("add_compression_policy", "add_columnstore_policy") and found.target:
-            known.some_table(found.target).compressed = True
+        _add_policy(known, action, place)
     elif name.startswith("remove_") and name.endswith("_policy"):
-        known.policies.pop((f"add_{name.removeprefix('remove_')}", target(action)), None)
+        gone = (made_by(f"add_{name.removeprefix('remove_')}"), target(action))
+        if policy := known.policies.pop(gone, None):
+            known.former[gone] = policy
+        if gone[0] == REFRESHES:
+            known.refreshes.pop(gone[1], None)
+
+
+REFRESHES = "add_continuous_aggregate_policy"
+
+
+def made_by(function: str) -> str:
+    """The function that a policy is known by: add_columnstore_policy makes what add_compression_policy makes."""
+    return "add_compression_policy" if function == "add_columnstore_policy" else function
+
+
+def _add_policy(known: Known, action: Action, place: Place) -> None:
+    kind = made_by(action.name.rpartition(".")[2])
+    found = Policy(kind, target(action), dict(action.arguments), place, action.names)
+    if kind == REFRESHES:
+        same = [each for each in known.refreshes.get(found.target, []) if offsets(each) == offsets(found)]
+        if same:
+            return
+        known.refreshes.setdefault(found.target, []).append(found)
+        known.policies[(kind, found.target)] = found
+    elif action.arguments.get("if_not_exists") is not True or (kind, found.target) not in known.policies:
+        known.policies[(kind, found.target)] = found
+        if kind == "add_retention_policy":
+            known.retained[found.target] = found
+    if kind == "add_compression_policy" and found.target:
+        known.some_table(found.target).compressed = True
+
+
+def offsets(policy: Policy) -> tuple[str | int | bool | None, str | int | bool | None]:
+    """start_offset and end_offset of a refresh policy, as written."""
+    return policy.given(1, "start_offset"), policy.given(2, "end_offset")
 
 
 def _create_hypertable(known: Known, action: Action, place: Place) -> None:
@@ -433,7 +569,35 @@ def _chunk_interval(known: Known, action: Action, place: Place) -> None:
     known.some_table(target(action)).chunk_interval = str(argument(action, 1, "chunk_time_interval") or "")
 
 
+def _drop_chunks(known: Known, action: Action, place: Place) -> None:
+    if name := target(action):
+        known.some_table(name).emptied = place
+
+
+def _show_chunks(known: Known, action: Action, place: Place) -> None:
+    known.shown = (place, target(action))
+    _packed(known)
+
+
+def _compress_chunk(known: Known, action: Action, place: Place) -> None:
+    known.packed = place
+    _packed(known)
+    if action.arguments.get("recompress") is True:  # of which table, a file rarely says: taken for all
+        for each in known.tables.values():
+            each.fragile.clear()
+
+
+def _packed(known: Known) -> None:
+    """`compress_chunk(c) FROM show_chunks('t') c`, in whichever order the two calls are read: t is compressed."""
+    if known.shown and known.shown[0] == known.packed and known.shown[1]:
+        known.some_table(known.shown[1]).compressed = True
+
+
 CALLS: dict[str, Callable[[Known, Action, Place], None]] = {
+    "drop_chunks": _drop_chunks,
+    "show_chunks": _show_chunks,
+    "compress_chunk": _compress_chunk,
+    "convert_to_columnstore": _compress_chunk,
     "create_hypertable": _create_hypertable,
     "add_dimension": _add_dimension,
     "set_chunk_time_interval": _chunk_interval,
@@ -457,6 +621,11 @@ CHANGES: dict[str, Callable[[Known, Action, Place], None]] = {
     "drop index": _drop_index,
     "rename column": _rename_column,
     "rename table": _rename_table,
+    "rename materialized view": _rename_table,
+    "rename view": _rename_table,
+    "insert": _fill,
+    "copy from": _fill,
+    "truncate": _truncate,
     "enable row security": _row_security,
     "disable row security": _row_security,
     "set options": _set_options,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tidelock.core.statement import Kind
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
@@ -25,6 +27,15 @@ class File:
     """As `apply` would cut it; empty when it cannot be cut, which is a finding of its own."""
     known: Known = field(kw_only=True)
     """The schema before this file; for file rules after all of its statements too, so do not ask it what is new."""
+    acts: Mapping[str, list[tuple[int, Action]]] = field(init=False, compare=False, repr=False)
+    """What its statements do, by kind: (number of the statement, action) in their order."""
+
+    def __post_init__(self) -> None:
+        acts: dict[str, list[tuple[int, Action]]] = {}
+        for number, statement in enumerate(self.statements):
+            for each in statement.facts.actions:
+                acts.setdefault(each.what, []).append((number, each))
+        object.__setattr__(self, "acts", acts)
 
     places: dict[int, tuple[Step, int]] = field(default_factory=dict, init=False, compare=False, repr=False)
     """id() of a statement → its step, and its number there; filled when first asked for."""
@@ -96,6 +107,16 @@ class Look:
     def calls(self, *names: str) -> Iterator[Action]:
         """The calls of these functions, without their schema; of functions of TimescaleDB only."""
         return (each for each in self.actions("call") if each.name.rpartition(".")[2] in names)
+
+    def done_before(self, *what: str) -> Iterator[Action]:
+        """What this file does before this statement, of these kinds; within a DO block all of it."""
+        upto = self.number + (self.statement.facts.kind is Kind.CODE)
+        return (act for each in what for number, act in self.file.acts.get(each, ()) if number < upto)
+
+    def done_after(self, *what: str) -> Iterator[Action]:
+        """What this file does after this statement, of these kinds; within a DO block all of it."""
+        above = self.number - (self.statement.facts.kind is Kind.CODE)
+        return (act for each in what for number, act in self.file.acts.get(each, ()) if number > above)
 
     def is_new(self, table: str) -> bool:
         """This file has created the table: nobody else can see it, so its locks bother nobody."""

@@ -18,6 +18,21 @@ KEYWORDS = tuple(
     """.split()  # noqa: SIM905 - a list of words is easier to read as words
 )
 
+ELSEWHERE = {
+    "PERFORM": "PERFORM is of plpgsql: outside of DO and functions write SELECT",
+    "RAISE": "RAISE is of plpgsql: put it into DO $$ BEGIN … END $$",
+    "IF": "IF is of plpgsql: put it into DO $$ BEGIN … END $$",
+    "ELSIF": "ELSIF is of plpgsql: put it into DO $$ BEGIN … END $$",
+    "AUTO_INCREMENT": "AUTO_INCREMENT is of MySQL: write GENERATED ALWAYS AS IDENTITY",
+    "AUTOINCREMENT": "AUTOINCREMENT is of SQLite: write GENERATED ALWAYS AS IDENTITY",
+    "ENGINE": "ENGINE is of MySQL: leave it out",
+    "MODIFY": "MODIFY is of MySQL: write ALTER COLUMN … TYPE",
+    "GO": "GO is of SQL Server: leave it out",
+    "`": 'names are quoted by "double quotes"',
+    "[": 'names are quoted by "double quotes"',
+}
+"""Words of other languages, and what to write here."""
+
 
 def cause(text: str, offset: int, message: str) -> tuple[str, str]:
     """What is wrong at that character (from 0), and what to do about it."""
@@ -29,10 +44,12 @@ def cause(text: str, offset: int, message: str) -> tuple[str, str]:
         return message, "take away the comma before the end"
     if before == "," and here.upper() in ("FROM", "WHERE", ")"):
         return message, f"take away the comma before {here.upper()}"
+    if here.upper() in ELSEWHERE:
+        return message, ELSEWHERE[here.upper()]
     for word in (here, before):
-        near = get_close_matches(word.upper(), KEYWORDS, n=1, cutoff=0.75)
-        if near and word.isalpha() and near[0] != word.upper():
-            return message, f"did you mean {near[0]} for “{word}”?"
+        near = _nearest(word.upper())
+        if near and word.isalpha():
+            return message, f"did you mean {near} for “{word}”?"
     if not here:
         return message, "the statement ends too early: look for a parenthesis or a quote that is not closed"
     if before == ")" and (here.isidentifier() or here.startswith('"')):
@@ -40,3 +57,12 @@ def cause(text: str, offset: int, message: str) -> tuple[str, str]:
     if here.isidentifier() and re.fullmatch(r"\w+", before):
         return message, f"look before “{here}”: a comma or a word is missing, or it is reserved and wants double quotes"
     return message, f"look before “{here}”"
+
+
+def _nearest(word: str) -> str:
+    """The key word that a word is a slip of: its letters in another order, or nearly the same ones."""
+    near = get_close_matches(word, KEYWORDS, n=1, cutoff=0.75)
+    if not near or near[0] == word:
+        return ""
+    close = bool(get_close_matches(word, near, cutoff=0.8)) or sorted(word) == sorted(near[0])
+    return near[0] if close else ""

@@ -1,0 +1,2 @@
+DROP VIEW IF EXISTS large_parcels;
+DROP FUNCTION IF EXISTS hectares(numeric);

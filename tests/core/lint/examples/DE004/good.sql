@@ -1,0 +1,2 @@
+-- BREAKING: nothing has been in archive since 2024
+DROP SCHEMA IF EXISTS archive;

@@ -1,0 +1,2 @@
+DROP TYPE IF EXISTS parcel_status;
+DROP SEQUENCE IF EXISTS invoice_numbers;

@@ -1,0 +1,2 @@
+DROP TYPE IF EXISTS parcel_summary;
+CREATE TYPE parcel_summary AS (id bigint, area numeric);

@@ -1,0 +1,2 @@
+DROP MATERIALIZED VIEW IF EXISTS yield_by_crop;
+CREATE MATERIALIZED VIEW yield_by_crop AS SELECT 'wheat' AS crop, 7.1 AS tons;

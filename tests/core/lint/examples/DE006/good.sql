@@ -1,0 +1,1 @@
+CREATE MATERIALIZED VIEW IF NOT EXISTS yield_by_crop_2 AS SELECT 'wheat' AS crop, 7.1 AS tons;

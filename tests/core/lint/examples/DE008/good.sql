@@ -1,0 +1,2 @@
+-- BREAKING: the catalogue is loaded anew by the next release
+TRUNCATE crops;

@@ -1,0 +1,1 @@
+DELETE FROM parcels WHERE harvested_at < '2020-01-01';

@@ -1,0 +1,1 @@
+ALTER TABLE parcels SET SCHEMA archive;

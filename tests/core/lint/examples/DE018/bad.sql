@@ -1,0 +1,2 @@
+ALTER TABLE parcels DISABLE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS parcels_of_tenant ON parcels;

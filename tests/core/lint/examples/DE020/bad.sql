@@ -1,0 +1,2 @@
+DROP OWNED BY dashboard;
+DROP ROLE IF EXISTS dashboard;

@@ -1,0 +1,2 @@
+-- BREAKING:
+DROP TABLE IF EXISTS old_parcels;

@@ -1,0 +1,2 @@
+-- BREAKING: a new table
+CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY);

@@ -1,0 +1,2 @@
+ALTER ROLE dashboard PASSWORD 'parcels2026';
+-- psql postgres://dashboard:parcels2026@db/farm

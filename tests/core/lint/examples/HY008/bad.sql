@@ -1,0 +1,2 @@
+CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY);
+GRANT SELECT ON parcels TO dashboard;

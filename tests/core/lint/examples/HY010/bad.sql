@@ -1,0 +1,2 @@
+CREATE OR REPLACE FUNCTION parcels_of(tenant text) RETURNS bigint LANGUAGE sql STABLE SECURITY DEFINER
+AS 'SELECT count(*) FROM parcels';

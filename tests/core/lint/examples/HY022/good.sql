@@ -1,0 +1,1 @@
+CREATE TABLE IF NOT EXISTS farm.parcels (id bigint PRIMARY KEY);

@@ -1,0 +1,1 @@
+CREATE TABLE IF NOT EXISTS old_parcels AS SELECT * FROM parcels;

@@ -1,0 +1,2 @@
+CREATE TABLE IF NOT EXISTS old_parcels (id bigint PRIMARY KEY);
+INSERT INTO old_parcels SELECT id FROM parcels ON CONFLICT DO NOTHING;

@@ -1,0 +1,1 @@
+UPDATE parcels SET note = E'first line\nsecond line' WHERE id = 1;

@@ -1,0 +1,3 @@
+CREATE SCHEMA farm;
+CREATE SEQUENCE farm.invoice_numbers;
+CREATE EXTENSION pg_trgm;

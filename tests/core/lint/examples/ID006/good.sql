@@ -1,0 +1,3 @@
+CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY, tenant text NOT NULL);
+DROP POLICY IF EXISTS parcels_of_tenant ON parcels;
+CREATE POLICY parcels_of_tenant ON parcels USING (tenant = current_setting('app.tenant'));

@@ -1,0 +1,1 @@
+CREATE TYPE parcel_status AS ENUM ('planned', 'sown', 'harvested');

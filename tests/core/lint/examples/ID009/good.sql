@@ -1,0 +1,3 @@
+CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY, crop text);
+DROP PUBLICATION IF EXISTS warehouse;
+CREATE PUBLICATION warehouse FOR TABLE parcels;

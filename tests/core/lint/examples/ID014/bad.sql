@@ -1,0 +1,1 @@
+ALTER TABLE parcels ALTER COLUMN crop SET DEFAULT 'wheat';

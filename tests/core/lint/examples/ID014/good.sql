@@ -1,0 +1,1 @@
+ALTER TABLE IF EXISTS parcels ALTER COLUMN crop SET DEFAULT 'wheat';

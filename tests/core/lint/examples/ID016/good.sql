@@ -1,0 +1,1 @@
+ALTER TYPE parcel_status ADD VALUE IF NOT EXISTS 'fallow' BEFORE 'planned';

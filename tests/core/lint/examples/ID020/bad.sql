@@ -1,0 +1,1 @@
+UPDATE parcels SET visits = visits + 1 WHERE crop = 'oat';

@@ -1,0 +1,1 @@
+SELECT remove_compression_policy('readings', if_exists => TRUE);

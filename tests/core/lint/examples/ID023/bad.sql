@@ -1,0 +1,1 @@
+SELECT add_job('refresh_report', '1 hour');

@@ -1,0 +1,5 @@
+-- file: 001_readings.sql
+CREATE TABLE IF NOT EXISTS readings (time timestamptz NOT NULL, device int NOT NULL, celsius double precision, level int);
+SELECT create_hypertable('readings', 'time', if_not_exists => true);
+-- file: 002_key.sql
+CREATE UNIQUE INDEX IF NOT EXISTS readings_key ON readings (device, time);

@@ -1,0 +1,8 @@
+-- file: 001_readings.sql
+CREATE TABLE IF NOT EXISTS readings (time timestamptz NOT NULL, device int NOT NULL, celsius double precision, level int);
+SELECT create_hypertable('readings', 'time', if_not_exists => true);
+-- file: 002_retention.sql
+SELECT add_retention_policy('readings', INTERVAL '90 days', if_not_exists => true);
+-- file: 003_shorter.sql
+-- claims: timescale changes nothing
+SELECT add_retention_policy('readings', INTERVAL '10 days', if_not_exists => true);

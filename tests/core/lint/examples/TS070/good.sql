@@ -1,0 +1,9 @@
+-- file: 001_readings.sql
+CREATE TABLE IF NOT EXISTS readings (time timestamptz NOT NULL, device int NOT NULL, celsius double precision, level int);
+SELECT create_hypertable('readings', 'time', if_not_exists => true);
+-- file: 002_retention.sql
+SELECT add_retention_policy('readings', INTERVAL '90 days', if_not_exists => true);
+-- file: 003_shorter.sql
+-- BREAKING: 10 days are enough
+SELECT remove_retention_policy('readings', if_exists => true);
+SELECT add_retention_policy('readings', INTERVAL '10 days', if_not_exists => true);
