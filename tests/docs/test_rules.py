@@ -22,4 +22,4 @@ def test_a_rule_is_explained() -> None:
 
 def test_the_comparison_names_rules_that_there_are() -> None:
     text = (rule_pages.FOLDER / "comparison.md").read_text(encoding="utf-8")
-    assert set(re.findall(r"\b(?:LK|TX)\d{3}\b", text)) <= set(RULES)
+    assert set(re.findall(r"\b(?:ID|LK|TX|DE|TS|HY)\d{3}\b", text)) <= set(RULES)
