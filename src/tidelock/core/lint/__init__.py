@@ -6,7 +6,7 @@
     engine        files → findings: every rule on every statement, allowances, what does not parse
     edit          a rewritten statement, and the safe ones put into the file
     idempotence, locking, transactions, destruction, timescale, hygiene
-                  the families of rules, one file each (timescale has several)
+                  the families of rules, one file or package each
 
 A rule is registered once; its text is data; its page in `docs/rules/` and its tests are made from it and from
 `bad.sql` and `good.sql` in `tests/core/lint/examples/CODE/`.

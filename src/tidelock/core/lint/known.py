@@ -143,6 +143,8 @@ class Known:
     retained: dict[str, Policy] = field(default_factory=dict)
     """Target → the last retention policy that it had, also when that has been removed."""
     views: dict[str, View] = field(default_factory=dict)
+    makers: dict[str, str] = field(default_factory=dict)
+    """Table or view → the path of the last file that made it, also when it has dropped it again."""
     types: dict[str, list[str]] = field(default_factory=dict)
     """Enum → its labels in order."""
     domains: dict[str, str] = field(default_factory=dict)
@@ -198,12 +200,18 @@ class Known:
 
     def learn(self, action: Action, place: Place) -> None:
         """Take in what a statement has done."""
+        name = key(action.table)
+        if action.what in MAKES and name not in self.tables and name not in self.views:
+            self.makers[name] = place.path
         if change := CHANGES.get(action.what):
             change(self, action, place)
 
     def some_table(self, name: str) -> Table:
         """The table of that name; one of which nothing else is known when no file has created it."""
         return self.tables.setdefault(key(name), Table(key(name)))
+
+
+MAKES = ("create table", "create table as", "create view", "create materialized view")
 
 
 def _create_table(known: Known, action: Action, place: Place) -> None:

@@ -37,6 +37,9 @@ class File:
                 acts.setdefault(each.what, []).append((number, each))
         object.__setattr__(self, "acts", acts)
 
+    places: dict[int, tuple[Step, int]] = field(default_factory=dict, init=False, compare=False, repr=False)
+    """id() of a statement → its step, and its number there; filled when first asked for."""
+
     @property
     def breaking(self) -> bool:
         """`-- BREAKING: why` stands in it."""
@@ -81,13 +84,21 @@ class Look:
     @property
     def step(self) -> Step | None:
         """The step that runs it; None for BEGIN and COMMIT, and where the file cannot be cut."""
-        return next((step for step in self.file.steps if any(each is self.statement for each in step.statements)), None)
+        return self._place[0]
 
     @property
     def together(self) -> Sequence[Statement]:
         """The statements that `apply` has run in the same transaction before this one."""
-        statements = self.step.statements if self.step else ()
-        return statements[: next((at for at, each in enumerate(statements) if each is self.statement), 0)]
+        step, at = self._place
+        return step.statements[:at] if step else ()
+
+    @property
+    def _place(self) -> tuple[Step | None, int]:
+        """The step, and how many of its statements run before this one."""
+        if not self.file.places:
+            for step in self.file.steps:
+                self.file.places.update((id(each), (step, at)) for at, each in enumerate(step.statements))
+        return self.file.places.get(id(self.statement), (None, 0))
 
     def actions(self, *what: str) -> Iterator[Action]:
         """What the statement does, of these kinds."""

@@ -20,19 +20,7 @@ STRONG = ("AccessExclusive", "ShareRowExclusive", "Exclusive", "Share")
 
 def fresh(look: Look, name: str) -> bool:
     """This file has made the table or view: nobody else can see it."""
-    if look.known.table(name) is None:
-        view = look.known.views.get(key(name))
-        return view.place.path == look.path if view else _was_made(look, name)
-    return look.is_new(name)
-
-
-def _was_made(look: Look, name: str) -> bool:
-    """This file has made it and dropped it again."""
-    made = (each for one in look.earlier for each in one.facts.actions if each.what.startswith("create"))
-    return any(each.table and key(each.table) == key(name) and each.what in MADE for each in made)
-
-
-MADE = ("create table", "create table as", "create view", "create materialized view")
+    return look.is_new(name) or look.known.makers.get(key(name)) == look.path
 
 
 def changes(look: Look, *what: str) -> Iterator[Action]:
