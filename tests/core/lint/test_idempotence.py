@@ -1,0 +1,82 @@
+"""Where idempotence begins and ends."""
+
+from __future__ import annotations
+
+import pytest
+from tests.core.lint import examples
+
+FINE = [
+    "CREATE TEMP TABLE t (a int); CREATE INDEX ON t (a); INSERT INTO t VALUES (1);",
+    "DROP TABLE IF EXISTS t CASCADE; CREATE TABLE t (a int); CREATE INDEX t_a ON t (a); INSERT INTO t VALUES (1);",
+    "DROP TABLE IF EXISTS t CASCADE; CREATE TABLE t (a int); ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0);",
+    "DROP VIEW IF EXISTS v; CREATE VIEW v AS SELECT 1; DROP TYPE IF EXISTS s.m; CREATE TYPE s.m AS ENUM ('a');",
+    "DROP RULE IF EXISTS r ON t; CREATE RULE r AS ON DELETE TO t DO INSTEAD NOTHING;",
+    "DO $$ BEGIN IF to_regclass('t') IS NULL THEN CREATE TABLE t (a int); END IF; END $$;",
+    "DO $$ BEGIN CREATE TYPE m AS ENUM ('a'); EXCEPTION WHEN duplicate_object THEN NULL; END $$;",
+    "\\if :{?fresh}\nCREATE TABLE t (a int);\n\\endif\nSELECT 1;",
+    "ALTER TABLE t DROP CONSTRAINT IF EXISTS c, ADD CONSTRAINT c CHECK (a > 0);",
+    "ALTER TABLE t DROP CONSTRAINT IF EXISTS c; ALTER TABLE t ADD CONSTRAINT c CHECK (a > 0);",
+    "CREATE INDEX CONCURRENTLY i ON t (a);",  # a second run ought to stop at an index that may be invalid
+    "INSERT INTO schema_migrations (version, description) VALUES (1, 'x');",
+    "TRUNCATE t; INSERT INTO t VALUES (1); DELETE FROM u; COPY u FROM stdin;\n1\n\\.\n",
+    "INSERT INTO t SELECT a FROM u LEFT JOIN t USING (a) WHERE t.a IS NULL;",
+    "INSERT INTO t SELECT a FROM u EXCEPT SELECT a FROM t;",
+    "UPDATE t SET a = b + 1, c = coalesce(c, 0), d = d || '{\"x\": 1}', e = e - 'key';",
+    "ALTER TABLE IF EXISTS t RENAME TO u;",
+    "SELECT add_retention_policy('t', INTERVAL '1 day', true);",
+    "GRANT SELECT ON t TO bob; COMMENT ON TABLE t IS 'x'; ALTER TABLE t ALTER a SET DEFAULT 1;",
+]
+
+
+@pytest.mark.parametrize("text", FINE)
+def test_what_can_be_run_twice_is_fine(text: str):
+    assert [each.code for each in examples.found(examples.parted(text), select=("ID",), ignore=("ID014",))] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("DO $$ BEGIN CREATE TABLE t (a int); END $$;", ["ID001"]),
+        ("CREATE TABLE t AS SELECT 1 AS a;", ["ID001"]),
+        ("CREATE CONSTRAINT TRIGGER c AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION f();", ["ID005"]),
+        ("DROP POLICY IF EXISTS p ON t; CREATE POLICY p ON u;", ["ID006"]),
+        ("ALTER TABLE t ADD a int REFERENCES u (a);", ["ID012"]),
+        ("DROP TABLE t, u;", ["ID013"]),
+        ("ALTER TABLE t ADD PRIMARY KEY (a);", ["ID015"]),
+        ("INSERT INTO t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET n = t.n + 1;", ["ID020"]),
+        ("COPY t FROM stdin;\n1\n\\.\n", ["ID019"]),
+        ("UPDATE t SET name = name || ' (old)';", ["ID020"]),
+        ("ALTER TABLE t SET SCHEMA s;", ["ID017"]),
+        ("CREATE SERVER s FOREIGN DATA WRAPPER postgres_fdw;", ["ID009"]),
+        ("SELECT add_retention_policy('t', INTERVAL '1 day', false);", ["ID021"]),
+    ],
+)
+def test_what_cannot_is_found(text: str, found: list[str]):
+    assert [each.code for each in examples.found(examples.parted(text), select=("ID",), ignore=("ID014",))] == found
+
+
+def test_a_trigger_of_a_hypertable_is_dropped_first_as_it_knows_no_replace():
+    text = (
+        "CREATE TABLE IF NOT EXISTS t (time timestamptz NOT NULL);\n"
+        "SELECT create_hypertable('t', 'time', if_not_exists => true);\n"
+        "CREATE TRIGGER a BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f();\n"
+    )
+    (found,) = examples.found(examples.parted(text), select=("ID005",))
+    assert found.edit is None
+    assert found.rewrite.startswith("DROP TRIGGER IF EXISTS a ON t;")
+
+
+@pytest.mark.parametrize(
+    ("second", "found"),
+    [
+        ("CREATE TABLE IF NOT EXISTS t (id int, name text);", []),
+        ("CREATE TABLE IF NOT EXISTS t (id int);", []),
+        ("CREATE TABLE IF NOT EXISTS t (id serial, name text);", []),
+        ("CREATE TABLE IF NOT EXISTS t (id int, name text, more text);", ["ID010"]),
+        ("CREATE TABLE IF NOT EXISTS t (id uuid, name text);", ["ID010"]),
+        ("DROP TABLE IF EXISTS t; CREATE TABLE IF NOT EXISTS t (id uuid);", []),
+    ],
+)
+def test_a_table_that_is_there_already_hides_other_columns(second: str, found: list[str]):
+    text = f"-- file: 001_a.sql\nCREATE TABLE IF NOT EXISTS t (id int, name text);\n-- file: 002_b.sql\n{second}"
+    assert [each.code for each in examples.found(examples.parted(text), select=("ID010",))] == found
