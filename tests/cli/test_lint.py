@@ -130,6 +130,14 @@ def test_fix_writes_what_cannot_hurt_and_leaves_the_rest_as_it_was(folder: Path)
     assert path.read_bytes() == (b"\xef\xbb\xbf-- kept\r\n" + GOOD.encode().replace(b"\n", b"\r\n") + b"-- kept too")
 
 
+@pytest.mark.parametrize("form", ["text", "json", "github", "gitlab", "sarif", "junit"])
+def test_a_secret_in_a_file_is_found_and_not_repeated(folder: Path, form: str):
+    write(folder, "001_role.sql", "CREATE ROLE app LOGIN PASSWORD 'Xk29-hush';\nCREATE USER b PASSWORD 'Xk29-hush2';\n")
+    done = run(folder, "--format", form)
+    assert "HY007" in done.stdout
+    assert "hush" not in done.stdout
+
+
 def test_github_gets_annotations(folder: Path):
     write(folder, "001_parcels.sql", BAD)
     line = run(folder, "--format", "github", "--select", "ID001").stdout.splitlines()[0]

@@ -114,6 +114,12 @@ class Cutter:
     items: list[Item] = field(default_factory=list)
     begin: Statement | None = None
     reason: str = ""
+    values: set[str] = field(default_factory=set)
+    """Enum values that the statements collected so far add, …"""
+    written: set[str] = field(default_factory=set)
+    """… tables whose rows they change, …"""
+    deferred: set[str] = field(default_factory=set)
+    """… and tables that get a constraint from them that is checked later."""
 
     def take(self, item: Item) -> None:
         """Put one item where it belongs."""
@@ -156,13 +162,20 @@ class Cutter:
             raise AloneInBlock(statement.place, statement.facts.command or "this statement", self.begin.place)
         if self.begin is None and (why or not self.migration.transactional):
             self.flush(self.reason)
-            self.items.append(statement)
+            self.collect(statement)
             self.add(Mode.ALONE if why else Mode.TRANSACTION, reason=why or "the file says no-transaction")
             return
         if self.begin is None and (cut := self.why_cut(statement)):
             self.flush(self.reason)
             self.reason = cut
+        self.collect(statement)
+
+    def collect(self, statement: Statement) -> None:
+        """One more of the transaction at hand."""
         self.items.append(statement)
+        self.values.update(value for _, value in statement.facts.new_enum_values)
+        self.written.update(map(bare, statement.facts.writes))
+        self.deferred.update(map(bare, statement.facts.deferred))
 
     def why_alone(self, statement: Statement) -> str:
         """Why no transaction may hold the statement; empty when one may."""
@@ -181,18 +194,17 @@ class Cutter:
 
     def why_cut(self, statement: Statement) -> str:
         """Why the statement cannot share the transaction of those before it, though autocommit allows it."""
-        before = [item for item in self.items if isinstance(item, Statement)]
-        values = {value for each in before for _, value in each.facts.new_enum_values}
-        if values and uses_value(statement, values):
+        if self.values and uses_value(statement, self.values):
             return "a new enum value can be used only after its commit"
-        written = {bare(table) for each in before for table in each.facts.writes}
-        deferred = self.surroundings.deferred | {bare(table) for each in before for table in each.facts.deferred}
+        if statement.facts.kind is not Kind.DDL or not self.written:
+            return ""
+        deferred = self.surroundings.deferred | self.deferred
         changed = {bare(each.qualified) for each in (*statement.facts.alters, *statement.facts.drops)} | {
             bare(lock.table)
             for lock in statement.facts.locks
             if lock.mode in ("AccessExclusive", "ShareRowExclusive", "Share")
         }
-        if pending := sorted(written & deferred & changed) if statement.facts.kind is Kind.DDL else []:
+        if pending := sorted(self.written & deferred & changed):
             return f"{pending[0]} has deferred constraints to check first"
         return ""
 
@@ -217,6 +229,7 @@ class Cutter:
             )
         )
         self.items = []
+        self.values, self.written, self.deferred = set(), set(), set()
 
     def finish(self) -> tuple[Step, ...]:
         """The steps; at least one, so that a file of comments is recorded too."""

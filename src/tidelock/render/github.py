@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.hygiene_secrets import masked
 from tidelock.core.report import Severity
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def annotation(finding: Finding) -> str:
         "title": f"{finding.code} {finding.title}".strip(),
     }
     properties = ",".join(f"{name}={escaped(value, properties=True)}" for name, value in where.items() if value)
-    message = "\n".join(filter(None, (finding.message, finding.hint, finding.rewrite)))
+    message = "\n".join(filter(None, (finding.message, finding.hint, masked(finding.rewrite))))
     return f"::{LEVELS[finding.severity]} {properties}::{escaped(message)}"
 
 

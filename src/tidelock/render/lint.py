@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.lint.hygiene_secrets import masked
 from tidelock.core.report import Severity
 from tidelock.render.json import SCHEMA
 from tidelock.render.text import sentence, span
@@ -23,8 +24,9 @@ def text(results: Sequence[Linted], took_s: float, *, coloured: bool = False) ->
     """Each finding with the lines it is about, and a count at the end."""
     lines: list[str] = []
     for each in results:
+        texts = {path: masked(text) for path, text in each.texts.items()} if each.findings else {}
         for finding in each.findings:
-            lines += [*shown(finding, each.texts, coloured=coloured), ""]
+            lines += [*shown(finding, texts, coloured=coloured), ""]
     findings = [finding for each in results for finding in each.findings]
     files = sum(each.files for each in results)
     counts = [
@@ -51,7 +53,7 @@ def shown(finding: Finding, texts: Mapping[str, str], *, coloured: bool) -> list
         lines.append(f"  {sentence(finding.hint)}")
     if finding.rewrite:
         safe = "   (`--fix` writes this)" if finding.edit else ""
-        rewrite = finding.rewrite.splitlines()
+        rewrite = masked(finding.rewrite).splitlines()
         lines += [f"    {line}" for line in rewrite[:-1]]
         last = rewrite[-1] if rewrite[-1].endswith(";") else f"{rewrite[-1]};"
         lines.append(f"    {last}{safe}")
@@ -102,6 +104,6 @@ def one(finding: Finding) -> dict[str, Any]:
         "line": place.line if place else None,
         "column": place.column if place else None,
         "end_line": finding.end_line or (place.line if place else None),
-        "rewrite": finding.rewrite or None,
+        "rewrite": masked(finding.rewrite) or None,
         "fixable": finding.edit is not None,
     }

@@ -53,6 +53,7 @@ def test_what_only_looks_like_a_secret_is_fine(text: str):
 
 def test_a_secret_has_its_line_and_column():
     (found,) = examples.found(examples.parted("SELECT 1;\nALTER ROLE a PASSWORD 'x1';"), select=("HY007",))
+    assert found.place is not None
     assert (found.place.line, found.place.column) == (2, 24)
 
 

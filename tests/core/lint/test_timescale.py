@@ -6,6 +6,7 @@ import pytest
 from tests.core.lint import examples
 
 from tidelock.core.lint.timescale.sight import per_chunk
+from tidelock.core.report import Finding
 
 READINGS = """
 CREATE TABLE readings (time timestamptz NOT NULL, device int NOT NULL, celsius double precision);
@@ -20,11 +21,13 @@ REFRESH = "SELECT add_continuous_aggregate_policy('hourly', INTERVAL '{}', INTER
 DROP = "DROP MATERIALIZED VIEW hourly;\n"
 
 
-def found(*texts: str, select: str = "TS") -> list:
+def found(*texts: str, select: str = "TS") -> list[Finding]:
     """Findings in the last of some files."""
     named = "".join(f"\n-- file: {number:03}_file.sql\n{text}" for number, text in enumerate(texts, start=1))
     sources = examples.parted(named)
-    return [each for each in examples.found(sources, select=(select,)) if each.place.path == sources[-1].path]
+    return [
+        each for each in examples.found(sources, select=(select,)) if each.place and each.place.path == sources[-1].path
+    ]
 
 
 def codes(*texts: str) -> list[str]:

@@ -52,16 +52,25 @@ NONE = re.compile(r"[$<{%:\[].*|[*xX.]+|SCRAM-SHA-256\$.*|null", re.DOTALL | re.
 def secrets(file: File) -> Iterator[Remark]:
     """Passwords, keys and tokens, in statements and comments; one remark for each line."""
     text = file.migration.text
-    if not HINTS.search(text):
-        return
     lines: dict[int, Remark] = {}
-    for what, pattern in SECRETS:
+    for what, start, _ in found_in(text):
+        line = text.count("\n", 0, start) + 1
+        place = Place(file.migration.path, line, start - (text.rfind("\n", 0, start) + 1) + 1)
+        lines.setdefault(line, Remark(message=f"{what} stands here for everybody to read", place=place))
+    yield from lines.values()
+
+
+def found_in(text: str) -> Iterator[tuple[str, int, int]]:
+    """What each secret is, and where it begins and ends."""
+    for what, pattern in SECRETS if HINTS.search(text) else ():
         for found in pattern.finditer(text):
             name = "second" if found.groupdict().get("second") else "secret"
-            if NONE.fullmatch(found[name]):
-                continue
-            start = found.start(name)
-            line = text.count("\n", 0, start) + 1
-            place = Place(file.migration.path, line, start - (text.rfind("\n", 0, start) + 1) + 1)
-            lines.setdefault(line, Remark(message=f"{what} stands here for everybody to read", place=place))
-    yield from lines.values()
+            if not NONE.fullmatch(found[name]):
+                yield what, found.start(name), found.end(name)
+
+
+def masked(text: str) -> str:
+    """A text with a star for each character of a secret, so that it can be shown and its columns stay."""
+    for _, start, end in sorted(found_in(text), reverse=True):
+        text = text[:start] + "*" * (end - start) + text[end:]
+    return text
