@@ -114,9 +114,9 @@ SELECT 'table', format('%I.%I', n.nspname, c.relname), 'pg_class'::regclass::oid
          'bound', pg_get_expr(c.relpartbound, c.oid), 'inherits', CASE WHEN NOT c.relispartition THEN p.names END,
          'of', CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END,
          'row_security', nullif(c.relrowsecurity, false), 'force_row_security', nullif(c.relforcerowsecurity, false),
-         'replica_identity', CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN 'INDEX ' || (
+         'replica_identity', CASE WHEN c.relkind <> 'f' THEN CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN 'INDEX ' || (
             SELECT format('%I', x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-             WHERE i.indrelid = c.oid AND i.indisreplident) END,
+             WHERE i.indrelid = c.oid AND i.indisreplident) END END,
          'server', f.srvname,
          'foreign_options', (SELECT jsonb_agg(o ORDER BY o) FROM pg_foreign_table t, unnest(t.ftoptions) o WHERE t.ftrelid = c.oid)),
        (SELECT jsonb_agg(jsonb_build_array('pg_class'::regclass::oid, i.inhparent, 0))
