@@ -93,40 +93,42 @@ def split_options(options: str) -> list[str]:
     return found
 
 
-def table(_: Snapshot, key: Key, __: Attributes, changes: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:
+def table(snapshot: Snapshot, key: Key, _: Attributes, changes: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:
     """Options, row security, persistence, replica identity, parents."""
     name = key[1]
     for each, (before, after) in sorted(changes.items()):
-        actions: Iterable[str]
-        match each:
-            case "options":
-                actions = reset_options(before, after)
-            case "row_security":
-                actions = [f"{'ENABLE' if before else 'DISABLE'} ROW LEVEL SECURITY"]
-            case "force_row_security":
-                actions = [f"{'' if before else 'NO '}FORCE ROW LEVEL SECURITY"]
-            case "unlogged":
-                actions = ["SET UNLOGGED" if before else "SET LOGGED"]
-            case "tablespace":
-                actions = [f"SET TABLESPACE {before or 'pg_default'}"]
-            case "method":
-                actions = [f"SET ACCESS METHOD {before or 'heap'}"]
-            case "of":
-                actions = [f"OF {before}" if before else "NOT OF"]
-            case "inherits":
-                actions = [
-                    *(f"NO INHERIT {parent}" for parent in after or () if parent not in (before or ())),
-                    *(f"INHERIT {parent}" for parent in before or () if parent not in (after or ())),
-                ]
-            case "foreign_options":
-                actions = [changed_options(before, after)]
-            case "replica_identity":
-                yield tables.replica_identity(name, before)
-                continue
-            case _:
-                continue
-        yield from (f"ALTER TABLE {name} {action};" for action in actions)
+        if each in TABLE:
+            yield from (f"ALTER TABLE {name} {action};" for action in TABLE[each](before, after))
+    if "unenforced" in changes and not changes["unenforced"][0]:
+        yield from (f"ALTER TABLE {name} {action};" for action in disabled(snapshot, key))
+    if "replica_identity" in changes:
+        yield tables.replica_identity(name, changes["replica_identity"][0])
     yield from partition(name, changes)
+
+
+TABLE: dict[str, Callable[[Any, Any], Iterable[str]]] = {
+    "options": reset_options,
+    "row_security": lambda before, _: [f"{'ENABLE' if before else 'DISABLE'} ROW LEVEL SECURITY"],
+    "force_row_security": lambda before, _: [f"{'' if before else 'NO '}FORCE ROW LEVEL SECURITY"],
+    "unlogged": lambda before, _: ["SET UNLOGGED" if before else "SET LOGGED"],
+    "tablespace": lambda before, _: [f"SET TABLESPACE {before or 'pg_default'}"],
+    "method": lambda before, _: [f"SET ACCESS METHOD {before or 'heap'}"],
+    "of": lambda before, _: [f"OF {before}" if before else "NOT OF"],
+    "inherits": lambda before, after: [
+        *(f"NO INHERIT {parent}" for parent in after or () if parent not in (before or ())),
+        *(f"INHERIT {parent}" for parent in before or () if parent not in (after or ())),
+    ],
+    "foreign_options": lambda before, after: [changed_options(before, after)],
+    "unenforced": lambda before, _: ["DISABLE TRIGGER ALL" if before else "ENABLE TRIGGER ALL"],
+}
+"""Attribute → the actions of ALTER TABLE that make it what it was."""
+
+
+def disabled(snapshot: Snapshot, key: Key) -> Iterator[str]:
+    """The user's triggers that are off all the same."""
+    for each in snapshot.parts().get(key, ()):
+        if each[0] == "trigger" and snapshot.objects[each].get("enabled") == "no":
+            yield f"DISABLE TRIGGER {bare(each[1])}"
 
 
 def partition(name: str, changes: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:
@@ -154,8 +156,6 @@ def constraint(
     name = above(key[1])
     if set(changes) == {"not_validated"} and is_now.get("not_validated"):
         return [f"ALTER TABLE {name} VALIDATE CONSTRAINT {bare(key[1])};"]
-    if set(changes) == {"triggers"}:
-        return [f"ALTER TABLE {name} {'DISABLE' if snapshot.objects[key].get('triggers') else 'ENABLE'} TRIGGER ALL;"]
     if set(changes) == {"options"}:
         return [f"ALTER INDEX {above(name)}.{bare(key[1])} {each};" for each in reset_options(*changes["options"])]
     return clustered(snapshot, key, changes)

@@ -87,6 +87,8 @@ def after(snapshot: Snapshot, key: Key) -> Iterator[str]:
         yield creation.owned(name, attributes)
     if kind == "table" and "replica_identity" in attributes:
         yield tables.replica_identity(name, attributes["replica_identity"])
+    if kind == "table" and attributes.get("unenforced"):
+        yield f"ALTER TABLE {name} DISABLE TRIGGER ALL; -- foreign keys are not enforced"
     if kind == "hypertable":
         yield from timescale.integer_now(snapshot, name)
     if kind == "index":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.core.comparison import What
-from tidelock.core.ddl import timescale
+from tidelock.core.ddl import rights, timescale
 from tidelock.core.ddl.alteration import alter
 from tidelock.core.ddl.creation import create
 from tidelock.core.ddl.document import after
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tidelock.core.comparison import Difference
-    from tidelock.core.snapshot import Key, Snapshot
+    from tidelock.core.snapshot import Attributes, Key, Snapshot
 
 ERASES = "-- erases every bucket whose raw data is gone: keep a copy of its rows first"
 WORDS = {"continuous aggregate": "MATERIALIZED VIEW", "procedure": "PROCEDURE"}
@@ -28,18 +28,44 @@ def mend(wanted: Snapshot, found: Snapshot, difference: Difference) -> str:
     if difference.what is What.ADDED:
         return drop(found, difference.key)
     if difference.what is What.REMOVED:
-        return "\n".join(restore(wanted, difference.key))
+        return "\n".join(restore(wanted, found, difference.key))
     return "\n".join(change(wanted, found, difference))
 
 
-def restore(wanted: Snapshot, key: Key) -> list[str]:
+def restore(wanted: Snapshot, found: Snapshot, key: Key) -> list[str]:
     """Make an object again, with everything that is part of it."""
-    keys = [key, *below(wanted, key)]
     if key[0] == "hypertable":
-        attributes = wanted.objects[key]
-        return list(timescale.hypertable(wanted, key[1], attributes, migrate=True))
-    lines = [made for each in ordered(wanted, keys) if (made := create(wanted, each))]
-    return [*lines, *(line for each in sorted(set(keys)) for line in after(wanted, each))]
+        return list(timescale.hypertable(wanted, key[1], wanted.objects[key], migrate=True))
+    lines: list[str] = []
+    for each in ordered(wanted, [key, *below(wanted, key)]):
+        if made := create(wanted, each):
+            lines += [made, *without_defaults(wanted, found, each)]
+    return [*lines, *(line for each in sorted({key, *below(wanted, key)}) for line in after(wanted, each))]
+
+
+DEFAULTS = {
+    "TABLES": ("table", "view", "materialized view", "continuous aggregate"),
+    "SEQUENCES": ("sequence",),
+    "FUNCTIONS": ("function", "procedure", "aggregate"),
+    "TYPES": ("type", "domain"),
+    "SCHEMAS": ("schema",),
+}
+
+
+def without_defaults(wanted: Snapshot, found: Snapshot, key: Key) -> Iterator[str]:
+    """What takes back that default privileges gave to an object that is made by hand: it has the rights of its own."""
+    for (kind, _), attributes in sorted(found.objects.items()):
+        if kind != "default privileges" or key[0] not in DEFAULTS[attributes["on"]] or "maker" in attributes:
+            continue
+        if attributes.get("schema") not in (None, above(key[1].partition("(")[0])):
+            continue
+        own = wanted.objects.get(("grant", f"{key[0]} {key[1]} to {attributes['to']}"), {})
+        given: Attributes = {
+            name: attributes[name]
+            for name in ("granted", "revoked")
+            if name in attributes and attributes[name] != own.get(name)
+        }
+        yield from rights.ungrant({**given, "on": key[0], "object": key[1], "to": attributes["to"]})
 
 
 def below(wanted: Snapshot, key: Key) -> Iterator[Key]:
@@ -80,7 +106,7 @@ def again(wanted: Snapshot, found: Snapshot, key: Key) -> list[str]:
     warning = [ERASES] if key[0] == "continuous aggregate" else []
     if key[0] == "index" and attributes.get("invalid"):
         return [f"-- {key[1]} is invalid where it should be: an index build that failed belongs to no migration"]
-    return [*warning, drop(found, key), *restore(wanted, key)]
+    return [*warning, drop(found, key), *restore(wanted, found, key)]
 
 
 def used(wanted: Snapshot, key: Key) -> bool:

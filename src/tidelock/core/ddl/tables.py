@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.ddl.words import above, bare, foreign_options, literal, sequence_options, storage_options
+from tidelock.core.ddl.words import above, bare, foreign_options, sequence_options, storage_options
 from tidelock.core.snapshot import needs, wholes
 
 if TYPE_CHECKING:
@@ -170,5 +170,3 @@ def constraint_extras(key: Key, attributes: Attributes) -> Iterator[str]:
         yield f"ALTER INDEX {above(table_name)}.{name} SET ({storage_options(attributes['options'])});"
     if attributes.get("clustered"):
         yield f"ALTER TABLE {table_name} CLUSTER ON {name};"
-    if attributes.get("triggers"):
-        yield f"ALTER TABLE {table_name} DISABLE TRIGGER ALL; -- for {literal(name)}"
