@@ -54,6 +54,12 @@ class Target:
     """Seconds that a concurrent index build may wait for other sessions."""
     wait_s: float = 60.0
     """Seconds to be patient in all: server, other runner, table locks."""
+    smoke: str = ""
+    """A command that `prove` runs against the schema before a file that takes something away."""
+    prove_on: int = 0
+    """The major version of PostgreSQL that is meant; 0 when nobody says."""
+    shadow: str = ""
+    """The server for shadow databases; empty is the embedded one. May hold a password: never print it."""
     critical: tuple[Critical, ...] = ()
     """Tables that the application cannot start without."""
 
@@ -73,6 +79,7 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
         "build_limit": ("build_limit_s", "duration"),
         "wait": ("wait_s", "duration"),
     },
+    "prove": {"smoke": ("smoke", "text"), "target": ("prove_on", "number"), "shadow": ("shadow", "secret")},
 }
 DATABASE_KEYS = {key: value for section in KEYS.values() for key, value in section.items()} | {
     "ledger": ("ledger", "text")

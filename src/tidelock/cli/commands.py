@@ -128,6 +128,27 @@ def verify(asked: Asked, output: Output) -> int:
 
 
 @app.command()
+@targeted("variables")
+@click.option("--shadow", metavar="URL", help="The server for shadow databases; without it, the embedded PostgreSQL.")
+@click.option("--from", "source", metavar="URL", help="A live database: its pending files are proved on its schema.")
+@click.option(
+    "--only",
+    metavar="PROOF,…",
+    help="Some of fresh, rerun, interrupted, upgrade, fallback, locks, previous. Default: all.",
+)
+@click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Proofs at the same time. Default: one a core.")
+@click.option("--no-cache", is_flag=True, help="Prove again what was proved before.")
+def prove(asked: Asked, output: Output, no_cache: bool, **given: Any) -> int:
+    """Run the migrations for real in throw-away databases, and show that they hold; 1 when one does not.
+
+    Each on an empty database, a second time, and cut off anywhere; what they lock; and each fallback.
+    """
+    from tidelock.cli import proving
+
+    return proving.prove(asked, output, proving.Options(cache=not no_cache, **given))
+
+
+@app.command()
 @targeted("wait")
 @click.option("--version", "version", type=int, metavar="VERSION", help="Until this version is applied.")
 @click.option("--critical", is_flag=True, help="Until the critical tables are there (the default).")

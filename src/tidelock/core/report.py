@@ -29,6 +29,8 @@ class Finding:
     message: str
     place: Place | None = None
     hint: str = ""
+    detail: str = ""
+    """Further lines: an excerpt, a difference."""
 
 
 class Happening(StrEnum):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from tidelock.app.patience import Patience
-    from tidelock.app.ports import Sink
+    from tidelock.app.ports import Sink, StepHooks
     from tidelock.core.adoption.match import History
     from tidelock.core.check import Check
     from tidelock.core.critical import Critical, Seen
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from tidelock.postgres.address import Address
     from tidelock.postgres.executor import Executor
     from tidelock.postgres.ledger import Ledger
+    from tidelock.postgres.session import Session
     from tidelock.postgres.turn import Turn
 
     Connection = psycopg.Connection[tuple[object, ...]]
@@ -99,6 +100,8 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     commit: Callable[[], str | None] = lambda: None
     """The commit that is checked out; asked only when something is to be applied."""
+    hooks: Callable[[Session], StepHooks] | None = None
+    """Makes whoever looks on while steps run; a proof does."""
 
 
 class PostgresDatabase:
@@ -296,6 +299,7 @@ class PostgresDatabase:
             server_version=self.observed.server_version,
             connect=self._another,
             rows=len(self.observed.applied),
+            hooks=self.options.hooks(session) if self.options.hooks else None,
         )
         return Executor(turn)
 

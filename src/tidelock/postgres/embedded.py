@@ -131,6 +131,8 @@ class Running:
     loopback: Address
     """The same by TCP and with its password, for programs that know no sockets."""
     version: str
+    programs: Path
+    """The folder of pg_dump, psql and the like."""
 
 
 @contextmanager
@@ -149,7 +151,7 @@ def server(folder: Path | None = None, *, what: str = "this") -> Iterator[Runnin
         account().own(sockets)
         try:
             with running(programs, data, sockets) as port:
-                yield Running(*addresses(sockets, port), version)
+                yield Running(*addresses(sockets, port), version, programs)
         finally:
             shutil.rmtree(sockets, ignore_errors=True)
 

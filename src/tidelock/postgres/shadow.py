@@ -42,6 +42,7 @@ SELECT d.datname, coalesce(shobj_description(d.oid, 'pg_database'), '')
 MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
 ROLES = "SELECT rolname FROM pg_roles WHERE NOT starts_with(rolname, 'pg_')"
 EXTENSIONS = "SELECT name FROM pg_available_extensions"
+TIMESCALE = "SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
 END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker'"""
@@ -75,6 +76,7 @@ class Shadow:
         self._lock = threading.RLock()
         self._conn = connect(where.to(MAINTENANCE), run_id=f"shadow {self.run_id}")
         self.roles_before = self.roles()
+        self._timescale = self._one(TIMESCALE)
 
     def __enter__(self) -> Self:
         if not self._one(MAY_CREATE):
@@ -103,6 +105,11 @@ class Shadow:
         """Extensions that the server could create."""
         with self._lock:
             return frozenset(cast("str", name) for (name,) in self._conn.execute(EXTENSIONS))
+
+    @property
+    def timescale(self) -> str:
+        """` + TimescaleDB 2.28.3` when the server has it."""
+        return f" + TimescaleDB {self._timescale}" if self._timescale else ""
 
     # --- databases -----------------------------------------------------------------------------------------------
 
@@ -193,11 +200,11 @@ class Shadow:
         comment = json.dumps({"roles": sorted(self.made_roles)})
         self._conn.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(comment)))
 
-    def drop_roles(self) -> None:
-        """Drop the roles that were noted. Their databases must be gone."""
+    def drop_roles(self, keep: frozenset[str] = frozenset()) -> None:
+        """Drop the roles that were noted, but for some. Their databases must be gone."""
         with self._lock:
-            self._drop_roles(self.made_roles)
-            self.made_roles = frozenset()
+            self._drop_roles(self.made_roles - keep)
+            self.made_roles &= keep
 
     def _drop_roles(self, names: Iterable[str]) -> None:
         for name in sorted(names):
