@@ -136,3 +136,19 @@ def test_the_example_of_telemetry_and_a_shadow_with_timescaledb(project: Project
     lacking = project.tidelock("drift")
     assert (lacking.returncode, "D030" in lacking.stderr) == (5, True)
     assert project.query("SELECT count(*) FROM pg_database WHERE datname LIKE 'tidelock_shadow_%'") is not None
+
+
+def test_an_adopted_database_begins_with_its_schema_as_it_was(project: Project, timescale_dsn: str):
+    execute(timescale_dsn, RICH)
+    project.write("001_all.sql", "SELECT 1;")
+    project.write("002_more.sql", "ALTER TABLE metrics.readings ADD COLUMN humidity real;")
+    done = project.tidelock("adopt", "--up-to", "1", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert project.apply().failure is None
+    shadow = ("--shadow", os.environ[TIMESCALE])
+    assert project.tidelock("drift", *shadow).returncode == 0
+    project.query("SELECT remove_retention_policy('metrics.readings')")
+    [found] = json.loads(project.tidelock("drift", "--json", *shadow).stdout)["differences"]
+    assert (found["kind"], found["name"]) == ("job", "retention of metrics.readings")
+    project.query(found["mend"])
+    assert project.tidelock("drift", *shadow).returncode == 0
