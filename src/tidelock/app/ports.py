@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from tidelock.core.adoption.match import History
     from tidelock.core.check import Check
     from tidelock.core.critical import Critical, Seen
+    from tidelock.core.drift import Baseline
     from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, StepRecord
+    from tidelock.core.proof import LockLook, Result, State
     from tidelock.core.report import AppliedMigration, Event
-    from tidelock.core.statement import Object, Script
+    from tidelock.core.snapshot import Snapshot
+    from tidelock.core.statement import Object, Script, Statement
     from tidelock.core.step import Step
     from tidelock.core.steps import Surroundings
 
@@ -26,6 +29,77 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Give back what is held, such as a terminal."""
+
+
+class StepHooks(Protocol):
+    """Whoever looks on while steps run. With one, statements are sent one by one."""
+
+    def before(self, step: Step, statement: Statement) -> None:
+        """It is about to be sent."""
+
+    def after(self, step: Step, statement: Statement) -> None:
+        """The server has done it. Its transaction is open, unless no transaction holds the step."""
+
+    def committed(self, step: Step) -> None:
+        """The step's COMMIT was answered."""
+
+
+class Shadows(Protocol):
+    """Throw-away databases for proofs."""
+
+    @property
+    def server(self) -> str:
+        """`PostgreSQL 18.6`, for people and for the cache."""
+
+    def create(self) -> str:
+        """An empty database; returns its name."""
+
+    def clone(self, name: str) -> str:
+        """A copy of one."""
+
+    def drop(self, name: str) -> None:
+        """Drop one."""
+
+    def available(self) -> frozenset[str]:
+        """Extensions that can be created here."""
+
+    def note_roles(self, named: Iterable[str]) -> frozenset[str]:
+        """Those of these roles that migrations have made so far."""
+
+    def drop_roles(self, keep: frozenset[str] = frozenset()) -> None:
+        """Drop those that migrations have made; the databases that know them are gone."""
+
+    def database(self, name: str) -> Database:
+        """The port to one, as `apply` uses it."""
+
+    def stopping(self, name: str, step: int, statement: int | None) -> Database:
+        """The same, whose client dies (raises `Died`) after a statement of a step (counted from 1, and from 0), or
+        when the step was committed."""
+
+    def looking(self, name: str, looks: list[LockLook]) -> Database:
+        """The same, which notes what each statement locks, rewrites and scans."""
+
+    def state(self, name: str) -> State:
+        """What is in it: schema, rows of small tables, sequences."""
+
+    def forget(self, name: str, version: int) -> None:
+        """Make its ledger believe that a version was never run."""
+
+    def environment(self, name: str) -> Mapping[str, str]:
+        """DATABASE_URL and PG* for a program that is to use it."""
+
+    def copy_of(self, source: str) -> str:
+        """A database with the schema and the ledger of another server's (its DSN); returns its name."""
+
+
+class Cache(Protocol):
+    """What was proved before, by content."""
+
+    def get(self, key: str) -> Result | None:
+        """A result, as it was put."""
+
+    def put(self, key: str, result: Result) -> None:
+        """Keep it."""
 
 
 class Database(Protocol):
@@ -64,6 +138,12 @@ class Database(Protocol):
 
     def soundness(self, keyed: Sequence[tuple[str, str]]) -> list[Check]:
         """What may be wrong with the live database. `keyed`: (table, place) of those that files give a primary key."""
+
+    def snapshot(self) -> Snapshot:
+        """The schema as it is now."""
+
+    def baseline(self) -> Baseline | None:
+        """The schema as it was when the database was adopted, when that was kept."""
 
     def critical(self, wanted: Sequence[Critical]) -> list[Seen]:
         """How the critical tables are found, in that order."""

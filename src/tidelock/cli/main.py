@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 GRACE_S = 4.5
 """After a signal everything is released within this time, or the process ends without."""
-CONNECTIONS = ("-d", "--database", "--dbname", "--direct")
+CONNECTIONS = ("-d", "--database", "--dbname", "--direct", "--shadow", "--from")
 """Options whose value may be a connection string."""
 SECRET = re.compile(r"://[^/@]*:[^@]*@|[?&\s]password=|^\s*password\s*=|\spassword\s*=", re.IGNORECASE)
 HIDDEN = "TIDELOCK_HIDDEN_"

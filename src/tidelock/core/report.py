@@ -38,6 +38,8 @@ class Finding:
     """SQL that does the same without harm."""
     edit: Edit | None = None
     """A change of the file that cannot hurt, in its characters: what `lint --fix` does."""
+    detail: str = ""
+    """Further lines: an excerpt, a difference."""
 
 
 class Happening(StrEnum):

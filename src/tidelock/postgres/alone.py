@@ -71,7 +71,7 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
     while True:
         began = time.monotonic()
         try:
-            performer.perform(statement)
+            performer.perform_watched(step, statement)
             break
         except BatchFailed as failed:
             turn.session.rollback()

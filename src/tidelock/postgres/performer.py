@@ -62,6 +62,16 @@ class Performer:
             else:
                 self.turn.variables[item.name] = self.variables.fill(item.parts)
 
+    def perform_watched(self, step: Step, item: Item) -> None:
+        """Run one item before the eyes of whoever looks on."""
+        hooks = self.turn.hooks
+        if hooks is None or not isinstance(item, Statement):
+            self.perform(item)
+            return
+        hooks.before(step, item)
+        self.perform(item)
+        hooks.after(step, item)
+
     def copy(self, statement: Statement, text: str) -> Rows:
         """COPY … FROM STDIN with the data that follows it in the file."""
         self.turn.sent = (statement,)

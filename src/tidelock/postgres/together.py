@@ -75,7 +75,7 @@ class Together:
 
     def count(self, start: int) -> int:
         """How many migrations from `start` on may share a query; 1 when the first one is to run by itself."""
-        if self.turn.pooled or self.turn.limits.statement_timeout_s:
+        if self.turn.pooled or self.turn.limits.statement_timeout_s or self.turn.hooks:
             return 1
         if self.ahead[0] == start:
             return max(len(self.ahead[1]), 1)

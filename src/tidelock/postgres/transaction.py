@@ -60,7 +60,7 @@ def run(turn: Turn, performer: Performer, step: Step) -> None:
 def attempt(turn: Turn, performer: Performer, step: Step) -> None:
     """Try the transaction once. Raises BatchFailed."""
     items = [item for item in step.items if not is_ledger_creation(turn, item)]
-    if fits_one_batch(items):
+    if turn.hooks is None and fits_one_batch(items):
         pairs = whole(turn, step, items)
         results = turn.run(pairs)
         for (_, statement), result in zip(pairs, results, strict=False):
@@ -68,8 +68,10 @@ def attempt(turn: Turn, performer: Performer, step: Step) -> None:
                 performer.show([result], statement)
     else:
         turn.run(ours(opening(turn, step)))
-        one_by_one(turn, performer, items)
+        one_by_one(turn, performer, step, items)
         turn.run(ours(closing(turn, step)))  # made only now: its record keeps what \gset has set
+    if turn.hooks is not None:
+        turn.hooks.committed(step)
     if step.recorded_after:
         turn.write(turn.record(step))
 
@@ -80,13 +82,13 @@ def whole(turn: Turn, step: Step, items: Sequence[Item]) -> Pairs:
     return [*ours(opening(turn, step)), *marked(statements), *ours(closing(turn, step))]
 
 
-def one_by_one(turn: Turn, performer: Performer, items: Sequence[Item]) -> None:
+def one_by_one(turn: Turn, performer: Performer, step: Step, items: Sequence[Item]) -> None:
     """The items of a step, until the script quits."""
     for number, item in enumerate(items):
         if isinstance(item, Quit) and performer.allows(item.guards):
             return
         turn.tell(Happening.PROGRESS, f"statement {number + 1} of {len(items)}", fraction=number / len(items))
-        performer.perform(item)
+        performer.perform_watched(step, item)
 
 
 def opening(turn: Turn, step: Step) -> list[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from psycopg.pq.abc import PGresult
 
     from tidelock.app.patience import Patience
-    from tidelock.app.ports import Sink
+    from tidelock.app.ports import Sink, StepHooks
     from tidelock.core.model import Migration, PlannedMigration
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
@@ -79,6 +79,8 @@ class Turn:
     """Fence and record are prepared statements of the session; false where a file may have removed them."""
     hidden: Hidden = field(default_factory=Hidden)
     """Where the database may run code that no file shows."""
+    hooks: StepHooks | None = None
+    """Who looks on, statement by statement; a proof does."""
     fence: str = field(init=False)
     """SQL that holds the lease until its transaction ends; the same for the whole run."""
 

@@ -1,0 +1,80 @@
+"""Prove: recall, then the passes side by side, then what is proved of all files at once."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from tidelock.app.proving import fresh, interrupted, smoke, whole
+from tidelock.core.proof import Proof, Proven
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tidelock.app.proving.context import Proving
+
+
+def prove(proving: Proving, target: str = "") -> Proven:
+    """Everything that is wanted. Raises a TidelockError when a proof cannot even be tried."""
+    began = time.monotonic()
+    proving.recall()
+    passes: list[Callable[[], None]] = [lambda: fresh.walk(proving)]
+    left = [index for index in range(len(proving.files)) if proving.wants(Proof.INTERRUPTED, index)]
+    jobs = 1 if proving.with_roles else proving.wanted.jobs
+    passes += [lambda part=part: interrupted.walk(proving, part) for part in shares(left, max(jobs - 1, 1))]  # type: ignore[misc]  # mypy cannot see a default's type
+    side_by_side(proving, passes, jobs)
+    side_by_side(proving, of_all(proving), jobs)
+    return Proven(
+        server=proving.shadows.server,
+        target=target,
+        results=tuple(proving.results),
+        files=tuple((file.version, file.label) for file in proving.files),
+        duration_s=time.monotonic() - began,
+    )
+
+
+def of_all(proving: Proving) -> list[Callable[[], None]]:
+    """Proofs of all files at once."""
+    wanted = proving.wanted
+    found: list[Callable[[], None]] = []
+    if Proof.FALLBACK in wanted.proofs and any(each.fallback for each in proving.critical):
+        if proving.passed_over:
+            proving.add(whole.without(Proof.FALLBACK, "fallbacks", "not all files apply here"))
+        else:
+            found.append(lambda: whole.fallbacks(proving))
+    if Proof.UPGRADE in wanted.proofs and wanted.source:
+        found.append(lambda: whole.upgrade(proving))
+    contracts = any(file.directive("BREAKING") for file in proving.files)
+    if Proof.PREVIOUS in wanted.proofs and wanted.smoke and not contracts:
+        found.append(lambda: smoke.at_the_end(proving))
+    return found
+
+
+def shares(indexes: Sequence[int], number: int) -> list[Sequence[int]]:
+    """Neighbours stay together: a database goes from one file to the next for nothing."""
+    size = -(-len(indexes) // number) or 1
+    return [indexes[start : start + size] for start in range(0, len(indexes), size)]
+
+
+def side_by_side(proving: Proving, passes: Sequence[Callable[[], None]], jobs: int) -> None:
+    """Run them in threads, the first one first; the first fault of any ends all."""
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        running = [pool.submit(guarded, proving, each) for each in passes]
+        try:
+            for each in running:
+                each.result()
+        except BaseException:
+            proving.stopped = True
+            proving.end()
+            raise
+
+
+def guarded(proving: Proving, act: Callable[[], None]) -> None:
+    """A thread that fails takes the others with it."""
+    try:
+        act()
+    except BaseException:
+        proving.stopped = True
+        proving.end()
+        raise

@@ -1,0 +1,168 @@
+"""`tidelock prove`: a server for shadow databases, the proofs, and what they say."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tidelock.cli import wiring
+from tidelock.config import BadSetting, expanded
+from tidelock.core.planner import NoMigrations
+from tidelock.core.proof import Proof
+from tidelock.core.report import Event, Happening
+from tidelock.errors import TidelockError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from tidelock.app.apply import Run
+    from tidelock.app.ports import Sink
+    from tidelock.app.proving.context import Proving
+    from tidelock.cli.output import Output
+    from tidelock.cli.wiring import Asked
+    from tidelock.config import Target
+    from tidelock.core.model import Migration
+    from tidelock.core.proof import Proven
+    from tidelock.postgres.stage import Stage
+
+CONNECTS = re.compile(r"^\s*\\(?:c|connect)\s+([\w-]+)\s*$", re.MULTILINE)
+SMOKE_S = 1800.0
+OUTPUT_LINES = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line says beside where."""
+
+    shadow: str | None = None
+    source: str | None = None
+    only: str | None = None
+    jobs: int | None = None
+    cache: bool = True
+
+
+def prove(asked: Asked, out: Output, options: Options) -> int:
+    """`tidelock prove`, target by target; returns the first exit code that is not 0."""
+    try:
+        wanted = proofs(options.only)
+        targets = wiring.targets(asked)
+    except TidelockError as error:
+        return out.fail(error, "prove")
+    codes = [one(target, asked, out, options, wanted) for target in targets]
+    return next((code for code in codes if code), 0)
+
+
+def proofs(only: str | None) -> frozenset[Proof]:
+    """Those that --only names, or all."""
+    if only is None:
+        return frozenset(Proof)
+    try:
+        return frozenset(Proof(each.strip()) for each in only.split(","))
+    except ValueError:
+        raise BadSetting("--only", f"“{only}” names no proof", f"write some of {','.join(Proof)}") from None
+
+
+def one(target: Target, asked: Asked, out: Output, options: Options, wanted: frozenset[Proof]) -> int:
+    """Prove one directory."""
+    from tidelock.render import proof as render
+
+    sink = out.sink()
+    try:
+        found = proven(target, asked, sink, options, wanted)
+    except TidelockError as error:
+        sink.close()
+        return out.fail(error, "prove")
+    finally:
+        sink.close()
+    out.show(render.text(found), render.data(found))
+    return found.exit_code
+
+
+def proven(target: Target, asked: Asked, sink: Sink, options: Options, wanted: frozenset[Proof]) -> Proven:
+    """Read the files, start the server, run the proofs."""
+    from tidelock.app.proving.prove import prove as prove_all
+
+    run = wiring.run_of(target, asked, sink)
+    if not run.files:
+        raise NoMigrations(run.directory)
+    run.reader.named = target_name(run.files, target, asked)
+    sink.emit(Event(what=Happening.MIGRATION, label="prove", text="starting a server"))
+    with stage(target, options) as shadows:
+        proving = arranged(run, target, options, wanted, shadows)
+        return prove_all(proving, target=str(target.prove_on or ""))
+
+
+def target_name(files: Sequence[Migration], target: Target, asked: Asked) -> str:
+    """What `\\c` may name: the database of the target, or the one that the files agree on."""
+    named = {name for file in files for name in CONNECTS.findall(file.text)}
+    return named.pop() if len(named) == 1 else wiring.address_of(target, asked).database
+
+
+@contextmanager
+def stage(target: Target, options: Options) -> Iterator[Stage]:
+    """Shadow databases on the server that was named, or on the embedded one."""
+    from tidelock.postgres import embedded
+    from tidelock.postgres.address import address
+    from tidelock.postgres.shadow import Shadow
+    from tidelock.postgres.stage import Stage, embedded_dump
+
+    ledger = target.ledger or None
+    if named := options.shadow or target.shadow:
+        with Shadow(address(expanded(named, "--shadow"))) as shadow:
+            yield Stage(shadow, ledger=ledger)
+        return
+    with embedded.server(what="prove") as server, Shadow(server.local, disposable=True) as shadow:
+        found = Stage(shadow, outside=server.loopback, ledger=ledger)
+        found.pg_dump = embedded_dump(server.programs)
+        yield found
+
+
+def arranged(run: Run, target: Target, options: Options, wanted: frozenset[Proof], shadows: Stage) -> Proving:
+    """Everything that the proofs need."""
+    from tidelock.app.proving.context import Proving, Wanted
+    from tidelock.postgres.embedded import cache_folder
+    from tidelock.repo.proofs import Proofs
+
+    cache = Proofs(cache_folder() / "proofs" if options.cache else None)
+    cache.sweep()
+    smoke = target.smoke
+    return Proving(
+        shadows=shadows,
+        reader=run.reader,
+        cache=cache,
+        wanted=Wanted(
+            proofs=wanted,
+            jobs=options.jobs or os.cpu_count() or 1,
+            source=expanded(options.source or "", "--from"),
+            smoke=(lambda environment: command(smoke, environment)) if smoke else None,
+        ),
+        sink=run.sink,
+        critical=run.critical,
+        fallback=run.fallback,
+    )
+
+
+def command(smoke: str, environment: Mapping[str, str]) -> tuple[int, str]:
+    """Run the user's command: its exit code, and the end of what it printed."""
+    try:
+        done = subprocess.run(
+            shlex.split(smoke),
+            env={**os.environ, **environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            timeout=SMOKE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 124, f"it ran for more than {SMOKE_S:.0f} s"
+    except OSError as error:
+        raise BadSetting("[prove] smoke", f"{smoke}: {error.strerror}", "check the command and its path") from None
+    return done.returncode, "\n".join(done.stdout.splitlines()[-OUTPUT_LINES:])

@@ -1,0 +1,100 @@
+"""What is in a shadow database: its schema, the rows of small tables, and where its sequences stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from psycopg import sql
+
+from tidelock.core.proof import Rows, State
+from tidelock.postgres import ledger as ledgers
+from tidelock.postgres.connection import asking
+from tidelock.postgres.snapshot import take
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from tidelock.core.proof import Column
+
+    Connection = psycopg.Connection[tuple[object, ...]]
+
+MOST_BYTES = 8 << 20
+"""Larger tables are passed over, by name."""
+OURS = (
+    "NOT starts_with(n.nspname, 'pg_') AND n.nspname <> 'information_schema'"
+    " AND NOT starts_with(n.nspname, '_timescaledb_')"
+)
+TABLES = """
+SELECT n.nspname, c.relname, pg_relation_size(c.oid) > %s,
+       CASE WHEN c.relkind = 'r' AND pg_relation_size(c.oid) = 0 AND NOT c.relhassubclass THEN '{}'
+            ELSE (SELECT coalesce(array_agg(a.attname ORDER BY a.attnum), '{}') FROM pg_attribute a
+                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END::text[]
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE {ours} AND (c.relkind IN ('r', 'm') OR (c.relkind = 'v' AND {aggregates}))
+   AND (c.relkind <> 'm' OR c.relispopulated)
+   AND NOT (n.nspname = %s AND c.relname = ANY (%s))
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 1, 2"""
+AGGREGATES = (
+    "(n.nspname, c.relname) IN (SELECT view_schema, view_name FROM timescaledb_information.continuous_aggregates)"
+)
+HAS_TIMESCALE = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')"
+SEQUENCES = """
+SELECT format('%%I.%%I', n.nspname, s.sequencename), s.last_value
+  FROM pg_sequences s JOIN pg_namespace n ON n.nspname = s.schemaname
+ WHERE {ours} AND NOT (n.nspname = %s AND s.sequencename = %s)"""
+# Columns that a sequence fills, by whatever default, and along foreign keys those that refer to them.
+DRAWN = """
+WITH RECURSIVE drawn AS (
+  SELECT a.attrelid, a.attnum FROM pg_attribute a WHERE a.attidentity <> ''
+  UNION
+  SELECT d.adrelid, d.adnum FROM pg_attrdef d WHERE pg_get_expr(d.adbin, d.adrelid) ~ 'nextval'
+  UNION
+  SELECT k.conrelid, pair.mine FROM drawn, pg_constraint k, unnest(k.conkey, k.confkey) pair (mine, its)
+   WHERE k.contype = 'f' AND k.confrelid = drawn.attrelid AND pair.its = drawn.attnum)
+SELECT format('%I.%I', n.nspname, c.relname), a.attname
+  FROM drawn JOIN pg_class c ON c.oid = drawn.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_attribute a ON a.attrelid = drawn.attrelid AND a.attnum = drawn.attnum"""
+
+
+def state(conn: Connection, configured_ledger: str | None = None) -> State:
+    """Everything that a proof compares, without the ledger."""
+    ledger = ledgers.find(asking(conn), configured_ledger)
+    ours = [ledger.table, f"{ledger.table}_journal", f"{ledger.table}_lease"]
+    row = conn.execute(HAS_TIMESCALE).fetchone()
+    query = TABLES.replace("{ours}", OURS).replace("{aggregates}", AGGREGATES if row and row[0] else "false")
+    tables = cast(
+        "list[tuple[str, str, bool, list[str]]]",
+        conn.execute(query.encode(), (MOST_BYTES, ledger.schema, ours)).fetchall(),
+    )
+    journal = f"{ledger.table}_journal_id_seq"
+    sequences = cast(
+        "list[tuple[str, int | None]]",
+        conn.execute(SEQUENCES.replace("{ours}", OURS).encode(), (ledger.schema, journal)).fetchall(),
+    )
+    return State(
+        schema=take(conn),
+        rows=rows(conn, [(schema, table, columns) for schema, table, large, columns in tables if not large]),
+        sequences=dict(sequences),
+        drawn=frozenset(cast("list[Column]", conn.execute(DRAWN).fetchall())) if sequences else frozenset(),
+        passed_over=frozenset(f"{schema}.{table}" for schema, table, large, _ in tables if large),
+    )
+
+
+def rows(conn: Connection, tables: list[tuple[str, str, list[str]]]) -> dict[str, Rows]:
+    """Number of rows and a digest per column. Tables without columns here are known to be empty."""
+    found = {f"{schema}.{table}": Rows(0, {}) for schema, table, _ in tables}
+    queries = [counted(schema, table, columns) for schema, table, columns in tables if columns]
+    if queries:
+        for name, count, digests in conn.execute(sql.SQL(" UNION ALL ").join(queries)):
+            found[str(name)] = Rows(cast("int", count), cast("dict[str, str]", digests))
+    return found
+
+
+def counted(schema: str, table: str, columns: list[str]) -> sql.Composed:
+    """The query for one table."""
+    digest = sql.SQL("""{name}, md5(string_agg({column}::text, E'\\x01' ORDER BY {column}::text COLLATE "C"))""")
+    digests = (digest.format(name=sql.Literal(name), column=sql.Identifier(name)) for name in columns)
+    return sql.SQL("SELECT {}, count(*), json_build_object({}) FROM {}").format(
+        sql.Literal(f"{schema}.{table}"), sql.SQL(", ").join(digests), sql.Identifier(schema, table)
+    )
