@@ -77,8 +77,8 @@ class Shadows(Protocol):
     def looking(self, name: str, looks: list[LockLook]) -> Database:
         """The same, which notes what each statement locks, rewrites and scans."""
 
-    def state(self, name: str) -> State:
-        """What is in it: schema, rows of small tables, sequences."""
+    def state(self, name: str, known: State | None = None) -> State:
+        """What is in it: schema, rows of small tables, sequences. `known` is an earlier look at the same database."""
 
     def forget(self, name: str, version: int) -> None:
         """Make its ledger believe that a version was never run."""

@@ -99,12 +99,12 @@ class Stage:
 
     # --- what is in them ---------------------------------------------------------------------------------------------
 
-    def state(self, name: str) -> State:
+    def state(self, name: str, known: State | None = None) -> State:
         """Schema, rows of small tables, sequences."""
         if self.shadow.timescale:
             self.shadow.quiet(name)
         with self.shadow.connect(name) as conn:
-            return contents.state(conn, self.ledger)
+            return contents.state(conn, self.ledger, known)
 
     def forget(self, name: str, version: int) -> None:
         """Make its ledger believe that a version was never run."""
