@@ -61,6 +61,13 @@ class Shadows(Protocol):
     def available(self) -> frozenset[str]:
         """Extensions that can be created here."""
 
+    @property
+    def roles(self) -> frozenset[str]:
+        """Roles that were on the server before."""
+
+    def take_turn(self) -> bool:
+        """Be the one run on this server whose files make roles; False while another is."""
+
     def note_roles(self, named: Iterable[str]) -> frozenset[str]:
         """Those of these roles that migrations have made so far."""
 

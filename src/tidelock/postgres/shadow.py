@@ -43,6 +43,7 @@ MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = curre
 ROLES = "SELECT rolname FROM pg_roles WHERE NOT starts_with(rolname, 'pg_')"
 EXTENSIONS = "SELECT name FROM pg_available_extensions"
 TIMESCALE = "SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
+TURN = "SELECT pg_try_advisory_lock(hashtext(%s))"
 END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker'"""
@@ -200,6 +201,15 @@ class Shadow:
         """The cluster's roles, without PostgreSQL's own."""
         with self._lock:
             return frozenset(cast("str", name) for (name,) in self._conn.execute(ROLES))
+
+    def take_turn(self) -> bool:
+        """Be the one run on this server whose files make roles, until the end. False while another is."""
+        with self._lock:
+            row = self._conn.execute(TURN, (PREFIX,)).fetchone()
+            if not row or not row[0]:
+                return False
+            self.roles_before = self.roles()
+            return True
 
     def note_roles(self, named: Iterable[str]) -> frozenset[str]:
         """Remember the roles that are new since the run began, of those that its files name; returns them.

@@ -64,13 +64,18 @@ class Stage:
         self._available: frozenset[str] | None = None
         self._lock = threading.Lock()
         self.create, self.clone, self.drop = shadow.create, shadow.clone, shadow.drop
-        self.note_roles, self.drop_roles = shadow.note_roles, shadow.drop_roles
+        self.note_roles, self.drop_roles, self.take_turn = shadow.note_roles, shadow.drop_roles, shadow.take_turn
 
     @property
     def server(self) -> str:
         """`PostgreSQL 18.6`, with TimescaleDB where the server has it."""
         number = self.shadow.server_version
         return f"PostgreSQL {number // 10000}.{number % 10000}" + self.shadow.timescale
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Roles that were there before."""
+        return self.shadow.roles_before
 
     def available(self) -> frozenset[str]:
         """Extensions that can be created here."""

@@ -123,6 +123,9 @@ def refused(proving: Proving, index: int, failure: TidelockError, began: float) 
     if getattr(failure, "sqlstate", "") == UNKNOWN_DATABASE:
         proving.pass_over(index, f"names a database, and a shadow has a name of its own: {first_line(failure)}")
         return
+    if role := already_there(proving, failure):
+        proving.pass_over(index, f"makes role {role}, which was on the shadow server before")
+        return
     if before := followed(proving, failure):
         proving.pass_over(index, f"comes after {before.label}, which was passed over: {first_line(failure)}")
         return
@@ -137,6 +140,12 @@ def refused(proving: Proving, index: int, failure: TidelockError, began: float) 
     if Proof.FRESH in proving.wanted.proofs:
         proving.prove(Proof.FRESH, index, began, findings=[finding])
     proving.pass_over(index, "does not apply to an empty database", but=Proof.FRESH)
+
+
+def already_there(proving: Proving, failure: TidelockError) -> str:
+    """The role that could not be made because the server has it: that is the server's doing."""
+    found = re.search(r'role "([^"]+)" already exists', first_line(failure))
+    return found[1] if found and found[1] in proving.shadows.roles else ""
 
 
 def followed(proving: Proving, failure: TidelockError) -> Migration | None:
@@ -186,9 +195,11 @@ def wrong(file: Migration, look: LockLook) -> Iterator[Finding]:
     for claim in locks.wrong_claims(look):
         yield Finding(
             code="P007",
-            severity=Severity.ERROR if claim.too_little else Severity.WARNING,
+            severity=Severity.ERROR if claim.wrong else Severity.WARNING,
             message=f"{look.statement.facts.command or 'a statement'} on {claim.table}: Tidelock {claim.words}",
             place=look.statement.place,
-            hint="plan on what the server took, and report it: what `plan` and `lint` say of this statement is wrong",
+            hint="plan on what the server took, and report it: what `plan` and `lint` say of this statement is wrong"
+            if claim.wrong
+            else "plan on what the server took: the text of the statement alone does not tell",
             detail=excerpt(file, look.statement.place),
         )
