@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from tidelock.core.comparison import difference
+from tidelock.core.ddl.document import text
 from tidelock.core.snapshot import Snapshot, from_json
 from tidelock.postgres.snapshot import take
 
@@ -78,3 +79,29 @@ def test_two_major_versions_give_the_same(garage, find_programs, shared_servers)
         taken.append(snapshot(server.database(name)))
         server.drop_database(name)
     assert [(str(each), each.attributes) for each in difference(*taken)] == []
+
+
+@pytest.mark.every_server
+def test_as_sql_in_an_empty_database_it_gives_the_same_bytes(cluster, postgres_dsn: str):
+    execute(postgres_dsn, RICH)
+    taken = snapshot(postgres_dsn)
+    name = cluster.create_database()
+    try:
+        execute(cluster.database(name), text(taken))
+        assert snapshot(cluster.database(name)).to_json().decode() == taken.to_json().decode()
+    finally:
+        cluster.drop_database(name)
+
+
+@pytest.mark.every_server
+def test_the_example_of_a_farm_comes_back_as_it_was(cluster, project):
+    for path in sorted((Path(__file__).parents[2] / "examples" / "farm" / "migrations").glob("*.sql")):
+        project.write(path.name, path.read_bytes())
+    assert project.apply().failure is None
+    taken = snapshot(project.dsn)
+    name = cluster.create_database()
+    try:
+        execute(cluster.database(name), text(taken))
+        assert snapshot(cluster.database(name)).to_json().decode() == taken.to_json().decode()
+    finally:
+        cluster.drop_database(name)

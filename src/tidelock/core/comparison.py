@@ -8,12 +8,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.renaming import renamings
-from tidelock.core.snapshot import defining, reference, wholes
+from tidelock.core.snapshot import defining, key_of, wholes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tidelock.core.snapshot import Attributes, Key, Snapshot
+
+
+PARENTS = frozenset({"inherits", "partition_of"})
+"""Attributes of a table that say from whom it inherits."""
 
 
 class What(StrEnum):
@@ -56,7 +60,11 @@ def difference(first: Snapshot, second: Snapshot) -> tuple[Difference, ...]:
         changed.setdefault(old, {})["name"] = (old[1], name)
     found = [
         *(Difference(kind=kind, name=name, what=What.REMOVED) for kind, name in whole_ones(gone, first)),
-        *(Difference(kind=kind, name=name, what=What.ADDED) for kind, name in whole_ones(new, second)),
+        *(
+            Difference(kind=kind, name=name, what=What.ADDED)
+            for kind, name in whole_ones(new, second, apart=("schema",))
+            if not on_its_own_now((kind, name), changed, second)
+        ),
         *(
             Difference(kind=key[0], name=key[1], what=What.CHANGED, attributes=values)
             for key, values in changed.items()
@@ -66,9 +74,18 @@ def difference(first: Snapshot, second: Snapshot) -> tuple[Difference, ...]:
     return tuple(sorted(found, key=lambda each: (each.kind, each.name, each.what)))
 
 
-def whole_ones(keys: set[Key], snapshot: Snapshot) -> list[Key]:
-    """Those of which no whole came or went along with them."""
-    return [key for key in keys if not any(whole in keys for whole in wholes(snapshot.objects[key]))]
+def whole_ones(keys: set[Key], snapshot: Snapshot, apart: tuple[str, ...] = ()) -> list[Key]:
+    """Those of which no whole came or went along. What came into a new schema (`apart`) was made by itself."""
+    return [
+        key
+        for key in keys
+        if not any(whole in keys and whole[0] not in apart for whole in wholes(snapshot.objects[key]))
+    ]
+
+
+def on_its_own_now(key: Key, changed: Mapping[Key, Mapping[str, Any]], second: Snapshot) -> bool:
+    """What a table had from its parent is its own, because it left the parent."""
+    return any(PARENTS & changed.get(whole, {}).keys() for whole in wholes(second.objects[key]))
 
 
 def changes(first: Snapshot, second: Snapshot) -> dict[Key, dict[str, tuple[Any, Any]]]:
@@ -110,16 +127,45 @@ CASTS = re.compile(
 def follows(
     key: Key, values: Mapping[str, tuple[Any, Any]], changed: Mapping[Key, Mapping[str, Any]], first: Snapshot
 ) -> bool:
-    """The change is only a trace of another: of its parent's column, of a column's type in a printed expression."""
-    for whole in wholes(first.objects[key]):
-        if "name" in values and "name" in changed.get(whole, {}):
-            return True  # what moves to another schema takes its parts along
+    """The change is only a trace of another one."""
+    attributes = first.objects[key]
+    if "name" in values and any("name" in changed.get(each, {}) for each in above(key, first)):
+        return True  # what moves to another schema takes its parts along
+    for whole in wholes(attributes):
         if whole[0] == key[0] and all(changed.get(whole, {}).get(name) == value for name, value in values.items()):
+            return True  # a partition's column with its parent's
+        if values.keys() == {"inherited"} and PARENTS & changed.get(whole, {}).keys():
             return True
-    retyped = {reference(each) for each, told in changed.items() if each[0] == "column" and "type" in told}
-    if not retyped.intersection(first.objects[key].get("needs", ())):
-        return False
-    return all(without_casts(before) == without_casts(after) for before, after in values.values())
+    needed = {each: changed[each] for each in map(key_of, attributes.get("needs", ())) if each in changed}
+    return any(explains(each, told, values) for each, told in needed.items())
+
+
+def above(key: Key, snapshot: Snapshot) -> set[Key]:
+    """What an object is part of, and what that is part of."""
+    found: set[Key] = set()
+    waiting = [key]
+    while waiting:
+        for whole in wholes(snapshot.objects.get(waiting.pop(), {})):
+            if whole not in found:
+                found.add(whole)
+                waiting.append(whole)
+    return found
+
+
+def explains(cause: Key, told: Mapping[str, Any], values: Mapping[str, tuple[Any, Any]]) -> bool:
+    """Only the casts to a column's type, or a value of an enum, are printed otherwise."""
+    if cause[0] == "column" and "type" in told:
+        return all(without_casts(before) == without_casts(after) for before, after in values.values())
+    before, after = told.get("values", ((), ()))
+    if cause[0] == "type" and before and len(before) == len(after):
+        labels = dict(zip(map(repr, after), map(repr, before), strict=True))
+        return all(relabelled(str(now), labels) == str(then) for then, now in values.values())
+    return False
+
+
+def relabelled(text: str, labels: Mapping[str, str]) -> str:
+    """An expression with the old labels of an enum."""
+    return re.sub(r"'[^']*'", lambda found: labels.get(found[0], found[0]), text)
 
 
 def without_casts(value: Any) -> str:

@@ -65,7 +65,9 @@ def same(first: Snapshot, second: Snapshot, old: Key, new: Key) -> bool:
     """An object of the second snapshot is one of the first under another name."""
     kind = old[0]
     if kind == "schema":
-        return names_within(first, old[1]) == names_within(second, new[1]) != set()
+        rewrite = rewriting(new, old, near=False)
+        within = {(each, rewrite(name)) for each, name in names_within(second, new[1])}
+        return within == names_within(first, old[1]) != set()
     if kind == "column" and place(first, old) != place(second, new):
         return False
     rewrite = rewriting(new, old, near=True)
@@ -73,9 +75,11 @@ def same(first: Snapshot, second: Snapshot, old: Key, new: Key) -> bool:
         return False
     if defining(first.objects[old]) != rewritten(defining(second.objects[new]), rewrite):
         return False
-    return kind != "table" or columns(first, old) == {
-        rewrite(name): rewritten(value, rewrite) for name, value in columns(second, new).items()
-    }
+    if kind != "table":
+        return True
+    fed = ("default", "identity") if split(old[1])[0] != split(new[1])[0] else ()  # its sequences moved along
+    before, after = columns(first, old, without=fed), columns(second, new, without=fed)
+    return before == {rewrite(name): rewritten(value, rewrite) for name, value in after.items()}
 
 
 def unnamed(key: Key) -> str:
@@ -85,10 +89,9 @@ def unnamed(key: Key) -> str:
     return key[1].partition("(")[2] if key[0] in ("function", "procedure", "aggregate") else ""
 
 
-def names_within(snapshot: Snapshot, schema: str) -> set[tuple[str, str]]:
-    """(kind, name without the schema) of what lies in a schema."""
-    start = f"{schema}."
-    return {(kind, name.removeprefix(start)) for kind, name in snapshot.objects if name.startswith(start)}
+def names_within(snapshot: Snapshot, schema: str) -> set[Key]:
+    """What lies in a schema. Settings look as if they did: `app.tenant`."""
+    return {key for key in snapshot.objects if key[1].startswith(f"{schema}.") and key[0] != "setting"}
 
 
 def place(snapshot: Snapshot, column: Key) -> tuple[str, int]:
@@ -99,10 +102,10 @@ def place(snapshot: Snapshot, column: Key) -> tuple[str, int]:
     return table, order.index(name) if name in order else -1
 
 
-def columns(snapshot: Snapshot, table: Key) -> dict[str, Attributes]:
+def columns(snapshot: Snapshot, table: Key, *, without: Collection[str]) -> dict[str, Attributes]:
     """Name → attributes of a table's columns."""
     return {
-        key[1]: defining(value)
+        key[1]: {name: each for name, each in defining(value).items() if name not in without}
         for key, value in snapshot.objects.items()
         if key[0] == "column" and table in wholes(value)
     }
@@ -128,6 +131,11 @@ def rewriting(new: Key, old: Key, *, near: bool) -> Callable[[str], str]:
     bare_new, bare_old = split(stem(new[1]))[2], split(stem(old[1]))[2]
     if near and kind != "schema":
         patterns.append((rf'(?<![\w$"]){re.escape(bare_new)}(?![\w$"])', bare_old))
+    if kind == "schema":  # by itself, as the whole of a value and in keys: `schema u`, `tables in u to …`
+        name = re.escape(new[1])
+        patterns.append((rf"^{name}$|(?<=^schema ){name}(?= |$)|(?<= in ){name}(?= )", old[1]))
+    if kind in ("table", "view"):  # views go on to call it by its old name: FROM u AS t
+        patterns.append((rf'{re.escape(old[1])} {re.escape(bare_old)}(?![\w$"])', old[1]))
     compiled = [(re.compile(pattern), to) for pattern, to in patterns]
 
     def rewrite(text: str) -> str:
@@ -144,23 +152,27 @@ def stem(name: str) -> str:
 
 
 def rewritten(value: Any, rewrite: Callable[[str], str]) -> Any:
-    """A JSON value with every text in it rewritten."""
+    """A JSON value with every text in it rewritten, but for comments."""
     if isinstance(value, str):
         return rewrite(value)
     if isinstance(value, list):
         return [rewritten(each, rewrite) for each in value]
     if isinstance(value, dict):
-        return {rewrite(name): rewritten(each, rewrite) for name, each in value.items()}
+        return {rewrite(name): each if name == "text" else rewritten(each, rewrite) for name, each in value.items()}
     return value
 
 
 def under(snapshot: Snapshot, new: Key, old: Key) -> Snapshot:
     """A snapshot in which an object bears its old name, wherever it is named."""
     far, near = (rewriting(new, old, near=each) for each in (False, True))
+    own, below = reference(new), reference(("column", f"{new[1]}."))
     objects: dict[Key, Attributes] = {}
     for key, attributes in snapshot.objects.items():
-        own = reference(new)
-        close = key == new or own in attributes.get("needs", ()) or own in attributes.get(PART_OF, ())
+        if key[0] == "setting":
+            objects[key] = attributes
+            continue
+        related = [*attributes.get("needs", ()), *attributes.get(PART_OF, ())]
+        close = key == new or any(each == own or each.startswith(below) for each in related)
         close = close or (new[0] == "column" and key == ("column order", split(new[1])[0]))
         relations = {
             name: [reference(renamed(key_of(each), new, old, far)) for each in attributes[name]]

@@ -114,9 +114,11 @@ SELECT 'table', format('%I.%I', n.nspname, c.relname), 'pg_class'::regclass::oid
          'bound', pg_get_expr(c.relpartbound, c.oid), 'inherits', CASE WHEN NOT c.relispartition THEN p.names END,
          'of', CASE WHEN c.reloftype <> 0 THEN format_type(c.reloftype, NULL) END,
          'row_security', nullif(c.relrowsecurity, false), 'force_row_security', nullif(c.relforcerowsecurity, false),
-         'replica_identity', CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN 'INDEX ' || (
+         'replica_identity', CASE WHEN c.relkind <> 'f' THEN CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING' WHEN 'i' THEN 'INDEX ' || (
             SELECT format('%I', x.relname) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-             WHERE i.indrelid = c.oid AND i.indisreplident) END,
+             WHERE i.indrelid = c.oid AND i.indisreplident) END END,
+         'unenforced', (SELECT true WHERE EXISTS (
+            SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgisinternal AND t.tgconstraint <> 0 AND t.tgenabled = 'D')),
          'server', f.srvname,
          'foreign_options', (SELECT jsonb_agg(o ORDER BY o) FROM pg_foreign_table t, unnest(t.ftoptions) o WHERE t.ftrelid = c.oid)),
        (SELECT jsonb_agg(jsonb_build_array('pg_class'::regclass::oid, i.inhparent, 0))
@@ -186,9 +188,7 @@ SELECT 'constraint', format('%I.%I.%I', n.nspname, c.relname, k.conname), 'pg_co
                                 WHEN 'f' THEN 'foreign key' WHEN 'x' THEN 'exclude' ELSE 'not null' END,
          'not_validated', nullif(NOT k.convalidated, false),
          'options', (SELECT jsonb_agg(o ORDER BY o) FROM pg_class x, unnest(x.reloptions) o WHERE x.oid = k.conindid AND k.contype <> 'f'),
-         'clustered', nullif(i.indisclustered, false), 'invalid', nullif(NOT i.indisvalid, false),
-         'triggers', (SELECT 'disabled' WHERE EXISTS (
-            SELECT FROM pg_trigger t WHERE t.tgconstraint = k.oid AND t.tgisinternal AND t.tgenabled = 'D'))),
+         'clustered', nullif(i.indisclustered, false), 'invalid', nullif(NOT i.indisvalid, false)),
        jsonb_build_array(jsonb_build_array('pg_class'::regclass::oid, c.oid, 0))
   FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u', 'x')

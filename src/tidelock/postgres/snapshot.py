@@ -167,7 +167,7 @@ class Reading:
         for key, other, kind in self.dependencies():
             found = links.setdefault(key, {})
             found.setdefault("needs", set()).add(reference(other))
-            if kind in "aiPS" and not (key[0] == "column" and other[0] != "column"):
+            if (kind in "aiPS" or other[0] == "schema") and not (key[0] == "column" and other[0] != "column"):
                 found.setdefault("part_of", set()).add(reference(other))
         for key, found in links.items():
             self.objects[key] |= {name: sorted(values) for name, values in found.items()}

@@ -26,10 +26,14 @@ jsonb_build_object(
   'column', format('%I', d.column_name), 'hash_partitions', d.num_slices,
   'interval', CASE WHEN d.interval_length IS NULL THEN NULL
                    WHEN d.column_type IN ('timestamptz'::regtype, 'timestamp'::regtype, 'date'::regtype)
-                   THEN to_jsonb(make_interval(secs => d.interval_length / 1000000.0)::text) ELSE to_jsonb(d.interval_length) END,
+                   THEN to_jsonb({span:d.interval_length}) ELSE to_jsonb(d.interval_length) END,
   'function', CASE WHEN d.partitioning_func <> 'get_partition_hash'
                    THEN format('%I.%I', d.partitioning_func_schema, d.partitioning_func) END,
   'integer_now', CASE WHEN d.integer_now_func IS NOT NULL THEN format('%I.%I', d.integer_now_func_schema, d.integer_now_func) END)"""
+
+# Microseconds as an interval, in whole days when they are.
+SPAN: LiteralString = """
+CASE WHEN {us} % 86400000000 = 0 THEN make_interval(days => ({us} / 86400000000)::int) ELSE make_interval(secs => {us} / 1000000.0) END::text"""
 
 COLUMNSTORE: LiteralString = """
 (SELECT jsonb_strip_nulls(jsonb_build_object(
@@ -37,7 +41,7 @@ COLUMNSTORE: LiteralString = """
           'order_by', (SELECT jsonb_agg(format('%I %s NULLS %s', o, CASE WHEN down THEN 'DESC' ELSE 'ASC' END,
                                                CASE WHEN first THEN 'FIRST' ELSE 'LAST' END) ORDER BY number)
                          FROM unnest(s.orderby, s.orderby_desc, s.orderby_nullsfirst) WITH ORDINALITY x (o, down, first, number)),
-          'chunk_interval', (SELECT make_interval(secs => d.compress_interval_length / 1000000.0)::text
+          'chunk_interval', (SELECT {span:d.compress_interval_length}
                                FROM _timescaledb_catalog.dimension d
                               WHERE d.hypertable_id = h.id AND d.compress_interval_length IS NOT NULL),
           'index', {index}))
@@ -65,6 +69,8 @@ SELECT 'continuous aggregate', format('%I.%I', a.user_view_schema, a.user_view_n
        jsonb_build_object(
          'definition', rtrim((SELECT {own_names}), ';'),
          'materialized_only', a.materialized_only,
+         'bucket', (SELECT format('%I', d.column_name) FROM _timescaledb_catalog.dimension d
+                     WHERE d.hypertable_id = h.id AND d.num_slices IS NULL LIMIT 1),
          'chunk_interval', (SELECT jsonb_strip_nulls({dimension}) -> 'interval' FROM _timescaledb_catalog.dimension d
                              WHERE d.hypertable_id = h.id AND d.num_slices IS NULL LIMIT 1),
          'columnstore', {columnstore}), NULL
@@ -140,12 +146,15 @@ CHOSEN_INDEX: LiteralString = """
 
 def filled(query: LiteralString) -> str:
     """A query with the fragments in it."""
-    return (
+    query = (
         query.replace("{columnstore}", COLUMNSTORE)
         .replace("{index}", CHOSEN_INDEX)
         .replace("{dimension}", DIMENSION)
         .replace("{own_names}", OWN_NAMES)
     )
+    for column in ("d.interval_length", "d.compress_interval_length"):
+        query = query.replace(f"{{span:{column}}}", SPAN.replace("{us}", column))
+    return query
 
 
 SECTIONS: tuple[str, ...] = tuple(map(filled, (HYPERTABLES, CONTINUOUS, CONTINUOUS_INDEXES, JOBS)))
