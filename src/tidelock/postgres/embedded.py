@@ -133,8 +133,6 @@ class Running:
     loopback: Address
     """The same by TCP and with its password, for programs that know no sockets."""
     version: str
-    programs: Path
-    """The folder of pg_dump, psql and the like."""
 
 
 @contextmanager
@@ -153,7 +151,7 @@ def server(folder: Path | None = None, *, what: str = "this") -> Iterator[Runnin
         data.chmod(0o700)
         account().own(own)
         with running(programs, data, own) as port:
-            yield Running(*addresses(own, port), version, programs)
+            yield Running(*addresses(own, port), version)
 
 
 def addresses(sockets: Path, port: int) -> tuple[Address, Address]:

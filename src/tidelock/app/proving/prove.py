@@ -20,7 +20,7 @@ def prove(proving: Proving, target: str = "") -> Proven:
     """Everything that is wanted. Raises a TidelockError when a proof cannot even be tried."""
     began = time.monotonic()
     proving.recall()
-    if proving.with_roles:
+    if proving.with_roles or proving.wanted.source:
         wait_for_turn(proving)
     passes: list[Callable[[], None]] = [lambda: fresh.walk(proving)]
     left = [index for index in range(len(proving.files)) if proving.wants(Proof.INTERRUPTED, index)]
