@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import psutil
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tidelock.postgres import embedded
 from tidelock.postgres.address import address
@@ -122,7 +123,7 @@ def test_two_runs_have_an_embedded_server_each_and_initdb_runs_once(cache: Path)
         first = made.stat().st_mtime_ns
         with embedded.server(cache) as other:
             assert one.local != other.local
-        with psycopg.connect(**one.loopback.parameters) as conn:
+        with psycopg.connect(make_conninfo(**one.loopback.parameters)) as conn:
             assert conn.execute("SHOW fsync").fetchone() == ("off",)
     assert made.stat().st_mtime_ns == first
     assert homes() <= before
@@ -138,7 +139,7 @@ def test_the_embedded_server_ends_with_a_process_that_is_killed_and_the_next_run
     started.wait()
     started.stdout.close()
     server.wait(20)
-    with embedded.server(cache) as running, psycopg.connect(**running.local.parameters) as conn:
+    with embedded.server(cache) as running, psycopg.connect(make_conninfo(**running.local.parameters)) as conn:
         assert conn.execute("SELECT 1").fetchone() == (1,)
         assert not home.exists()
     assert homes() <= before

@@ -153,7 +153,7 @@ def upgrade(proving: Proving) -> None:
                 severity=Severity.ERROR,
                 message=f"does not apply to the live schema: {report.failure.code} {report.failure.message}",
                 place=place_of(report.failure, failed) if failed else None,
-                hint="the live schema differs from what the files make: `tidelock drift` says in what",
+                hint="the live schema differs from what the files make: mend the one that is wrong",
                 detail=report.failure.detail,
             )
         ]
