@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tidelock.core.comparison import What, difference
 from tidelock.core.snapshot import Snapshot, SnapshotUnreadable, from_json
 from tidelock.core.viewtext import unqualified
 
-TABLE = {
+TABLE: dict[tuple[str, str], dict[str, Any]] = {
     ("table", "public.t"): {},
     ("column order", "public.t"): {"columns": ["a", "b"], "part_of": ["table:public.t"]},
     ("column", "public.t.a"): {"type": "integer", "part_of": ["table:public.t"]},
@@ -31,7 +33,7 @@ def told(first: Snapshot, second: Snapshot) -> list[str]:
     return [str(each) for each in difference(first, second)]
 
 
-def with_(changes: dict[tuple[str, str], dict[str, object]]) -> Snapshot:
+def with_(changes: dict[tuple[str, str], dict[str, Any]]) -> Snapshot:
     return Snapshot({**TABLE, **changes})
 
 
