@@ -21,7 +21,7 @@ from psycopg import sql
 from tests.rig.installation import KINDS, Installation, installation
 from tests.rig.postgres import Garage, Server
 
-from bench import corpus
+from bench import corpus, proving
 from bench.contenders import Alembic, Contender, Dbmate, Floor, Psql, Sqitch, Tidelock, Yoyo
 from bench.peers import PeerMissing
 from bench.results import APPLY, NOTHING, SETTINGS, Results, Sample, aims, page
@@ -189,7 +189,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=1000, help="migrations (default 1000)")
     parser.add_argument("--corpus", choices=corpus.CORPORA, default="small", help="what they do (default small)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds for each setting (default 5)")
-    parser.add_argument("--only", action="append", help="a contender by name; repeat it for several")
+    parser.add_argument("--only", action="append", help="a contender by name, repeat it for several; or prove")
     parser.add_argument("--server", choices=KINDS, default="embedded", help="which PostgreSQL (default embedded)")
     parser.add_argument("--write", type=Path, help="write the page to this file as well")
     return parser
@@ -198,6 +198,9 @@ def options() -> argparse.ArgumentParser:
 def main() -> None:
     """Measure and report."""
     arguments = options().parse_args()
+    if arguments.only == ["prove"]:
+        print(proving.page(proving.measure()))
+        return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that server and files are cleaned up
     folder = Path(tempfile.mkdtemp(prefix="tidelock-bench-", dir=os.environ.get("TIDELOCK_BENCH_DIR")))
     folder.chmod(0o755)
@@ -210,6 +213,9 @@ def main() -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     text = page(results)
+    if not arguments.only:
+        say("Proving …")
+        text += "\n" + proving.page(proving.measure())
     print(text)
     say(aims(results))
     if arguments.write:

@@ -13,6 +13,7 @@ from tests.docs.texts import DOCS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.rig.postgres import Server
     from tests.rig.project import Project
 
 
@@ -114,6 +115,15 @@ def test_json_of_a_run_that_was_killed_is_as_documented(project: Project) -> Non
     assert check("status", project.tidelock("status", "--json", "--history").stdout)["unfinished"] == [1]
     assert check("plan", project.tidelock("plan", "--json").stdout)["pending"][0]["interrupted"] == 2
     assert check("recover", project.tidelock("recover", "--mark-done", "--json").stdout)["decision"]
+
+
+def test_json_of_proofs_is_as_documented(project: Project, cluster: Server, tmp_path: Path) -> None:
+    project.write("001_a.sql", "CREATE TABLE a (i int);\n")
+    project.write("002_b.sql", "CREATE EXTENSION postgis;\n")
+    env = {"TIDELOCK_CACHE_DIR": str(tmp_path / "cache")}
+    found = check("prove", project.tidelock("prove", "--shadow", cluster.dsn, "--json", env=env).stdout)
+    assert {each["outcome"] for each in found["results"]} == {"proved", "refuted", "open"}
+    assert found["exit_code"] == 1
 
 
 def wait_for(project: Project, query: str, least: int) -> None:

@@ -8,19 +8,19 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tidelock.postgres import embedded
 from tidelock.postgres.address import address
 from tidelock.postgres.shadow import PREFIX, Shadow, ShadowRefused
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.rig.postgres import Server
 
 ORPHAN = """
@@ -104,33 +104,42 @@ def test_a_role_without_createdb_is_refused(cluster: Server):
         Shadow(address(cluster.database("postgres", user="shadow_nobody"))).__enter__()
 
 
-def test_the_embedded_server_keeps_its_data_and_two_runs_have_one_each(tmp_path: Path):
-    tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:3]:
-        parent.chmod(0o755)
-    with embedded.server(tmp_path) as one:
-        with embedded.server(tmp_path) as other:
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    """A folder that the server's account can reach."""
+    for each in (tmp_path, *list(tmp_path.parents)[:3]):
+        each.chmod(0o755)
+    return tmp_path
+
+
+def homes() -> set[Path]:
+    return {path for folder in (embedded.MEMORY, embedded.cache_folder()) for path in folder.glob("tidelock-shadow-*")}
+
+
+def test_two_runs_have_an_embedded_server_each_and_initdb_runs_once(cache: Path):
+    before = homes()
+    with embedded.server(cache) as one:
+        [made] = cache.glob("initialised-*/PG_VERSION")
+        first = made.stat().st_mtime_ns
+        with embedded.server(cache) as other:
             assert one.local != other.local
-        with psycopg.connect(**one.loopback.parameters) as conn:
+        with psycopg.connect(make_conninfo(**one.loopback.parameters)) as conn:
             assert conn.execute("SHOW fsync").fetchone() == ("off",)
-    [made] = (tmp_path / "servers" / "0").glob("data-*/PG_VERSION")
-    first = made.stat().st_mtime_ns
-    with embedded.server(tmp_path):
-        assert made.stat().st_mtime_ns == first
+    assert made.stat().st_mtime_ns == first
+    assert homes() <= before
 
 
-def test_the_embedded_server_ends_with_a_process_that_is_killed_and_starts_anew(tmp_path: Path):
-    tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:3]:
-        parent.chmod(0o755)
-    started = subprocess.Popen([sys.executable, "-c", SERVER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+def test_the_embedded_server_ends_with_a_process_that_is_killed_and_the_next_run_removes_its_files(cache: Path):
+    before = homes()
+    started = subprocess.Popen([sys.executable, "-c", SERVER, str(cache)], stdout=subprocess.PIPE, text=True)
     assert started.stdout is not None
-    assert started.stdout.readline()
-    [file] = (tmp_path / "servers" / "0").glob("data-*/postmaster.pid")
-    server = psutil.Process(int(file.read_text().splitlines()[0]))
+    home = Path(started.stdout.readline().strip())
+    server = psutil.Process(int((home / "data" / "postmaster.pid").read_text().splitlines()[0]))
     os.kill(started.pid, signal.SIGKILL)
     started.wait()
     started.stdout.close()
     server.wait(20)
-    with embedded.server(tmp_path) as running, psycopg.connect(**running.local.parameters) as conn:
+    with embedded.server(cache) as running, psycopg.connect(make_conninfo(**running.local.parameters)) as conn:
         assert conn.execute("SELECT 1").fetchone() == (1,)
+        assert not home.exists()
+    assert homes() <= before

@@ -63,6 +63,13 @@ class Shadows(Protocol):
     def available(self) -> frozenset[str]:
         """Extensions that can be created here."""
 
+    @property
+    def roles(self) -> frozenset[str]:
+        """Roles that were on the server before."""
+
+    def take_turn(self) -> bool:
+        """Be the one run on this server whose files make roles; False while another is."""
+
     def note_roles(self, named: Iterable[str]) -> frozenset[str]:
         """Those of these roles that migrations have made so far."""
 
@@ -79,8 +86,8 @@ class Shadows(Protocol):
     def looking(self, name: str, looks: list[LockLook]) -> Database:
         """The same, which notes what each statement locks, rewrites and scans."""
 
-    def state(self, name: str) -> State:
-        """What is in it: schema, rows of small tables, sequences."""
+    def state(self, name: str, known: State | None = None) -> State:
+        """What is in it: schema, rows of small tables, sequences. `known` is an earlier look at the same database."""
 
     def forget(self, name: str, version: int) -> None:
         """Make its ledger believe that a version was never run."""
@@ -88,8 +95,9 @@ class Shadows(Protocol):
     def environment(self, name: str) -> Mapping[str, str]:
         """DATABASE_URL and PG* for a program that is to use it."""
 
-    def copy_of(self, source: str) -> str:
-        """A database with the schema and the ledger of another server's (its DSN); returns its name."""
+    def copy_of(self, source: str, named: Iterable[str] = ()) -> str:
+        """A database with the schema and the ledger of another server's (its DSN); returns its name. Roles from there
+        that it needs, or that are `named`, are made here."""
 
 
 class Cache(Protocol):

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from tidelock.cli import wiring
 from tidelock.config import BadSetting, expanded
 from tidelock.core.planner import NoMigrations
@@ -94,7 +96,22 @@ def proven(target: Target, asked: Asked, sink: Sink, options: Options, wanted: f
     sink.emit(Event(what=Happening.MIGRATION, label="prove", text="starting a server"))
     with stage(target, options) as shadows:
         proving = arranged(run, target, options, wanted, shadows)
-        return prove_all(proving, target=str(target.prove_on or ""))
+        return prove_all(proving, target=meant(target, proving.wanted.source))
+
+
+def meant(target: Target, source: str) -> str:
+    """The major version that the files are for: what tidelock.toml says, or what the live database is."""
+    if target.prove_on or not source:
+        return str(target.prove_on or "")
+    from tidelock.postgres.address import address
+    from tidelock.postgres.connection import connect, explain_failure
+
+    where = address(source)
+    try:
+        with connect(where, run_id="prove") as conn:
+            return str(conn.info.server_version // 10000)
+    except psycopg.OperationalError as error:
+        raise explain_failure(error, where, 0.0) from None
 
 
 def target_name(files: Sequence[Migration], target: Target, asked: Asked) -> str:
@@ -109,7 +126,7 @@ def stage(target: Target, options: Options) -> Iterator[Stage]:
     from tidelock.postgres import embedded
     from tidelock.postgres.address import address
     from tidelock.postgres.shadow import Shadow
-    from tidelock.postgres.stage import Stage, embedded_dump
+    from tidelock.postgres.stage import Stage
 
     ledger = target.ledger or None
     if named := options.shadow or target.shadow:
@@ -117,9 +134,7 @@ def stage(target: Target, options: Options) -> Iterator[Stage]:
             yield Stage(shadow, ledger=ledger)
         return
     with embedded.server(what="prove") as server, Shadow(server.local, disposable=True) as shadow:
-        found = Stage(shadow, outside=server.loopback, ledger=ledger)
-        found.pg_dump = embedded_dump(server.programs)
-        yield found
+        yield Stage(shadow, outside=server.loopback, ledger=ledger)
 
 
 def arranged(run: Run, target: Target, options: Options, wanted: frozenset[Proof], shadows: Stage) -> Proving:

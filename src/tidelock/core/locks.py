@@ -27,8 +27,9 @@ class WrongClaim:
     table: str
     words: str
     """`claimed Share, and the server took AccessExclusive`."""
-    too_little: bool
-    """More was locked than was said: that is the dangerous way round."""
+    wrong: bool
+    """The statement names the table, and more was locked than was said: a mistake of Tidelock's. Otherwise it is what
+    the text alone cannot tell: the table behind an index or at the other end of a foreign key, the type of before."""
 
 
 def known(look: LockLook) -> bool:
@@ -56,9 +57,14 @@ def too_little(look: LockLook, claims: dict[int, Lock]) -> Iterator[WrongClaim]:
         mode = claim.mode if claim else ""
         if took_more(before, after) and STRENGTH[after.mode] > STRENGTH.get(mode, 0):
             said = f"claimed {mode}" if mode else "claimed no lock"
-            yield WrongClaim(before.name, f"{said}, and the server took {after.mode}", too_little=True)
-        if before.file != after.file and after.kind in ("r", "m") and not (claim and claim.rewrite):
-            yield WrongClaim(before.name, "claimed no rewrite, and the server rewrote it", too_little=True)
+            yield WrongClaim(before.name, f"{said}, and the server took {after.mode}", wrong=claim is not None)
+        if rewritten(look, before, after) and not (claim and claim.rewrite):
+            yield WrongClaim(before.name, "claimed no rewrite, and the server rewrote it", wrong=False)
+
+
+def rewritten(look: LockLook, before: Seen, after: Seen) -> bool:
+    """The table has another file; after TRUNCATE that is an empty one, and nothing was copied."""
+    return before.file != after.file and after.kind in ("r", "m") and look.statement.facts.command != "TRUNCATE"
 
 
 def took_more(before: Seen, after: Seen) -> bool:
@@ -78,7 +84,7 @@ def too_much(look: LockLook, claims: dict[int, Lock]) -> Iterator[WrongClaim]:
         took = STRENGTH.get(after.mode, 0)
         if took < STRENGTH[claim.mode] and STRENGTH[claim.mode] >= WEAKEST:
             words = f"claimed {claim.mode}, and the server took {after.mode or 'no lock'}"
-            yield WrongClaim(before.name, words, too_little=False)
+            yield WrongClaim(before.name, words, wrong=False)
 
 
 def evidence(look: LockLook) -> dict[str, str]:
@@ -89,7 +95,7 @@ def evidence(look: LockLook) -> dict[str, str]:
         if before is None or after.kind not in COMPARED:
             continue
         words = [after.mode] if took_more(before, after) else []
-        words += ["rewritten"] if before.file != after.file and after.kind in ("r", "m") else []
+        words += ["rewritten"] if rewritten(look, before, after) else []
         words += ["scanned"] if after.scans > before.scans else []
         if words:
             found[before.name] = ", ".join(words)

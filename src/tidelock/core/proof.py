@@ -115,6 +115,8 @@ class State:
     """The last value; None before the first."""
     drawn: frozenset[Column] = frozenset()
     """Columns that sequences fill, and those that refer to them: a rolled-back run leaves gaps in them."""
+    catalog: str = ""
+    """A mark that stays the same while nothing is written to the catalog; empty where there is none."""
     passed_over: frozenset[str] = frozenset()
     """Tables whose rows are too many to be looked at."""
 

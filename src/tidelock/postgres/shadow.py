@@ -43,9 +43,20 @@ MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = curre
 ROLES = "SELECT rolname FROM pg_roles WHERE NOT starts_with(rolname, 'pg_')"
 EXTENSIONS = "SELECT name FROM pg_available_extensions"
 TIMESCALE = "SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
+TURN = "SELECT pg_try_advisory_lock(hashtext(%s))"
 END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker'"""
+# What a database has beside its files, and what CREATE DATABASE does not copy. Only a superuser may: others have none.
+SETTINGS_OF = """
+INSERT INTO pg_catalog.pg_db_role_setting (setdatabase, setrole, setconfig)
+SELECT c.oid, s.setrole, s.setconfig
+  FROM pg_catalog.pg_db_role_setting s JOIN pg_catalog.pg_database t ON t.oid = s.setdatabase
+  JOIN pg_catalog.pg_database c ON c.datname = %(copied)s
+ WHERE t.datname = %(template)s"""
+GRANTS_OF = """
+UPDATE pg_catalog.pg_database c SET datacl = t.datacl FROM pg_catalog.pg_database t
+ WHERE t.datname = %(template)s AND c.datname = %(copied)s AND t.datacl IS NOT NULL"""
 HAS_TIMESCALE = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb')"
 STOP_WORKERS = "SELECT _timescaledb_functions.stop_background_workers()"
 
@@ -76,6 +87,7 @@ class Shadow:
         self._lock = threading.RLock()
         self._conn = connect(where.to(MAINTENANCE), run_id=f"shadow {self.run_id}")
         self.roles_before = self.roles()
+        self._superuser = self._one("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
         self._timescale = self._one(TIMESCALE)
 
     def __enter__(self) -> Self:
@@ -119,7 +131,12 @@ class Shadow:
 
     def clone(self, name: str) -> str:
         """A copy of one of them, in which nobody may be connected; returns its name."""
-        return self._create(name)
+        copied = self._create(name)
+        with self._lock:
+            if self._superuser:
+                self._conn.execute(SETTINGS_OF, {"template": name, "copied": copied})
+                self._conn.execute(GRANTS_OF, {"template": name, "copied": copied})
+        return copied
 
     def _create(self, template: str) -> str:
         name = f"{PREFIX}{self.run_id}_{next(self._numbers)}"
@@ -184,6 +201,15 @@ class Shadow:
         """The cluster's roles, without PostgreSQL's own."""
         with self._lock:
             return frozenset(cast("str", name) for (name,) in self._conn.execute(ROLES))
+
+    def take_turn(self) -> bool:
+        """Be the one run on this server whose files make roles, until the end. False while another is."""
+        with self._lock:
+            row = self._conn.execute(TURN, (PREFIX,)).fetchone()
+            if not row or not row[0]:
+                return False
+            self.roles_before = self.roles()
+            return True
 
     def note_roles(self, named: Iterable[str]) -> frozenset[str]:
         """Remember the roles that are new since the run began, of those that its files name; returns them.

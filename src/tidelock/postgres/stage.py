@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
+import re
 import threading
+from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+import psycopg
 from psycopg import sql
 
 from tidelock.app.patience import Patience
 from tidelock.app.proving.context import Silent
+from tidelock.core.ddl import document
 from tidelock.errors import DatabaseFault
 from tidelock.postgres import contents
 from tidelock.postgres import ledger as ledgers
@@ -23,11 +23,11 @@ from tidelock.postgres.connection import asking, connect
 from tidelock.postgres.database import Options, PostgresDatabase
 from tidelock.postgres.limits import Limits
 from tidelock.postgres.onlookers import Observer, Stopper
+from tidelock.postgres.shadow import MAINTENANCE
+from tidelock.postgres.snapshot import take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    import psycopg
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from tidelock.app.ports import StepHooks
     from tidelock.core.proof import LockLook, State
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[object, ...]]
 
 PATIENCE_S = 30.0
-LEDGER_PARTS = ("", "_journal", "_lease")
+WORD = re.compile(r"[A-Za-z_][\w$-]*")
 
 
 class SourceUnreadable(DatabaseFault):
@@ -49,7 +49,7 @@ class SourceUnreadable(DatabaseFault):
     def __init__(self, target: str, why: str) -> None:
         super().__init__(
             f"the schema of {target} cannot be copied: {why.splitlines()[0] if why else 'no reason given'}",
-            hint="--from wants a role that may read the catalog, and a pg_dump that is not older than that server",
+            hint="--from wants a role that may read the catalog, and the extensions of that server here: `--shadow`",
             detail=why,
         )
 
@@ -60,17 +60,21 @@ class Stage:
     def __init__(self, shadow: Shadow, *, outside: Address | None = None, ledger: str | None = None) -> None:
         """`outside`: the server as another program reaches it, when that is not by the address of `shadow`."""
         self.shadow, self.outside, self.ledger = shadow, outside or shadow.where, ledger
-        self.pg_dump = shutil.which("pg_dump") or "pg_dump"
         self._available: frozenset[str] | None = None
         self._lock = threading.Lock()
         self.create, self.clone, self.drop = shadow.create, shadow.clone, shadow.drop
-        self.note_roles, self.drop_roles = shadow.note_roles, shadow.drop_roles
+        self.note_roles, self.drop_roles, self.take_turn = shadow.note_roles, shadow.drop_roles, shadow.take_turn
 
     @property
     def server(self) -> str:
         """`PostgreSQL 18.6`, with TimescaleDB where the server has it."""
         number = self.shadow.server_version
         return f"PostgreSQL {number // 10000}.{number % 10000}" + self.shadow.timescale
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Roles that were there before."""
+        return self.shadow.roles_before
 
     def available(self) -> frozenset[str]:
         """Extensions that can be created here."""
@@ -99,12 +103,12 @@ class Stage:
 
     # --- what is in them ---------------------------------------------------------------------------------------------
 
-    def state(self, name: str) -> State:
+    def state(self, name: str, known: State | None = None) -> State:
         """Schema, rows of small tables, sequences."""
         if self.shadow.timescale:
             self.shadow.quiet(name)
         with self.shadow.connect(name) as conn:
-            return contents.state(conn, self.ledger)
+            return contents.state(conn, self.ledger, known)
 
     def forget(self, name: str, version: int) -> None:
         """Make its ledger believe that a version was never run."""
@@ -132,66 +136,64 @@ class Stage:
 
     # --- a live database's schema ------------------------------------------------------------------------------------
 
-    def copy_of(self, source: str) -> str:
-        """A database with the schema and the ledger of another server's; returns its name. Raises SourceUnreadable."""
+    def copy_of(self, source: str, named: Iterable[str] = ()) -> str:
+        """A database with the schema and the ledger of another server's; returns its name. Raises SourceUnreadable.
+
+        Roles of that server that the schema or `named` mention are made here, without a right to log in.
+        """
         where = address(source)
-        dumped = self.dump(where)
+        try:
+            with connect(where, run_id=f"shadow {self.shadow.run_id} source") as live:
+                schema = document.text(take(live))
+                self.make_roles(live, {*WORD.findall(schema), *named})
+                return self.filled(live, schema)
+        except psycopg.Error as error:
+            raise SourceUnreadable(where.target, str(error).strip()) from None
+
+    def make_roles(self, live: Connection, named: set[str]) -> None:
+        """Those of the live server that are named and missing here; they go with the shadow."""
+        there = {str(name) for (name,) in live.execute("SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_'")}
+        missing = (there & named) - self.shadow.roles()
+        with self.shadow.connect(MAINTENANCE) as conn:
+            for name in sorted(missing):
+                conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
+        self.shadow.note_roles(missing)
+
+    def filled(self, live: Connection, schema: str) -> str:
+        """A new database with this schema, and the ledger's rows."""
         name = self.create()
-        with connect(where, run_id=f"shadow {self.shadow.run_id} source") as live, self.shadow.connect(name) as copy:
-            copy.execute("SET check_function_bodies = off")
-            copy.execute(dumped.encode())
-            copy.execute("RESET ALL")
+        with self.shadow.connect(name) as copy:
+            copy.execute(schema.encode())
+        database = self.database(name)
+        with closing(database):  # the ledger as this version makes it, empty
+            database.observe()
+            with database.lease([], 0, {}):
+                pass
+        with self.shadow.connect(name) as copy:
             copy_ledger(live, copy, self.ledger)
         return name
 
-    def dump(self, where: Address) -> str:
-        """The schema as SQL, without owners and grants: their roles are not here."""
-        parameters = {**where.parameters, "dbname": where.database}
-        words = " ".join(f"{key}='{escaped(value)}'" for key, value in parameters.items() if key != "password")
-        environment = {
-            **os.environ,
-            **({"PGPASSWORD": where.parameters["password"]} if "password" in parameters else {}),
-        }
-        try:
-            done = subprocess.run(
-                [self.pg_dump, "--schema-only", "--no-owner", "--no-privileges", "--dbname", words],
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-        except OSError as error:
-            raise SourceUnreadable(where.target, f"{self.pg_dump}: {error.strerror}") from None
-        if done.returncode:
-            raise SourceUnreadable(where.target, done.stderr.strip())
-        lines = done.stdout.splitlines()
-        return "\n".join(line for line in lines if not line.startswith(("\\", "CREATE SCHEMA public;")))
-
-
-def escaped(value: str) -> str:
-    """A value for a conninfo string."""
-    return value.replace("\\", "\\\\").replace("'", "\\'")
-
 
 def copy_ledger(live: Connection, copy: Connection, configured: str | None) -> None:
-    """Its rows as well; nobody holds the lease of a copy."""
-    ledger = ledgers.find(asking(live), configured)
+    """Its rows: what was applied, and what of a file was done."""
+    ledger, mine = ledgers.find(asking(live), configured), ledgers.find(asking(copy), configured)
     if not ledger.exists:
         return
-    for part in LEDGER_PARTS if ledger.format else LEDGER_PARTS[:1]:
-        table = sql.Identifier(ledger.schema, ledger.table + part)
-        with (
-            live.cursor().copy(sql.SQL("COPY (SELECT * FROM {}) TO STDOUT").format(table)) as rows,
-            copy.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(table)) as into,
-        ):
-            for chunk in rows:
-                into.write(chunk)
+    columns = [name for name in ledger.columns if name in mine.columns]
+    copy_rows(live, copy, (ledger.schema, ledger.table), (mine.schema, mine.table), columns)
     if ledger.format:
-        free = ledger.fill("UPDATE {lease} SET run_id = NULL, at = NULL, pid = NULL, backend_start = NULL, who = NULL")
-        copy.execute(free.encode())
+        names = ["run_id", "event", "version", "step", "digest", "statement", "at", "detail"]
+        journals = [(each.schema, f"{each.table}_journal") for each in (ledger, mine)]
+        copy_rows(live, copy, journals[0], journals[1], names)
 
 
-def embedded_dump(programs: Path) -> str:
-    """The embedded server's own pg_dump, or the one on the path when the wheel has none."""
-    found = programs / "pg_dump"
-    return str(found) if found.exists() else shutil.which("pg_dump") or "pg_dump"
+def copy_rows(
+    live: Connection, copy: Connection, table: tuple[str, str], to: tuple[str, str], columns: Sequence[str]
+) -> None:
+    """All rows of a table."""
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    source = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(names, sql.Identifier(*table))
+    target = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(*to), names)
+    with live.cursor().copy(source) as rows, copy.cursor().copy(target) as into:
+        for chunk in rows:
+            into.write(chunk)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.app.proving.context import Applied, excerpt, place_of
 from tidelock.app.proving.line import Line, Unsteady
-from tidelock.app.proving.rerun import rerun
+from tidelock.app.proving.rerun import first_line, rerun
 from tidelock.app.proving.smoke import previous
 from tidelock.core import locks
 from tidelock.core.planner import RequirementMissing
@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from tidelock.errors import TidelockError
 
 NO_EXTENSION = re.compile(r'extension "([^"]+)" is not available|could not open extension control file|"\$libdir/')
-LACKS = ("42P01", "42703", "42883", "42704", "3F000", "42P17")
-"""SQLSTATEs of what is not there: after a file that was passed over that says nothing."""
+LACKS = ("42P01", "42703", "42704", "3F000")
+"""SQLSTATEs of what is not there: after a file that would have made it, and was passed over, that says nothing."""
+UNKNOWN_DATABASE = "3D000"
+BROUGHT = ("42883", "42704")
+"""Functions and types: an extension that is not here would have brought them, and no file names them."""
 
 
 def walk(proving: Proving) -> None:
@@ -103,7 +106,7 @@ def lacking(proving: Proving, index: int) -> str:
     available = proving.shadows.available()
     for each in file.directives:
         if each.name == "requires" and (name := each.value.split()[0].lower()) not in {*available, "postgresql"}:
-            return f"requires {name}, which this server does not have"
+            return f"requires extension {name}, which this server does not have"
     for statement in proving.reader.script(file).statements:
         for made in statement.facts.creates:
             if made.kind == "extension" and made.name not in available:
@@ -117,10 +120,14 @@ def refused(proving: Proving, index: int, failure: TidelockError, began: float) 
     if isinstance(failure, RequirementMissing) or NO_EXTENSION.search(failure.detail):
         proving.pass_over(index, missing_words(failure))
         return
-    before = [proving.files[number].label for number in sorted(proving.passed_over)]
-    if before and getattr(failure, "sqlstate", "") in LACKS:
-        lines = [each.strip() for each in failure.detail.splitlines() if getattr(failure, "sqlstate", "?") in each]
-        proving.pass_over(index, f"comes after {before[0]}, which was passed over: {(lines or [words])[0]}")
+    if getattr(failure, "sqlstate", "") == UNKNOWN_DATABASE:
+        proving.pass_over(index, f"names a database, and a shadow has a name of its own: {first_line(failure)}")
+        return
+    if role := already_there(proving, failure):
+        proving.pass_over(index, f"makes role {role}, which was on the shadow server before")
+        return
+    if before := followed(proving, failure):
+        proving.pass_over(index, f"comes after {before.label}, which was passed over: {first_line(failure)}")
         return
     finding = Finding(
         code="P001",
@@ -133,6 +140,24 @@ def refused(proving: Proving, index: int, failure: TidelockError, began: float) 
     if Proof.FRESH in proving.wanted.proofs:
         proving.prove(Proof.FRESH, index, began, findings=[finding])
     proving.pass_over(index, "does not apply to an empty database", but=Proof.FRESH)
+
+
+def already_there(proving: Proving, failure: TidelockError) -> str:
+    """The role that could not be made because the server has it: that is the server's doing."""
+    found = re.search(r'role "([^"]+)" already exists', first_line(failure))
+    return found[1] if found and found[1] in proving.shadows.roles else ""
+
+
+def followed(proving: Proving, failure: TidelockError) -> Migration | None:
+    """The file that was passed over and would have made what is missing: it names it, or its extension may bring it."""
+    state = getattr(failure, "sqlstate", "")
+    missing = re.findall(r'"([^"]+)"', first_line(failure))
+    for index in sorted(proving.passed_over):
+        file = proving.files[index]
+        names_it = state in LACKS and any(name.rpartition(".")[2] in file.text for name in missing)
+        if names_it or (state in BROUGHT and "xtension" in proving.passed_over[index]):
+            return file
+    return None
 
 
 def missing_words(failure: TidelockError) -> str:
@@ -170,9 +195,11 @@ def wrong(file: Migration, look: LockLook) -> Iterator[Finding]:
     for claim in locks.wrong_claims(look):
         yield Finding(
             code="P007",
-            severity=Severity.ERROR if claim.too_little else Severity.WARNING,
+            severity=Severity.ERROR if claim.wrong else Severity.WARNING,
             message=f"{look.statement.facts.command or 'a statement'} on {claim.table}: Tidelock {claim.words}",
             place=look.statement.place,
-            hint="plan on what the server took, and report it: what `plan` and `lint` say of this statement is wrong",
+            hint="plan on what the server took, and report it: what `plan` and `lint` say of this statement is wrong"
+            if claim.wrong
+            else "plan on what the server took: the text of the statement alone does not tell",
             detail=excerpt(file, look.statement.place),
         )

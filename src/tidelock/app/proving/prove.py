@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.app.proving import fresh, interrupted, smoke, whole
 from tidelock.core.proof import Proof, Proven
+from tidelock.core.report import Event, Happening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +20,8 @@ def prove(proving: Proving, target: str = "") -> Proven:
     """Everything that is wanted. Raises a TidelockError when a proof cannot even be tried."""
     began = time.monotonic()
     proving.recall()
+    if proving.with_roles or proving.wanted.source:
+        wait_for_turn(proving)
     passes: list[Callable[[], None]] = [lambda: fresh.walk(proving)]
     left = [index for index in range(len(proving.files)) if proving.wants(Proof.INTERRUPTED, index)]
     jobs = 1 if proving.with_roles else proving.wanted.jobs
@@ -32,6 +35,17 @@ def prove(proving: Proving, target: str = "") -> Proven:
         files=tuple((file.version, file.label) for file in proving.files),
         duration_s=time.monotonic() - began,
     )
+
+
+def wait_for_turn(proving: Proving) -> None:
+    """Roles are of the whole server: runs whose files make some go one after the other."""
+    told = False
+    while not proving.shadows.take_turn():
+        if not told:
+            words = "another run proves files that make roles on this server; waiting for its end"
+            proving.sink.emit(Event(what=Happening.WAITING, text=words))
+            told = True
+        time.sleep(0.2)
 
 
 def of_all(proving: Proving) -> list[Callable[[], None]]:

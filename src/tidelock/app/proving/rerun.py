@@ -43,7 +43,7 @@ def again(proving: Proving, name: str, index: int, before: State) -> Iterator[Fi
     if report.failure is not None:
         yield fails(file, report.failure)
         return
-    after = proving.shadows.state(name)
+    after = proving.shadows.state(name, before)
     statements = proving.reader.script(file).statements
     for change in (*schema_changes(before, after), *row_changes(before, after)):
         yield changes(file, change, statement_behind(statements, change))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.app.apply import Run
 from tidelock.app.critical import fall_back
-from tidelock.app.proving.context import Silent, place_of
+from tidelock.app.proving.context import WORD, Silent, place_of
 from tidelock.app.proving.line import Line
 from tidelock.core.model import Place
 from tidelock.core.proof import Outcome, Proof, Result, changed_columns, row_changes, schema_changes
@@ -134,13 +134,16 @@ def upgrade(proving: Proving) -> None:
     """What is pending, on the schema of a live database."""
     began = time.monotonic()
     proving.tell("upgrade", len(proving.files))
-    name = proving.shadows.copy_of(proving.wanted.source)
+    words = {word for file in proving.files for word in WORD.findall(file.text)}
+    name = proving.shadows.copy_of(proving.wanted.source, words)
     try:
         report = proving.apply(proving.shadows.database(name), len(proving.files))
     finally:
         proving.shadows.drop(name)
+        proving.note_roles()
+        proving.shadows.drop_roles()
     pending = len(report.plan.pending) if report.plan else 0
-    words = f"{report.applied_before} applied there, {pending} pending"
+    shown = f"{report.applied_before} applied there, {pending} pending"
     findings = []
     if report.failure is not None:
         failed = report.plan.pending[len(report.applied)].migration if report.plan and pending else None
@@ -150,11 +153,11 @@ def upgrade(proving: Proving) -> None:
                 severity=Severity.ERROR,
                 message=f"does not apply to the live schema: {report.failure.code} {report.failure.message}",
                 place=place_of(report.failure, failed) if failed else None,
-                hint="the live schema differs from what the files make: `tidelock drift` says in what",
+                hint="the live schema differs from what the files make: mend the one that is wrong",
                 detail=report.failure.detail,
             )
         ]
-    proving.add(result(Proof.UPGRADE, "the pending files", words, findings, began, count=pending))
+    proving.add(result(Proof.UPGRADE, "the pending files", shown, findings, began, count=pending))
 
 
 def without(proof: Proof, label: str, why: str) -> Result:
