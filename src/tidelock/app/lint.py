@@ -34,6 +34,29 @@ class Linted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What a live database has already."""
+
+    schema: Script
+    """The statements that would make its schema."""
+    rows: Mapping[str, int]
+    """Table → how many rows the server believes it to have."""
+    applied: frozenset[int]
+    """Versions; only the others are spoken of."""
+
+    def known(self) -> Known:
+        """The schema, as if files had made it."""
+        known = Known()
+        for each in self.schema.statements:
+            for done in each.facts.actions:
+                known.learn(done, Place("the database", each.place.line))
+        for name, rows in self.rows.items():
+            if table := known.table(name):
+                table.rows = rows
+        return known
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is to be linted, and how."""
 
@@ -45,8 +68,8 @@ class Request:
     changed: frozenset[str] | None = None
     """Paths to speak of; None is all."""
     main_branch: Callable[[Sequence[Migration]], Mapping[str, str]] = lambda _: {}
-    known: Known = field(default_factory=Known)
-    """What a live database has already."""
+    live: Live | None = None
+    """A live database; without one nothing is known but what the files say."""
 
 
 TRAVELLING = (
@@ -70,19 +93,21 @@ def read_ahead(read: Callable[[Migration], Script], migrations: Sequence[Migrati
 def lint(request: Request) -> Linted:
     """Every rule on every file."""
     migrations, found = readable(request.files)
-    changed = request.changed
+    changed, live = request.changed, request.live
+    if live:
+        migrations = [each for each in migrations if each.version not in live.applied]
     engine = Engine(
         read_ahead(request.read(migrations), migrations),
         request.selection,
         request.main_branch(migrations),
-        known=request.known,
+        known=live.known() if live else Known(),
     )
     found += engine.run(migrations, lambda each: changed is None or each.path in changed)
     if changed is not None:
         found = [each for each in found if each.place is None or each.place.path in changed]
     return Linted(
         directory=request.directory,
-        files=len(request.files),
+        files=len(migrations) if live else len(request.files),
         findings=tuple(sorted(found, key=lambda each: (each.place or Place("", 0), each.code))),
         texts={each.path: each.text for each in migrations},
     )

@@ -50,7 +50,7 @@ def plan(asked: Asked, output: Output, exit_code: bool) -> int:
 
 
 @app.command()
-@targeted("variables")
+@targeted("wait", "variables")
 @click.option(
     "--format",
     "form",
@@ -75,6 +75,8 @@ def plan(asked: Asked, output: Output, exit_code: bool) -> int:
 @click.option("--fix", is_flag=True, help="Write the changes that cannot hurt into the files.")
 def lint(asked: Asked, output: Output, **wanted: Any) -> int:
     """Check the files for what fails, blocks, repeats badly or loses data; no database is needed.
+
+    With --database the live schema counts as well, and only files that are pending there are spoken of.
 
     Exits 1 when there are findings. A page for each rule: `tidelock explain CODE`.
     """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidelock.app.lint import Linted, Request
+from tidelock.app.lint import Linted, Live, Request
 from tidelock.app.lint import lint as checked
 from tidelock.app.reading import Reader
 from tidelock.cli import wiring
@@ -64,10 +64,11 @@ def lint(asked: Asked, out: Output, wanted: Wanted) -> int:
     began = time.monotonic()
     try:
         targets = wiring.targets(asked)
-        results = [linted(each, wanted) for each in targets]
+        results = [linted(each, wanted, live_of(each, asked, out)) for each in targets]
         if wanted.fix:
             mended = sum(mend(each) for each in results)
-            results = [linted(each, wanted) for each in targets] if mended else results
+            if mended:
+                results = [linted(each, wanted, live_of(each, asked, out)) for each in targets]
     except TidelockError as error:
         return out.fail(error, "lint")
     show(results, out, wanted.form, time.monotonic() - began)
@@ -75,7 +76,23 @@ def lint(asked: Asked, out: Output, wanted: Wanted) -> int:
     return int(any(ORDER.index(one.severity) <= threshold for each in results for one in each.findings))
 
 
-def linted(target: Target, wanted: Wanted) -> Linted:
+def live_of(target: Target, asked: Asked, out: Output) -> Live | None:
+    """What the live database has, when --database names one: its schema as SQL, read as a file would be."""
+    if not asked.database:
+        return None
+    from tidelock.core.ddl import document
+
+    database = wiring.database_of(target, asked, sink := out.sink())
+    try:
+        applied = frozenset(database.observe().applied)
+        schema = Reader((), load=str).beside("the database", document.text(database.snapshot()))
+        return Live(schema=schema, rows=database.sizes(), applied=applied)
+    finally:
+        sink.close()
+        database.close()
+
+
+def linted(target: Target, wanted: Wanted, live: Live | None) -> Linted:
     """One directory."""
     where = target.directory
     files = list(directory.files(where))
@@ -95,6 +112,7 @@ def linted(target: Target, wanted: Wanted) -> Linted:
             if changed is None
             else frozenset(each.path for each in files if resolved(each.path) in changed),
             main_branch=lambda migrations: on_main(where, commit, migrations),
+            live=live,
         )
     )
 

@@ -84,6 +84,16 @@ SELECT at, detail ->> 'snapshot', ARRAY(SELECT version FROM {journal} a WHERE a.
   FROM {journal} j WHERE event = 'snapshot' ORDER BY id DESC LIMIT 1"""
 
 
+SIZES = """
+SELECT n.nspname || '.' || c.relname, (sum(greatest(p.reltuples, 0)))::bigint
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN LATERAL (SELECT c.reltuples UNION ALL
+                SELECT k.reltuples FROM pg_inherits i JOIN pg_class k ON k.oid = i.inhrelid WHERE i.inhparent = c.oid) p
+    ON true
+ WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema$|_timescaledb)'
+ GROUP BY 1 HAVING max(p.reltuples) >= 0"""
+
+
 class RoleUnfit(DatabaseFault):
     """--role names a role that is not there, or that the connecting one may not become."""
 
@@ -357,6 +367,11 @@ class PostgresDatabase:
 
         with translated(self.target):
             return take(self.conn, owner=self.options.role)
+
+    def sizes(self) -> dict[str, int]:
+        """Table → rows that the server believes it, its partitions and chunks to have; without those never counted."""
+        with translated(self.target):
+            return dict(cast("list[tuple[str, int]]", self.conn.execute(SIZES).fetchall()))
 
     def baseline(self) -> Baseline | None:
         """The schema as it was when the database was adopted, when that was kept."""

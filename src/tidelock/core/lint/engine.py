@@ -135,8 +135,10 @@ class Engine:
             look = Look(file, statement, number, self.known)
             for each in self.asked(statement):
                 assert each.statement is not None, "chosen so"
+                size = sized(look) if each.code.startswith(SIZE_MATTERS) else ""
                 for remark in each.statement(look):
-                    self.found.append(finding(each, remark, statement=statement, text=file.migration.text))
+                    made = finding(each, remark, statement=statement, text=file.migration.text)
+                    self.found.append(replace(made, message=f"{made.message}{size}") if size else made)
             for action in statement.facts.actions:
                 self.known.learn(action, statement.place)
 
@@ -232,6 +234,24 @@ def finding(
         end_line=statement.end_line if statement and where is statement.place else 0,
         edit=edit,
     )
+
+
+SIZE_MATTERS = ("LK", "TS002")
+"""Rules of which the size of a table says how much they matter."""
+
+
+def sized(look: Look) -> str:
+    """`; parcels has about 41 million rows`, for a table of a live database that the statement is about."""
+    for action in look.facts.actions:
+        table = look.known.table(action.table) if action.table else None
+        if table is not None and table.rows is not None:
+            return f"; {table.name} has about {counted(table.rows)} rows there"
+    return ""
+
+
+def counted(rows: int) -> str:
+    """`41 million`, `3,200`."""
+    return f"{rows / 1_000_000:.0f} million" if rows >= 2_000_000 else f"{rows:,}"
 
 
 def in_file(edit: Edit, statement: Statement, text: str) -> Edit | None:

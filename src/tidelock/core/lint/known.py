@@ -31,6 +31,8 @@ class Table:
     constraints: list[Constraint] = field(default_factory=list)
     row_security: bool = False
     partitioned: bool = False
+    rows: int | None = None
+    """How many rows a live database believes it to have; None when there is none, or it has not counted."""
     # TimescaleDB
     hypertable: bool = False
     time: str = ""
