@@ -48,7 +48,7 @@ def shown(finding: Finding, texts: Mapping[str, str], *, coloured: bool) -> list
     if finding.place:
         lines += excerpt(finding, texts.get(finding.place.path, ""))
     if finding.title:
-        lines.append(f"  {sentence(finding.message)}")
+        lines.append(f"  {finding.message}.")  # it may begin with a name, which keeps its letters
     if finding.hint:
         lines.append(f"  {sentence(finding.hint)}")
     if finding.rewrite:
