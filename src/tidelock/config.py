@@ -54,6 +54,10 @@ class Target:
     """Seconds that a concurrent index build may wait for other sessions."""
     wait_s: float = 60.0
     """Seconds to be patient in all: server, other runner, table locks."""
+    snapshot_dir: Path = Path("schema")
+    """Where `snapshot` writes; one pair of files for each database."""
+    drift_ignore: tuple[str, ...] = ()
+    """`kind:name` patterns of what other tools own."""
     smoke: str = ""
     """A command that `prove` runs against the schema before a file that takes something away."""
     prove_on: int = 0
@@ -73,6 +77,8 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "database": {"url": ("url", "secret"), "direct": ("direct", "secret"), "role": ("role", "text")},
     "ledger": {"table": ("ledger", "text")},
+    "snapshot": {"dir": ("snapshot_dir", "path")},
+    "drift": {"ignore": ("drift_ignore", "list")},
     "limits": {
         "lock_timeout": ("lock_timeout_s", "duration"),
         "statement_timeout": ("statement_timeout_s", "duration"),
@@ -81,9 +87,9 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "prove": {"smoke": ("smoke", "text"), "target": ("prove_on", "number"), "shadow": ("shadow", "secret")},
 }
-DATABASE_KEYS = {key: value for section in KEYS.values() for key, value in section.items()} | {
-    "ledger": ("ledger", "text")
-}
+DATABASE_KEYS = {
+    key: value for name, section in KEYS.items() if name != "snapshot" for key, value in section.items()
+} | {"ledger": ("ledger", "text")}
 # Settings of later chapters (backup, Kubernetes) may stand in a file that this version reads.
 KNOWN_ELSEWHERE = {"backup", "kube", "timescale", "lint", "shadow", "operator"}
 
@@ -171,7 +177,10 @@ def criticals(value: Any, path: Path, databases: set[str]) -> tuple[Critical, ..
 
 def read_sections(data: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """The settings that stand in the common sections."""
-    settings: dict[str, Any] = {"directory": path.parent / DEFAULT_DIRECTORY}
+    settings: dict[str, Any] = {
+        "directory": path.parent / DEFAULT_DIRECTORY,
+        "snapshot_dir": path.parent / "schema",
+    }
     for section, keys in KEYS.items():
         if section in data:
             settings |= read_keys(table_of(data[section], path, section), keys, path, section)

@@ -74,6 +74,17 @@ def test_json_of_adoption_and_its_sisters_is_as_documented(project: Project) -> 
     assert check("report", ended.stdout)["critical"][0]["footing"] == "missing"
 
 
+def test_json_of_drift_and_snapshots_is_as_documented(project: Project) -> None:
+    project.write("001_a.sql", "CREATE TABLE a (i int);\n")
+    project.tidelock("apply")
+    project.query("ALTER TABLE a ALTER COLUMN i SET NOT NULL")
+    [found] = check("drift", project.tidelock("drift", "--json").stdout)["differences"]
+    assert found["attributes"] == {"not_null": {"wanted": None, "found": True}}
+    assert check("snapshot", project.tidelock("snapshot", "--json").stdout)["changed"]
+    project.write("002_b.sql", "CREATE TABLE b (i int);\n")
+    assert check("snapshot", project.tidelock("snapshot", "--check", "--json").stdout)["stale"]
+
+
 def test_json_of_runs_that_fail_is_as_documented(project: Project) -> None:
     project.write("001_a.sql", "CREATE TABLE a (i int);\n")
     project.write("002_b.sql", "SELECT 1;\nSELECT no_such_thing;\n")

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from tidelock.core.adoption.match import History
     from tidelock.core.check import Check
     from tidelock.core.critical import Critical, Seen
+    from tidelock.core.drift import Baseline
     from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, StepRecord
     from tidelock.core.proof import LockLook, Result, State
     from tidelock.core.report import AppliedMigration, Event
+    from tidelock.core.snapshot import Snapshot
     from tidelock.core.statement import Object, Script, Statement
     from tidelock.core.step import Step
     from tidelock.core.steps import Surroundings
@@ -144,6 +146,12 @@ class Database(Protocol):
 
     def soundness(self, keyed: Sequence[tuple[str, str]]) -> list[Check]:
         """What may be wrong with the live database. `keyed`: (table, place) of those that files give a primary key."""
+
+    def snapshot(self) -> Snapshot:
+        """The schema as it is now."""
+
+    def baseline(self) -> Baseline | None:
+        """The schema as it was when the database was adopted, when that was kept."""
 
     def critical(self, wanted: Sequence[Critical]) -> list[Seen]:
         """How the critical tables are found, in that order."""

@@ -149,6 +149,34 @@ def prove(asked: Asked, output: Output, no_cache: bool, **given: Any) -> int:
 
 
 @app.command()
+@targeted("wait", "variables", "role")
+@click.option("--shadow", metavar="URL", help="The server for shadow databases; without it, the embedded PostgreSQL.")
+def drift(asked: Asked, output: Output, shadow: str | None) -> int:
+    """Compare the live database with what its applied migrations produce, and change nothing; 1 when it differs.
+
+    For each difference what, where, and the SQL that takes it back.
+    """
+    from tidelock.cli import drifting
+
+    return drifting.drift(asked, output, shadow)
+
+
+@app.command()
+@targeted("wait", "variables", "role")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 when the files are not what they should be.")
+@click.option("--live", is_flag=True, help="Of the live database, not of what the migration files produce.")
+@click.option("--shadow", metavar="URL", help="The server for shadow databases; without it, the embedded PostgreSQL.")
+def snapshot(asked: Asked, output: Output, check: bool, live: bool, shadow: str | None) -> int:
+    """Write the schema into the repository for review: as sorted JSON, and as readable SQL.
+
+    It is what the migration files make of an empty database, so that no live one is needed.
+    """
+    from tidelock.cli import drifting
+
+    return drifting.snapshot(asked, output, shadow, check=check, live=live)
+
+
+@app.command()
 @targeted("wait")
 @click.option("--version", "version", type=int, metavar="VERSION", help="Until this version is applied.")
 @click.option("--critical", is_flag=True, help="Until the critical tables are there (the default).")

@@ -48,7 +48,20 @@ def renamings(first: Snapshot, second: Snapshot) -> tuple[dict[Key, str], Snapsh
         for old, name in pairs(first, second, gone, new):
             found[old] = name
             second = under(second, (kind, name), old)
-    return found, second
+    return found, jobs_by_procedure(first, second)
+
+
+def jobs_by_procedure(first: Snapshot, second: Snapshot) -> Snapshot:
+    """The second snapshot with each job under its old name: that has the configuration in it, which may change."""
+    gone = [key for key in first.objects if key[0] == "job" and key not in second.objects]
+    new = [key for key in second.objects if key[0] == "job" and key not in first.objects]
+    objects = dict(second.objects)
+    for old in gone:
+        proc = first.objects[old]["proc"]
+        alike = [key for key in new if second.objects[key]["proc"] == proc]
+        if len(alike) == 1 and sum(first.objects[key]["proc"] == proc for key in gone) == 1:
+            objects[old] = objects.pop(alike[0])
+    return Snapshot(objects, second.format)
 
 
 def pairs(first: Snapshot, second: Snapshot, gone: Collection[Key], new: Collection[Key]) -> list[tuple[Key, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +93,16 @@ def from_json(text: bytes, where: str = "the snapshot") -> Snapshot:
     if format_ != FORMAT:
         raise SnapshotUnreadable(where, f"its format is {format_}, this Tidelock knows {FORMAT}")
     return Snapshot(objects, format_)
+
+
+def packed(snapshot: Snapshot) -> str:
+    """The JSON, compressed, as text."""
+    return base64.b64encode(zlib.compress(snapshot.to_json(), 9)).decode()
+
+
+def unpacked(text: str) -> Snapshot:
+    """The snapshot that was packed."""
+    return from_json(zlib.decompress(base64.b64decode(text)), "the snapshot in the journal")
 
 
 def wholes(attributes: Attributes) -> list[Key]:

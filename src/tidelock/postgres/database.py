@@ -7,6 +7,7 @@ import socket
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, cast
 
 from tidelock import __version__
@@ -19,6 +20,7 @@ from tidelock.postgres.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     import psycopg
 
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
     from tidelock.core.adoption.match import History
     from tidelock.core.check import Check
     from tidelock.core.critical import Critical, Seen
+    from tidelock.core.drift import Baseline
     from tidelock.core.model import Observed, Plan, StepRecord
     from tidelock.core.report import AppliedMigration
+    from tidelock.core.snapshot import Snapshot
     from tidelock.core.statement import Object, Script
     from tidelock.core.step import Step
     from tidelock.core.steps import Surroundings
@@ -71,7 +75,13 @@ SELECT detail ->> 'bundle' FROM {journal} WHERE event = 'run' AND detail ->> 'pl
 JOURNALED = "SELECT DISTINCT version FROM {journal} WHERE event = %s AND version IS NOT NULL"
 HISTORY = """
 SELECT id, at, run_id, event, version, step, statement, duration_ms, lock_wait_ms, detail FROM {journal}
+ WHERE event <> 'snapshot'
  ORDER BY id DESC LIMIT %s"""
+
+
+ADOPTED = """
+SELECT at, detail ->> 'snapshot', ARRAY(SELECT version FROM {journal} a WHERE a.event = 'applied' AND a.id > j.id)
+  FROM {journal} j WHERE event = 'snapshot' ORDER BY id DESC LIMIT 1"""
 
 
 class RoleUnfit(DatabaseFault):
@@ -341,6 +351,27 @@ class PostgresDatabase:
         with translated(self.target):
             return soundness.checks(asking(self.conn), [(name, path_of(name), place) for name, place in keyed])
 
+    def snapshot(self) -> Snapshot:
+        """The schema as it is now."""
+        from tidelock.postgres.snapshot import take
+
+        with translated(self.target):
+            return take(self.conn, owner=self.options.role)
+
+    def baseline(self) -> Baseline | None:
+        """The schema as it was when the database was adopted, when that was kept."""
+        from tidelock.core.drift import Baseline
+        from tidelock.core.snapshot import unpacked
+
+        if not self.ledger.format:
+            return None
+        with translated(self.target):
+            row = self.conn.execute(self.ledger.fill(ADOPTED).encode()).fetchone()
+        if row is None:
+            return None
+        at, packed, since = cast("tuple[datetime, str, list[int]]", row)
+        return Baseline(snapshot=unpacked(packed), at=at.astimezone(UTC), since=frozenset(since))
+
     def critical(self, wanted: Sequence[Critical]) -> list[Seen]:
         """How the critical tables are found. Through libpq alone when nothing else has needed psycopg."""
         from tidelock.postgres import fallback
@@ -420,6 +451,11 @@ class PostgresDatabase:
             self._executor.turn.begin(adopted(migration, script))
             row = ledgers.record(self.ledger, migration, script, None, self.author, event="adopted")
             self._executor.turn.write(row)
+        if migrations:  # what drift compares with: the files did not make this schema
+            from tidelock.core.snapshot import packed
+
+            detail = {"snapshot": packed(self.snapshot())}
+            self._executor.turn.write(ledgers.journal(self.ledger, self.author, "snapshot", detail=detail))
 
     def outlook(self, step: Step, record: StepRecord) -> tuple[bool, str]:
         """Whether `apply` goes on by itself, and why, or why a person must decide."""

@@ -158,7 +158,7 @@ class Reading:
         """What each object needs, and what it is part of."""
         self.alias(self.rows(ALIASES))
         if self.timescale:
-            self.alias(self.rows(timescale.ALIASES))
+            self.alias(self.rows(timescale.by_names(timescale.ALIASES)))
         links: dict[Key, dict[str, set[str]]] = {}
         for key, wholes in self.wholes:
             for address in wholes:

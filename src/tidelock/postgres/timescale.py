@@ -8,6 +8,7 @@ nowhere.
 
 from __future__ import annotations
 
+import re
 from typing import LiteralString
 
 # A continuous aggregate is a view for pg_class; it is told of as what it is.
@@ -46,7 +47,7 @@ COLUMNSTORE: LiteralString = """
                               WHERE d.hypertable_id = h.id AND d.compress_interval_length IS NOT NULL),
           'index', {index}))
    FROM _timescaledb_catalog.compression_settings s
-  WHERE s.relid = format('%I.%I', h.schema_name, h.table_name)::regclass)"""
+  WHERE s.relid = {oid:h.schema_name:h.table_name})"""
 
 HYPERTABLES: LiteralString = """
 SELECT 'hypertable', format('%I.%I', h.schema_name, h.table_name), 0, 0, 0,
@@ -59,13 +60,13 @@ SELECT 'hypertable', format('%I.%I', h.schema_name, h.table_name), 0, 0, 0,
          'chunk_skipping', (SELECT jsonb_agg(s.column_name ORDER BY s.column_name) FROM _timescaledb_catalog.chunk_column_stats s
                              WHERE s.hypertable_id = h.id AND coalesce(s.chunk_id, 0) = 0),
          'columnstore', {columnstore}),
-       jsonb_build_array(jsonb_build_array('pg_class'::regclass::oid, format('%I.%I', h.schema_name, h.table_name)::regclass::oid, 0))
+       jsonb_build_array(jsonb_build_array('pg_class'::regclass::oid, {oid:h.schema_name:h.table_name}, 0))
   FROM _timescaledb_catalog.hypertable h
  WHERE h.schema_name !~ '^_timescaledb_' AND h.num_dimensions > 0"""
 
 CONTINUOUS: LiteralString = """
 SELECT 'continuous aggregate', format('%I.%I', a.user_view_schema, a.user_view_name), 'pg_class'::regclass::oid,
-       format('%I.%I', a.user_view_schema, a.user_view_name)::regclass::oid, 0,
+       {oid:a.user_view_schema:a.user_view_name}, 0,
        jsonb_build_object(
          'definition', rtrim((SELECT {own_names}), ';'),
          'materialized_only', a.materialized_only,
@@ -90,9 +91,9 @@ SELECT 'index',
          'of_aggregate', true, 'generated', nullif(x.relname ~ '^_materialized_hypertable_\d+_', false),
          'invalid', nullif(NOT i.indisvalid, false)),
        jsonb_build_array(jsonb_build_array('pg_class'::regclass::oid,
-                         format('%I.%I', a.user_view_schema, a.user_view_name)::regclass::oid, 0))
+                         {oid:a.user_view_schema:a.user_view_name}, 0))
   FROM _timescaledb_catalog.continuous_agg a JOIN _timescaledb_catalog.hypertable h ON h.id = a.mat_hypertable_id
-  JOIN pg_index i ON i.indrelid = format('%I.%I', h.schema_name, h.table_name)::regclass
+  JOIN pg_index i ON i.indrelid = {oid:h.schema_name:h.table_name}
   JOIN pg_class x ON x.oid = i.indexrelid"""
 
 JOBS: LiteralString = r"""
@@ -104,31 +105,33 @@ SELECT 'job', label || CASE WHEN number > 1 THEN format(' #%s', number) ELSE '' 
          'check', CASE WHEN check_name IS NOT NULL AND check_schema !~ '^_timescaledb' THEN format('%I.%I', check_schema, check_name) END,
          'title', CASE WHEN id >= 1000 AND proc_schema !~ '^_timescaledb' AND title <> 'User-Defined Action' THEN title END,
          'config', config),
-       CASE WHEN target IS NOT NULL THEN jsonb_build_array(jsonb_build_array('pg_class'::regclass::oid, target::regclass::oid, 0)) END
-  FROM (SELECT j.*, row_number() OVER (PARTITION BY label ORDER BY j.config::text, j.schedule_interval, j.id) AS number FROM (
+       CASE WHEN target IS NOT NULL THEN jsonb_build_array(jsonb_build_array('pg_class'::regclass::oid, target_oid, 0)) END
+  FROM (SELECT j.*, row_number() OVER (PARTITION BY label ORDER BY j.id) AS number FROM (
     SELECT b.id, b.schedule_interval, b.max_runtime, b.max_retries, b.retry_period, b.proc_schema, b.proc_name, b.scheduled,
-           b.fixed_schedule, b.timezone, b.check_schema, b.check_name, t.target,
+           b.fixed_schedule, b.timezone, b.check_schema, b.check_name, t.target, t.target_oid,
            regexp_replace(b.application_name, ' \[\d+\]$', '') AS title,
            nullif(b.config - 'hypertable_id' - 'mat_hypertable_id', '{}') AS config,
            CASE b.proc_name WHEN 'policy_retention' THEN 'retention' WHEN 'policy_compression' THEN 'columnstore'
                 WHEN 'policy_refresh_continuous_aggregate' THEN 'refresh' WHEN 'policy_reorder' THEN 'reorder'
-                ELSE format('%I.%I', b.proc_schema, b.proc_name) END || coalesce(' of ' || t.target, '') AS label
+                ELSE format('%I.%I', b.proc_schema, b.proc_name) || coalesce(' ' || (b.config - 'hypertable_id')::text, '') END || coalesce(' of ' || t.target, '') AS label
       FROM _timescaledb_config.bgw_job b
       LEFT JOIN _timescaledb_catalog.hypertable h ON h.id = coalesce(b.hypertable_id, (b.config ->> 'mat_hypertable_id')::int)
       LEFT JOIN _timescaledb_catalog.continuous_agg a ON a.mat_hypertable_id = h.id
       LEFT JOIN LATERAL (SELECT CASE WHEN a.user_view_name IS NOT NULL THEN format('%I.%I', a.user_view_schema, a.user_view_name)
-                                     WHEN h.id IS NOT NULL THEN format('%I.%I', h.schema_name, h.table_name) END AS target) t ON true
+                                     WHEN h.id IS NOT NULL THEN format('%I.%I', h.schema_name, h.table_name) END AS target,
+                                CASE WHEN a.user_view_name IS NOT NULL THEN {oid:a.user_view_schema:a.user_view_name}
+                                     ELSE {oid:h.schema_name:h.table_name} END AS target_oid) t ON true
      WHERE b.id >= 1000) j) numbered"""
 
 ALIASES: LiteralString = """
-SELECT 'pg_class'::regclass::oid, format('%I.%I', h.schema_name, h.table_name)::regclass::oid, 'pg_class'::regclass::oid,
-       format('%I.%I', a.user_view_schema, a.user_view_name)::regclass::oid, 0
+SELECT 'pg_class'::regclass::oid, {oid:h.schema_name:h.table_name}, 'pg_class'::regclass::oid,
+       {oid:a.user_view_schema:a.user_view_name}, 0
   FROM _timescaledb_catalog.continuous_agg a JOIN _timescaledb_catalog.hypertable h ON h.id = a.mat_hypertable_id
 UNION ALL
-SELECT 'pg_rewrite'::regclass, r.oid, 'pg_class'::regclass, format('%I.%I', a.user_view_schema, a.user_view_name)::regclass, 0
+SELECT 'pg_rewrite'::regclass, r.oid, 'pg_class'::regclass, {oid:a.user_view_schema:a.user_view_name}, 0
   FROM _timescaledb_catalog.continuous_agg a
-  JOIN pg_rewrite r ON r.ev_class IN (format('%I.%I', a.direct_view_schema, a.direct_view_name)::regclass,
-                                      format('%I.%I', a.user_view_schema, a.user_view_name)::regclass)"""
+  JOIN pg_rewrite r ON r.ev_class IN ({oid:a.direct_view_schema:a.direct_view_name},
+                                      {oid:a.user_view_schema:a.user_view_name})"""
 
 # The query as it was written, with other aggregates under their own names.
 OWN_NAMES: LiteralString = """
@@ -136,7 +139,7 @@ coalesce(
   (SELECT replace(pg_get_viewdef(v), format('%I.%I', ph.schema_name, ph.table_name), format('%I.%I', p.user_view_schema, p.user_view_name))
      FROM _timescaledb_catalog.continuous_agg p JOIN _timescaledb_catalog.hypertable ph ON ph.id = p.mat_hypertable_id
     WHERE p.mat_hypertable_id = a.parent_mat_hypertable_id), pg_get_viewdef(v))
-  FROM (SELECT format('%I.%I', a.direct_view_schema, a.direct_view_name)::regclass AS v) direct"""
+  FROM (SELECT {oid:a.direct_view_schema:a.direct_view_name} AS v) direct"""
 
 # Sparse indexes that TimescaleDB chose by itself are not of the schema.
 CHOSEN_INDEX: LiteralString = """
@@ -144,7 +147,18 @@ CHOSEN_INDEX: LiteralString = """
                                                ELSE '[]' END) e WHERE e ->> 'source' = 'config')"""
 
 
-def filled(query: LiteralString) -> str:
+# A relation by its names. A cast to regclass would ask for USAGE on its schema.
+OID: LiteralString = """
+(SELECT rel.oid FROM pg_class rel JOIN pg_namespace space ON space.oid = rel.relnamespace
+  WHERE space.nspname = {schema} AND rel.relname = {name})"""
+
+
+def by_names(query: str) -> str:
+    """A query with `{oid:schema:name}` filled in."""
+    return re.sub(r"\{oid:([\w.]+):([\w.]+)\}", lambda found: OID.format(schema=found[1], name=found[2]), query)
+
+
+def filled(query: str) -> str:
     """A query with the fragments in it."""
     query = (
         query.replace("{columnstore}", COLUMNSTORE)
@@ -154,7 +168,7 @@ def filled(query: LiteralString) -> str:
     )
     for column in ("d.interval_length", "d.compress_interval_length"):
         query = query.replace(f"{{span:{column}}}", SPAN.replace("{us}", column))
-    return query
+    return by_names(query)
 
 
 SECTIONS: tuple[str, ...] = tuple(map(filled, (HYPERTABLES, CONTINUOUS, CONTINUOUS_INDEXES, JOBS)))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.ddl import rights, tables
+from tidelock.core.ddl import rights, tables, timescale_alteration
 from tidelock.core.ddl.creation import event_state, state
-from tidelock.core.ddl.timescale import columnstore, lookup, schema_of, span
 from tidelock.core.ddl.words import (
     above,
     bare,
@@ -14,7 +13,6 @@ from tidelock.core.ddl.words import (
     literal,
     reset_options,
     sequence_options,
-    unquoted,
 )
 
 if TYPE_CHECKING:
@@ -319,81 +317,6 @@ def comment(snapshot: Snapshot, key: Key, _: Attributes, __: Mapping[str, tuple[
     return [rights.comment(snapshot.objects[key], snapshot.objects[key]["text"])]
 
 
-def hypertable(snapshot: Snapshot, key: Key, _: Attributes, changes: Mapping[str, tuple[Any, Any]]) -> Iterator[str]:
-    """Chunk intervals, partitions, clock, chunk skipping, columnstore."""
-    name, schema = literal(key[1]), schema_of(snapshot)
-    for wanted, found in zip(*changes.get("dimensions", ((), ())), strict=False):
-        dimension = f"dimension_name => {literal(unquoted(wanted['column']))}"
-        if wanted.get("interval") != found.get("interval"):
-            yield f"SELECT {schema}.set_chunk_time_interval({name}, {span(wanted['interval'])}, {dimension});"
-        if wanted.get("hash_partitions") != found.get("hash_partitions"):
-            yield f"SELECT {schema}.set_number_partitions({name}, {wanted['hash_partitions']}, {dimension});"
-        if wanted.get("integer_now") != found.get("integer_now"):
-            call = f"{name}, {literal(wanted.get('integer_now', ''))}, replace_if_exists => true"
-            yield f"SELECT {schema}.set_integer_now_func({call});"
-    wanted, found = (set(each or ()) for each in changes.get("chunk_skipping", (None, None)))
-    yield from (f"SELECT {schema}.enable_chunk_skipping({name}, {literal(each)});" for each in sorted(wanted - found))
-    yield from (f"SELECT {schema}.disable_chunk_skipping({name}, {literal(each)});" for each in sorted(found - wanted))
-    if "columnstore" in changes:
-        yield columnstore("TABLE", key[1], cleared(*changes["columnstore"]))
-
-
-def cleared(wanted: Attributes | None, found: Attributes | None) -> Attributes | None:
-    """The wanted columnstore settings, with an empty value for those that are to go."""
-    if wanted is None or found is None:
-        return wanted
-    return {**{name: [] for name in found if name in ("segment_by", "order_by") and name not in wanted}, **wanted}
-
-
-def aggregate(snapshot: Snapshot, key: Key, _: Attributes, changes: Mapping[str, tuple[Any, Any]]) -> list[str] | None:
-    """What of a continuous aggregate can be changed without building it anew."""
-    if "definition" in changes or "bucket" in changes:
-        return None
-    lines = []
-    if "materialized_only" in changes:
-        value = str(changes["materialized_only"][0]).lower()
-        lines.append(f"ALTER MATERIALIZED VIEW {key[1]} SET (timescaledb.materialized_only = {value});")
-    if "chunk_interval" in changes:
-        call = f"{literal(key[1])}, {span(changes['chunk_interval'][0])}"
-        lines.append(f"SELECT {schema_of(snapshot)}.set_chunk_time_interval({call});")
-    if "columnstore" in changes:
-        lines.append(columnstore("MATERIALIZED VIEW", key[1], cleared(*changes["columnstore"])))
-    return lines
-
-
-def job(snapshot: Snapshot, _: Key, is_now: Attributes, changes: Mapping[str, tuple[Any, Any]]) -> list[str] | None:
-    """alter_job, for everything but the procedure and what it is for."""
-    if set(changes) & {"proc", "on", "title"}:
-        return None
-    words = []
-    for name, (wanted, _) in sorted(changes.items()):
-        match name:
-            case "config":
-                words.append(f"config => {merged(changes['config'])}")
-            case "paused":
-                words.append(f"scheduled => {str(not wanted).lower()}")
-            case "max_retries":
-                words.append(f"max_retries => {wanted}")
-            case "fixed_schedule":
-                words.append(f"fixed_schedule => {str(wanted).lower()}")
-            case "timezone":
-                words.append(f"timezone => {literal(wanted or '')}")
-            case "check":
-                words.append(f"check_config => {literal(wanted or '')}")
-            case _:
-                words.append(f"{name} => {span(wanted)}")
-    return [f"SELECT {schema_of(snapshot)}.alter_job(j.job_id, {', '.join(words)}) {lookup(is_now)}"]
-
-
-def merged(values_: tuple[Attributes | None, Attributes | None]) -> str:
-    """The configuration as it should be; the ids in it stay."""
-    import json
-
-    wanted, found = (each or {} for each in values_)
-    gone = "".join(f" - {literal(name)}" for name in found if name not in wanted)
-    return f"j.config{gone} || {literal(json.dumps(wanted, sort_keys=True))}"
-
-
 ALTER: dict[str, Callable[[Snapshot, Key, Attributes, Mapping[str, tuple[Any, Any]]], Iterable[str] | None]] = {
     "column": column,
     "table": table,
@@ -417,7 +340,7 @@ ALTER: dict[str, Callable[[Snapshot, Key, Attributes, Mapping[str, tuple[Any, An
     "grant": grant,
     "default privileges": default_privileges,
     "comment": comment,
-    "hypertable": hypertable,
-    "continuous aggregate": aggregate,
-    "job": job,
+    "hypertable": timescale_alteration.hypertable,
+    "continuous aggregate": timescale_alteration.aggregate,
+    "job": timescale_alteration.job,
 }

@@ -89,7 +89,7 @@ def change(wanted: Snapshot, found: Snapshot, difference: Difference) -> list[st
         lines += rename(key, str(changes.pop("name")[1]))
     if not changes:
         return lines
-    is_now = found.objects.get(key, {name: value for name, (_, value) in changes.items()})
+    is_now = found.objects.get(key) or {**wanted.objects[key], **{name: now for name, (_, now) in changes.items()}}
     if key[0] == "setting":
         return [create(wanted, key)]
     altered = alter(wanted, key, is_now, changes)

@@ -26,9 +26,16 @@ def drop(snapshot: Snapshot, key: Key) -> str:
     if kind == "job":
         return f"SELECT {schema_of(snapshot)}.delete_job(j.job_id) {lookup(attributes)}"
     if kind == "index" and attributes.get("of_aggregate"):
-        return f"-- drop the index of {attributes['part_of'][0].partition(':')[2]}: {attributes['definition']}"
+        return index_of_aggregate(name, attributes)
     word = "FOREIGN TABLE" if kind == "table" and "server" in attributes else WORDS.get(kind, kind.upper())
     return f"DROP {word} {name};"
+
+
+def index_of_aggregate(name: str, attributes: Attributes) -> str:
+    """It lies on the materialized hypertable, in TimescaleDB's schema; a generated name has a number in it."""
+    if attributes.get("generated"):
+        return f"-- look its name up (\\d on the materialized hypertable) and drop it: {attributes['definition']}"
+    return f"DROP INDEX _timescaledb_internal.{bare(name)};"
 
 
 def of_table(kind: str, name: str) -> str:
