@@ -188,11 +188,19 @@ class Stage:
                 conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
         self.shadow.note_roles(missing)
 
+    def made_of(self, schema: str) -> str:
+        """A database with a schema that is given as SQL. Raises SourceUnreadable."""
+        name = self.create()
+        try:
+            with self.shadow.connect(name) as copy:
+                copy.execute(schema.encode())
+        except psycopg.Error as error:
+            raise SourceUnreadable("the snapshot", str(error).strip()) from None
+        return name
+
     def filled(self, live: Connection, schema: str) -> str:
         """A new database with this schema, and the ledger's rows."""
-        name = self.create()
-        with self.shadow.connect(name) as copy:
-            copy.execute(schema.encode())
+        name = self.made_of(schema)
         database = self.database(name)
         with closing(database):  # the ledger as this version makes it, empty
             database.observe()
