@@ -199,7 +199,7 @@ def main() -> None:
     """Measure and report."""
     arguments = options().parse_args()
     if arguments.only == ["prove"]:
-        print(proving.page(proving.measure()))
+        print(proving.section())
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that server and files are cleaned up
     folder = Path(tempfile.mkdtemp(prefix="tidelock-bench-", dir=os.environ.get("TIDELOCK_BENCH_DIR")))
@@ -215,7 +215,7 @@ def main() -> None:
     text = page(results)
     if not arguments.only:
         say("Proving …")
-        text += "\n" + proving.page(proving.measure())
+        text += "\n" + proving.section()
     print(text)
     say(aims(results))
     if arguments.write:

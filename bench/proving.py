@@ -81,13 +81,13 @@ def measure() -> list[tuple[str, float, float | None]]:
         return found
 
 
-def page(found: list[tuple[str, float, float | None]]) -> str:
+def page(found: list[tuple[str, float, float | None]], load: float) -> str:
     """A table for bench/results.md."""
     lines = [
         "## `tidelock prove`",
         "",
         "Wall time of the whole command: Python, an embedded PostgreSQL that is started and stopped, and every proof.",
-        f"Two shadow databases at a time; load before: {os.getloadavg()[0]:.1f}.",
+        f"Two shadow databases at a time; load before: {load:.1f}.",
         "",
         "| | seconds | aim |",
         "|---|---:|---:|",
@@ -96,5 +96,11 @@ def page(found: list[tuple[str, float, float | None]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def section() -> str:
+    """Measure, and write it down."""
+    load = os.getloadavg()[0]
+    return page(measure(), load)
+
+
 if __name__ == "__main__":
-    print(page(measure()))
+    print(section())

@@ -21,6 +21,7 @@ from tidelock.core.critical import Critical
 from tidelock.core.proof import Outcome, Proof
 from tidelock.core.report import Severity
 from tidelock.postgres.shadow import PREFIX
+from tidelock.postgres.snapshot import take
 
 if TYPE_CHECKING:
     from tests.rig.postgres import Server
@@ -394,6 +395,18 @@ def test_upgrade_finds_what_the_live_schema_does_not_take(bench: Bench, project:
     )
     assert [code for code, _ in found(proven)] == ["P005"]
     assert project.versions() == [1], "nothing was written to the live database"
+
+
+def test_upgrade_begins_from_a_stored_snapshot(bench: Bench, project: Project, tmp_path: Path):
+    project.query("CREATE TABLE a (i int)")
+    with psycopg.connect(project.dsn, autocommit=True) as conn:
+        (tmp_path / "schema.json").write_bytes(take(conn).to_json())
+    texts = ("CREATE TABLE a (i int);", "ALTER TABLE a ADD COLUMN j int;")
+    proven = bench.prove(*texts, only="upgrade", source=f"{tmp_path}/schema.json@1")
+    assert result(proven, Proof.UPGRADE).evidence == "1 applied there, 1 pending"
+    assert proven.findings == ()
+    wrong = bench.prove(texts[0], "ALTER TABLE a ADD COLUMN i int;", only="upgrade", source=f"{tmp_path}/schema.json@1")
+    assert [code for code, _ in found(wrong)] == ["P005"]
 
 
 # --- the code of before -----------------------------------------------------------------------------------------------------

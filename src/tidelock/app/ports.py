@@ -95,6 +95,9 @@ class Shadows(Protocol):
     def environment(self, name: str) -> Mapping[str, str]:
         """DATABASE_URL and PG* for a program that is to use it."""
 
+    def made_of(self, schema: str) -> str:
+        """A database with a schema that is given as SQL; returns its name."""
+
     def copy_of(self, source: str, named: Iterable[str] = ()) -> str:
         """A database with the schema and the ledger of another server's (its DSN); returns its name. Roles from there
         that it needs, or that are `named`, are made here."""

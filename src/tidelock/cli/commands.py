@@ -167,7 +167,12 @@ def verify(asked: Asked, output: Output) -> int:
 @app.command()
 @targeted("variables")
 @click.option("--shadow", metavar="URL", help="The server for shadow databases; without it, the embedded PostgreSQL.")
-@click.option("--from", "source", metavar="URL", help="A live database: its pending files are proved on its schema.")
+@click.option(
+    "--from",
+    "source",
+    metavar="URL|FILE@VERSION",
+    help="A live database, or a snapshot with the last version in it: what is pending is proved on its schema.",
+)
 @click.option(
     "--only",
     metavar="PROOF,…",

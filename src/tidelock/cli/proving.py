@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -146,6 +147,8 @@ def arranged(run: Run, target: Target, options: Options, wanted: frozenset[Proof
     cache = Proofs(cache_folder() / "proofs" if options.cache else None)
     cache.sweep()
     smoke = target.smoke
+    source = expanded(options.source or "", "--from")
+    stored, version = stored_schema(source)
     return Proving(
         shadows=shadows,
         reader=run.reader,
@@ -153,13 +156,30 @@ def arranged(run: Run, target: Target, options: Options, wanted: frozenset[Proof
         wanted=Wanted(
             proofs=wanted,
             jobs=options.jobs or os.cpu_count() or 1,
-            source=expanded(options.source or "", "--from"),
+            source="" if stored else source,
+            stored=stored,
+            stored_at=version,
             smoke=(lambda environment: command(smoke, environment)) if smoke else None,
         ),
         sink=run.sink,
         critical=run.critical,
         fallback=run.fallback,
     )
+
+
+def stored_schema(source: str) -> tuple[str, int]:
+    """The schema as SQL of `FILE@VERSION`, a snapshot and the last version that is in it; empty for a database."""
+    from tidelock.core.ddl import document
+    from tidelock.core.snapshot import from_json
+
+    name, at, version = source.rpartition("@")
+    path = Path(name if at else source)
+    if "://" in source or not path.is_file():
+        return "", 0
+    if not version.isdecimal():
+        hint = f"write --from {path}@42 when 42 is the last version that it has"
+        raise BadSetting("--from", f"{path} does not say which versions are in it", hint)
+    return document.text(from_json(path.read_bytes(), str(path))), int(version)
 
 
 def command(smoke: str, environment: Mapping[str, str]) -> tuple[int, str]:

@@ -25,14 +25,14 @@ UNOWNED: LiteralString = """NOT EXISTS (
 # Tidelock's own: a ledger, with its journal and lease beside it.
 RELATIONS: LiteralString = r"""
 WITH chunked AS (SELECT h.oid FROM pg_class h JOIN pg_namespace s ON s.oid = h.relnamespace {hypertables}),
+     leased AS (
+       SELECT l.relnamespace, left(l.relname, -6) AS name FROM pg_class l WHERE right(l.relname, 6) = '_lease'),
      bookkeeping AS (
-       SELECT c.oid FROM pg_class c
-        WHERE c.relkind IN ('r', 'p') AND (
-              c.relname = 'schema_migrations'
-              OR EXISTS (SELECT FROM pg_class l JOIN pg_class j ON j.relnamespace = l.relnamespace
-                          WHERE l.relnamespace = c.relnamespace
-                            AND l.relname ~ '_lease$' AND j.relname = regexp_replace(l.relname, '_lease$', '_journal')
-                            AND c.relname IN (l.relname, j.relname, regexp_replace(l.relname, '_lease$', '')))))
+       SELECT c.oid FROM pg_class c WHERE c.relkind IN ('r', 'p') AND c.relname = 'schema_migrations'
+       UNION
+       SELECT c.oid FROM leased JOIN pg_class j ON j.relnamespace = leased.relnamespace AND j.relname = leased.name || '_journal'
+         JOIN pg_class c ON c.relnamespace = leased.relnamespace AND c.relkind IN ('r', 'p')
+          AND c.relname IN (leased.name, leased.name || '_journal', leased.name || '_lease'))
 SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I', 'c') AND c.relpersistence <> 't'
    AND n.nspname !~ '^(pg_|information_schema$|_timescaledb_|timescaledb_(information|experimental)$|tidelock$)'

@@ -62,8 +62,11 @@ class Stage:
         self.shadow, self.outside, self.ledger = shadow, outside or shadow.where, ledger
         self._available: frozenset[str] | None = None
         self._lock = threading.Lock()
-        self.create, self.clone, self.drop = shadow.create, shadow.clone, shadow.drop
-        self.note_roles, self.drop_roles, self.take_turn = shadow.note_roles, shadow.drop_roles, shadow.take_turn
+        self._open: dict[str, Connection] = {}
+        """Connections for looking, kept as a new one costs as much as the look; closed before a database is copied."""
+        self.create = shadow.create
+        self.note_roles, self.drop_roles = shadow.note_roles, shadow.drop_roles
+        self.take_turn = shadow.take_turn
 
     @property
     def server(self) -> str:
@@ -101,21 +104,47 @@ class Stage:
         options = Options(hooks=hooks, ledger=self.ledger, limits=Limits(lock_timeout_s=10.0))
         return PostgresDatabase(self.shadow.address(name), Patience(PATIENCE_S), Silent(), options)
 
+    # --- databases ---------------------------------------------------------------------------------------------------
+
+    def clone(self, name: str) -> str:
+        """A copy of one."""
+        self._leave(name)
+        return self.shadow.clone(name)
+
+    def drop(self, name: str) -> None:
+        """Drop one."""
+        self._leave(name)
+        self.shadow.drop(name)
+
+    def _at(self, name: str) -> Connection:
+        """The connection for looking. Each database is one thread's at a time."""
+        if name not in self._open or self._open[name].closed:
+            self._open[name] = self.shadow.connect(name)
+        return self._open[name]
+
+    def _leave(self, name: str) -> None:
+        """Close it."""
+        if conn := self._open.pop(name, None):
+            conn.close()
+
     # --- what is in them ---------------------------------------------------------------------------------------------
 
     def state(self, name: str, known: State | None = None) -> State:
         """Schema, rows of small tables, sequences."""
         if self.shadow.timescale:
             self.shadow.quiet(name)
-        with self.shadow.connect(name) as conn:
-            return contents.state(conn, self.ledger, known)
+        try:
+            return contents.state(self._at(name), self.ledger, known)
+        finally:
+            if self.shadow.timescale:  # an extension may come, go or be updated meanwhile
+                self._leave(name)
 
     def forget(self, name: str, version: int) -> None:
         """Make its ledger believe that a version was never run."""
-        with self.shadow.connect(name) as conn:
-            ledger = ledgers.find(asking(conn), self.ledger)
-            conn.execute(ledger.fill("DELETE FROM {ledger} WHERE version = %s").encode(), (version,))
-            conn.execute(ledger.fill("DELETE FROM {journal} WHERE version = %s").encode(), (version,))
+        conn = self._at(name)
+        ledger = ledgers.find(asking(conn), self.ledger)
+        conn.execute(ledger.fill("DELETE FROM {ledger} WHERE version = %s").encode(), (version,))
+        conn.execute(ledger.fill("DELETE FROM {journal} WHERE version = %s").encode(), (version,))
 
     def environment(self, name: str) -> Mapping[str, str]:
         """DATABASE_URL and PG* for a program that is to use it."""
@@ -159,11 +188,19 @@ class Stage:
                 conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(name)))
         self.shadow.note_roles(missing)
 
+    def made_of(self, schema: str) -> str:
+        """A database with a schema that is given as SQL. Raises SourceUnreadable."""
+        name = self.create()
+        try:
+            with self.shadow.connect(name) as copy:
+                copy.execute(schema.encode())
+        except psycopg.Error as error:
+            raise SourceUnreadable("the snapshot", str(error).strip()) from None
+        return name
+
     def filled(self, live: Connection, schema: str) -> str:
         """A new database with this schema, and the ledger's rows."""
-        name = self.create()
-        with self.shadow.connect(name) as copy:
-            copy.execute(schema.encode())
+        name = self.made_of(schema)
         database = self.database(name)
         with closing(database):  # the ledger as this version makes it, empty
             database.observe()

@@ -57,6 +57,9 @@ class Wanted:
     jobs: int = 1
     source: str = ""
     """The live database (its DSN) whose schema the upgrade begins from."""
+    stored: str = ""
+    """The same as SQL, from a snapshot that was stored; `stored_at` is the last version that it has."""
+    stored_at: int = 0
     smoke: Callable[[Mapping[str, str]], tuple[int, str]] | None = None
     """Runs the user's command with an environment: its exit code and the end of its output."""
 

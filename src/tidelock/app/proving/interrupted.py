@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidelock.app.proving.context import Died, excerpt
@@ -19,9 +20,17 @@ if TYPE_CHECKING:
     from tidelock.errors import TidelockError
 
 
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The database whose runs are cut off, and one for runs that are not."""
+
+    line: Line
+    control: Line
+
+
 def walk(proving: Proving, indexes: Sequence[int]) -> None:
     """Go through these files in order."""
-    line = Line(proving)
+    line, control = Line(proving), Line(proving)
     try:
         for index in indexes:
             applied = proving.take(index)
@@ -29,21 +38,22 @@ def walk(proving: Proving, indexes: Sequence[int]) -> None:
                 break
             if applied is not None:
                 proving.tell("interrupted", index)
-                one(proving, line, index, applied)
+                one(proving, Pair(line, control), index, applied)
     finally:
         line.lose()
+        control.lose()
 
 
-def one(proving: Proving, line: Line, index: int, applied: Applied) -> None:
+def one(proving: Proving, pair: Pair, index: int, applied: Applied) -> None:
     """All cuts of one file."""
-    began = time.monotonic()
+    line, began = pair.line, time.monotonic()
     cuts = cuts_of(applied.steps)
     try:
         line.stand(index)
         if together(applied.steps):
-            findings = in_place(proving, line, index, applied, cuts)
+            findings = in_place(proving, pair, index, applied, cuts)
         else:
-            findings = one_by_one(proving, line, index, applied, cuts)
+            findings = one_by_one(proving, pair, index, applied, cuts)
     except Unsteady as why:
         line.lose()
         proving.leave_open(Proof.INTERRUPTED, index, f"what comes before it does not apply a second time: {why}")
@@ -57,9 +67,9 @@ def together(steps: Sequence[Step]) -> bool:
     return len(steps) == 1 and steps[0].mode != "alone" and not steps[0].recorded_after
 
 
-def in_place(proving: Proving, line: Line, index: int, applied: Applied, cuts: Sequence[Cut]) -> list[Finding]:
+def in_place(proving: Proving, pair: Pair, index: int, applied: Applied, cuts: Sequence[Cut]) -> list[Finding]:
     """Die at each cut, one after the other, and then come to the end."""
-    at = cuts[0] if cuts else None
+    line, at = pair.line, cuts[0] if cuts else None
     for cut in cuts:
         failure = died(proving, line.name, index, cut)
         if failure is not None:
@@ -71,11 +81,12 @@ def in_place(proving: Proving, line: Line, index: int, applied: Applied, cuts: S
         return [stuck(proving, index, at, report.failure)]
     line.at = index + 1
     proving.note_roles()
-    return compare(proving, line, index, applied, at, line.name)
+    return compare(proving, pair, index, applied, at, line.name)
 
 
-def one_by_one(proving: Proving, line: Line, index: int, applied: Applied, cuts: Sequence[Cut]) -> list[Finding]:
+def one_by_one(proving: Proving, pair: Pair, index: int, applied: Applied, cuts: Sequence[Cut]) -> list[Finding]:
     """Each cut on a copy of its own."""
+    line = pair.line
     findings: list[Finding] = []
     for cut in cuts:
         with line.copy() as copied:
@@ -84,7 +95,7 @@ def one_by_one(proving: Proving, line: Line, index: int, applied: Applied, cuts:
             if failure is not None:
                 findings.append(stuck(proving, index, cut, failure))
             else:
-                findings += compare(proving, line, index, applied, cut, copied)
+                findings += compare(proving, pair, index, applied, cut, copied)
             if findings:
                 line.stand(index)
     return findings
@@ -99,12 +110,12 @@ def died(proving: Proving, name: str, index: int, cut: Cut) -> TidelockError | N
     return report.failure
 
 
-def compare(proving: Proving, line: Line, index: int, applied: Applied, cut: Cut | None, name: str) -> list[Finding]:
+def compare(proving: Proving, pair: Pair, index: int, applied: Applied, cut: Cut | None, name: str) -> list[Finding]:
     """The end, against the end without a cut."""
     after = proving.shadows.state(name)
     changes = differences(proving, applied.state, after)
     if changes and not schema_changes(applied.state, after):
-        learn_noise(proving, line, index, applied.state)
+        learn_noise(proving, pair, index, applied.state)
         changes = differences(proving, applied.state, after)
     return [differs(proving, index, cut, change) for change in changes]
 
@@ -115,18 +126,15 @@ def differences(proving: Proving, without: State, after: State) -> list[str]:
     return [*schema_changes(without, after), *row_changes(without, after, but)]
 
 
-def learn_noise(proving: Proving, line: Line, index: int, first: State) -> None:
+def learn_noise(proving: Proving, pair: Pair, index: int, first: State) -> None:
     """Apply the same files once more, uninterrupted: columns that differ now differ from run to run."""
     if proving.with_roles:
-        line.lose()
-    control = Line(proving)
-    try:
-        control.stand(index + 1)
-        found = changed_columns(first, proving.shadows.state(control.name))
-        with proving.changed:
-            proving.noise |= found
-    finally:
-        control.lose()
+        pair.line.lose()
+    found = changed_columns(first, proving.shadows.state(pair.control.stand(index + 1)))
+    if proving.with_roles:
+        pair.control.lose()
+    with proving.changed:
+        proving.noise |= found
 
 
 def stuck(proving: Proving, index: int, cut: Cut | None, failure: TidelockError) -> Finding:

@@ -57,7 +57,7 @@ def of_all(proving: Proving) -> list[Callable[[], None]]:
             proving.add(whole.without(Proof.FALLBACK, "fallbacks", "not all files apply here"))
         else:
             found.append(lambda: whole.fallbacks(proving))
-    if Proof.UPGRADE in wanted.proofs and wanted.source:
+    if Proof.UPGRADE in wanted.proofs and (wanted.source or wanted.stored):
         found.append(lambda: whole.upgrade(proving))
     contracts = any(file.directive("BREAKING") for file in proving.files)
     if Proof.PREVIOUS in wanted.proofs and wanted.smoke and not contracts:

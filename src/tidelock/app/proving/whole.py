@@ -6,6 +6,7 @@ import time
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from tidelock.app.adopt import adopt
 from tidelock.app.apply import Run
 from tidelock.app.critical import fall_back
 from tidelock.app.proving.context import WORD, Silent, place_of
@@ -130,12 +131,26 @@ def unfit(path: str, words: str, detail: str = "") -> Finding:
 # --- upgrade ---------------------------------------------------------------------------------------------------------
 
 
+def beginning(proving: Proving) -> str:
+    """A database as the live one is: copied, or made of a snapshot, whose versions are then recorded as applied."""
+    wanted = proving.wanted
+    if wanted.source:
+        words = {word for file in proving.files for word in WORD.findall(file.text)}
+        return proving.shadows.copy_of(wanted.source, words)
+    name = proving.shadows.made_of(wanted.stored)
+    database = proving.shadows.database(name)
+    with closing(database):
+        report, _ = adopt(Run(database=database, reader=proving.reader, sink=Silent()), wanted.stored_at)
+    if report.failure is not None:
+        raise report.failure
+    return name
+
+
 def upgrade(proving: Proving) -> None:
     """What is pending, on the schema of a live database."""
     began = time.monotonic()
     proving.tell("upgrade", len(proving.files))
-    words = {word for file in proving.files for word in WORD.findall(file.text)}
-    name = proving.shadows.copy_of(proving.wanted.source, words)
+    name = beginning(proving)
     try:
         report = proving.apply(proving.shadows.database(name), len(proving.files))
     finally:
