@@ -26,4 +26,5 @@ ON CONFLICT (code) DO UPDATE
 
 DROP TABLE crops_import;
 
+-- tidelock: allow LK015: nobody deletes a crop
 ALTER TABLE parcels ADD COLUMN IF NOT EXISTS crop text REFERENCES crops (code);

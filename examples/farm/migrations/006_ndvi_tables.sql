@@ -25,4 +25,6 @@ CREATE TABLE IF NOT EXISTS ndvi_results (
     UNIQUE (job_id, taken_on)
 );
 
+CREATE INDEX IF NOT EXISTS ndvi_jobs_tenant ON ndvi_jobs (tenant_id);
+CREATE INDEX IF NOT EXISTS ndvi_jobs_parcel ON ndvi_jobs (parcel_id);
 CREATE INDEX IF NOT EXISTS ndvi_jobs_queue ON ndvi_jobs (requested_at) WHERE status = 'queued';

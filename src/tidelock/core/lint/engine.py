@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,8 @@ FAMILIES = (
 """Imported, and so registered."""
 SYNTAX = "HY000"
 UNUSED = "HY001"
+OF_PROVE = re.compile(r"P\d+")
+"""What `prove` finds, and what may be allowed of that; nothing that lint knows of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,6 +193,7 @@ class Engine:
             if (
                 each.name != "allow"
                 or each.place in used
+                or OF_PROVE.fullmatch(each.value)
                 or (rule and (rule.directory or not self.selection.takes(rule)))
             ):
                 continue
