@@ -234,3 +234,20 @@ def test_another_directorys_own_file_keeps_its_name_there(project: Project, tmp_
     assert project.tidelock("renumber", "--order", "sort", "--yes").returncode == 0
     assert (root / "other" / "list.yaml").read_bytes() == b"- 7_init.sql\r\n"
     assert (root / "list.yaml").read_bytes() == b"- migrations/001_init.sql\r\n"
+
+
+def test_critical_tables_follow_their_migration_and_what_is_not_clear_is_said(project: Project):
+    for name in ("1-a.sql", "4_b.sql", "7_c.sql", "7-d.sql"):
+        project.write(name, "CREATE TABLE IF NOT EXISTS x (i int);")
+    project.write("b_fallback.sql.txt", "CREATE TABLE IF NOT EXISTS b (i int);")
+    settings = project.write(
+        "tidelock.toml",
+        '[migrations]\ndir = "."\n[[critical]]\ntable = "b"\nmigration = 4  # the one\nfallback = "b_fallback.sql.txt"\n'
+        '[[critical]]\ntable = "c"\nmigration = 7\n',
+    )
+    done = project.tidelock("renumber", "--order", "version-sort", "--yes", "--config", str(settings), where=False)
+    assert done.returncode == 0, done.stderr
+    text = settings.read_text()
+    assert "migration = 2  # the one" in text
+    assert "migration = 7\n" in text
+    assert "which file `migration = 7`" in done.stdout

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.cli import wiring
 from tidelock.cli.verbs import agreed
+from tidelock.config import load
 from tidelock.core import renumbering
 from tidelock.core.source import DOWN
 from tidelock.errors import TidelockError
@@ -40,15 +41,33 @@ def renumber(asked: Asked, out: Output, order: str, *, yes: bool) -> int:
         if not yes and not agreed(f"rename {sum(each.old != each.new for each in renamed)} files in {directory}? "):
             print("nothing was renamed", file=sys.stderr)
             return 0
+        said = critical(asked, renamed)
         changed = disk.rename(directory, renamed)
     except TidelockError as error:
         return out.fail(error, "renumber")
     out.show(
         f"{len(renamed)} files in one sequence; {changed} other files name them anew. A database that has some of them "
-        "already: `tidelock adopt --observe`.",
+        f"already: `tidelock adopt --observe`.{said}",
         data(directory, renamed, changed),
     )
     return 0
+
+
+def critical(asked: Asked, renamed: Sequence[Renamed]) -> str:
+    """Give the critical tables in tidelock.toml the new numbers of their migrations: what is to be said of that."""
+    targets, path = load(asked.config)
+    if path is None or not any(each.critical for each in targets):
+        return ""
+    if len(targets) > 1:
+        return f" Look at `migration` of the critical tables in {wiring.shown(str(path))}: it has several databases."
+    text, count, unclear = disk.settings(path, renamed)
+    if count:
+        path.write_text(text, encoding="utf-8")
+    said = f" {wiring.shown(str(path))}: {count} critical tables have the new number." if count else ""
+    if unclear:
+        numbers = ", ".join(map(str, sorted(set(unclear))))
+        said += f" Say in {wiring.shown(str(path))} which file `migration = {numbers}` of a critical table is now."
+    return said
 
 
 def decide(asked: Asked, out: Output, directory: Path, order: str) -> list[Renamed]:

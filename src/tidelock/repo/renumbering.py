@@ -72,6 +72,32 @@ def mention(renamed: Sequence[Renamed]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w.-])(?:{names_ or '(?!)'})(?![\w.-])")
 
 
+CRITICAL = re.compile(r"^(?P<head>[ \t]*migration[ \t]*=[ \t]*)(?P<number>\d+)", re.MULTILINE)
+"""The migration of a `[[critical]]` table in tidelock.toml; no other table has such a key."""
+
+
+def settings(path: Path, renamed: Sequence[Renamed]) -> tuple[str, int, list[int]]:
+    """tidelock.toml with the new numbers of critical tables' migrations, how many, and those that may be several."""
+    files: dict[int | None, list[Renamed]] = {}
+    for each in renamed:
+        files.setdefault(number_in(each.old), []).append(each)
+    unclear: list[int] = []
+    count = 0
+
+    def change(found: re.Match[str]) -> str:
+        nonlocal count
+        number = int(found["number"])
+        same = files.get(number, [])
+        if len(same) > 1:
+            unclear.append(number)
+        if len(same) != 1 or number_in(same[0].new) == number:
+            return found[0]
+        count += 1
+        return f"{found['head']}{number_in(same[0].new)}"
+
+    return CRITICAL.sub(change, path.read_text(encoding="utf-8")), count, unclear
+
+
 def rename(directory: Path, renamed: Sequence[Renamed]) -> int:
     """Rename, mark, and change what names them; returns how many other files were changed.
 
