@@ -204,6 +204,10 @@ def late_isolation(look: Look) -> Iterator[str]:
 # --- settings --------------------------------------------------------------------------------------------------------
 
 
+ELSEWHERE = ("session characteristics", "search_path")
+"""SET SESSION CHARACTERISTICS is meant for the session; of search_path HY009 speaks."""
+
+
 @rule(
     "TX009",
     "SET outlives its transaction",
@@ -221,7 +225,7 @@ def session_setting(look: Look) -> Iterator[Remark]:
     if not look.file.migration.transactional:
         return
     for each in look.actions("set"):
-        if "local" in each.flags or not look.facts.session or each.name == "session characteristics":
+        if "local" in each.flags or not look.facts.session or each.name in ELSEWHERE:
             continue
         session = re.match(r"\s*SET\s+SESSION\b", look.text, re.IGNORECASE)
         edit = None if session else insert_after(look.text, "SET", " LOCAL")
