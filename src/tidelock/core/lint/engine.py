@@ -138,9 +138,9 @@ class Engine:
             look = Look(file, statement, number, self.known)
             for each in self.asked(statement):
                 assert each.statement is not None, "chosen so"
-                size = sized(look) if each.code.startswith(SIZE_MATTERS) else ""
                 for remark in each.statement(look):
                     made = finding(each, remark, statement=statement, text=file.migration.text)
+                    size = sized(look) if each.code.startswith(SIZE_MATTERS) else ""
                     self.found.append(replace(made, message=f"{made.message}{size}") if size else made)
             for action in statement.facts.actions:
                 self.known.learn(action, statement.place)
