@@ -14,7 +14,7 @@ or recovery ever sees a node. One file per noun:
     sessions    SET, DISCARD, cursors, prepared statements; BEGIN, COMMIT, SAVEPOINT
     upkeep      VACUUM, ANALYZE, CLUSTER, LOCK, ALTER SYSTEM
     code        DO, CALL, function bodies
-    actions     what a statement does, one thing at a time, for the checks
+    actions     what a statement does, one thing at a time, for the checks; again one file per noun
     timescale   hypertables, continuous aggregates, policies
 """
 

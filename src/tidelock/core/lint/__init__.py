@@ -2,7 +2,8 @@
 
     rule          what a rule is, and the register of all of them
     look          what a rule sees: one statement, what came before it, what the files have made so far
-    known         the schema as the files so far have made it: tables, columns, hypertables, policies, roles
+    known         the schema as the files so far have made it: tables, columns, hypertables, policies, roles; again
+                  one file per noun
     engine        files → findings: every rule on every statement, allowances, what does not parse
     edit          a rewritten statement, and the safe ones put into the file
     idempotence, locking, transactions, destruction, timescale, hygiene
