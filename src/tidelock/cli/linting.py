@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,8 @@ class UnknownRule(UsageFault):
 def lint(asked: Asked, out: Output, wanted: Wanted) -> int:
     """Check, mend when asked to, and show."""
     began = time.monotonic()
+    gc.disable()  # what is read stays until the end of the process, which is soon, also in processes forked from it
+    gc.freeze()
     try:
         targets = wiring.targets(asked)
         results = [linted(each, wanted, live_of(each, asked, out)) for each in targets]
