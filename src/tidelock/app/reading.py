@@ -30,6 +30,8 @@ class Reader:
     """Variables that psql has by itself: USER, HOST, PORT, … They enter digests by name."""
     named: str | None = None
     """The target's name where the database at hand is a shadow of it."""
+    detailed: bool = False
+    """Facts with actions, for the checks."""
     _scripts: dict[str, Script] = field(default_factory=dict, init=False)
 
     def target(self, observed: Observed) -> None:
@@ -65,7 +67,8 @@ class Reader:
             path, text, variables=self.variables, load=load, database=self.database, specials=self.specials
         )  # fmt: skip
         items = tuple(
-            replace(item, facts=facts_of(item.text)) if isinstance(item, Statement) else item for item in script.items
+            replace(item, facts=facts_of(item.text, detailed=self.detailed)) if isinstance(item, Statement) else item
+            for item in script.items
         )
         return replace(script, items=items)
 

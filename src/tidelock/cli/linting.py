@@ -88,7 +88,7 @@ def live_of(target: Target, asked: Asked, out: Output) -> Live | None:
     database = wiring.database_of(target, asked, sink := out.sink())
     try:
         applied = frozenset(database.observe().applied)
-        schema = Reader((), load=str).beside("the database", document.text(database.snapshot()))
+        schema = Reader((), load=str, detailed=True).beside("the database", document.text(database.snapshot()))
         return Live(schema=schema, rows=database.sizes(), applied=applied)
     finally:
         sink.close()
@@ -107,7 +107,10 @@ def linted(target: Target, wanted: Wanted, live: Live | None) -> Linted:
             files=files,
             read=lambda migrations: (
                 Reader(
-                    migrations, load=lambda path: directory.load_beside(where, path), variables=target.variables
+                    migrations,
+                    load=lambda path: directory.load_beside(where, path),
+                    variables=target.variables,
+                    detailed=True,
                 ).script
             ),
             selection=selection(target, wanted),

@@ -60,7 +60,7 @@ def found(sources: tuple[SourceFile, ...], **selected: tuple[str, ...]) -> list[
     """The findings in some files; every rule is asked unless some are selected."""
     read = migrations(sources)
     texts = {each.path: each.data.decode() for each in sources}
-    reader = Reader(read, load=lambda path: texts[path])
+    reader = Reader(read, load=lambda path: texts[path], detailed=True)
     return Engine(reader.script, Selection(**selected)).run(read)
 
 
@@ -76,7 +76,7 @@ def mended(code: str) -> tuple[SourceFile, ...] | None:
     sources = files(code, "bad")
     read = migrations(sources)
     texts = {each.path: each.data.decode() for each in sources}
-    reader = Reader(read, load=lambda path: texts[path])
+    reader = Reader(read, load=lambda path: texts[path], detailed=True)
     remark = next((each for each in found(sources, select=(code,)) if each.rewrite and each.place), None)
     if remark is None or remark.place is None or code in ADVICE:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core import parser
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
     from tidelock.core.parser import Node
 
+    Read = Callable[..., Facts]
+
 
 def call(draft: Draft, node: Node) -> None:
     """CALL: a procedure may commit; whether a user's does is for the planner to find out, by `calls`."""
@@ -28,20 +31,22 @@ def call(draft: Draft, node: Node) -> None:
     draft.rerunnable = known and not draft.unrepeatable
 
 
-def do(draft: Draft, node: Node, read: Callable[[str], Facts]) -> None:
+def do(draft: Draft, node: Node, read: Read) -> None:
     """DO: all that its static SQL may do, control flow ignored. Rerunnable only when it does nothing but read."""
     given = {each["DefElem"]["defname"]: each["DefElem"].get("arg", {}) for each in node.get("args", ())}
     language = given.get("language", {}).get("String", {}).get("sval", "plpgsql")
     text = given.get("as", {}).get("String", {}).get("sval", "")
     draft.kind, draft.command = Kind.CODE, "DO"
+    read = partial(read, detailed=draft.detailed)
     body = read_body(text, language, draft.text, read)
     draft.merge(body)
     draft.rerunnable = body.rerunnable
 
 
-def create_function(draft: Draft, node: Node, read: Callable[[str], Facts]) -> None:
+def create_function(draft: Draft, node: Node, read: Read) -> None:
     """CREATE FUNCTION or PROCEDURE does nothing of what its body does; that is kept in `body`."""
     kind = "procedure" if node.get("is_procedure") else "function"
+    read = partial(read, detailed=draft.detailed)
     draft.command = f"CREATE {kind.upper()}"
     draft.creates.append(named(kind, strings(node.get("funcname", ()))))
     draft.guarded = draft.rerunnable = bool(node.get("replace"))
@@ -65,7 +70,7 @@ def _analysed(draft: Draft, body: Facts) -> None:
             draft.lock(each.table, each.mode)
 
 
-def read_body(text: str, language: str, whole: str, read: Callable[[str], Facts], header: str = "DO") -> Facts:
+def read_body(text: str, language: str, whole: str, read: Read, header: str = "DO") -> Facts:
     """What a body in plpgsql or sql does; other languages may do anything.
 
     `whole` is the statement that the body stands in; `header` what stands before the body in a simpler one.
@@ -147,7 +152,7 @@ _QUERY = 0
 """PLpgSQL_expr.parseMode of a whole statement; every other mode is an expression or an assignment."""
 
 
-def _plpgsql(texts: tuple[str, ...], read: Callable[[str], Facts]) -> Facts:
+def _plpgsql(texts: tuple[str, ...], read: Read) -> Facts:
     draft = Draft(kind=Kind.CODE, rerunnable=True)
     functions = _functions(texts)
     if not functions:
@@ -167,7 +172,7 @@ def _plpgsql(texts: tuple[str, ...], read: Callable[[str], Facts]) -> Facts:
     return draft.finish()
 
 
-def _expression(draft: Draft, node: Node, read: Callable[[str], Facts], *, dynamic: bool) -> None:
+def _expression(draft: Draft, node: Node, read: Read, *, dynamic: bool) -> None:
     """One SQL statement or expression of a plpgsql body."""
     text = node.get("query", "")
     found = read(text) if node.get("parseMode", _QUERY) == _QUERY else read(f"SELECT {_right_side(text, node)}")

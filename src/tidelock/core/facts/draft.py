@@ -36,6 +36,8 @@ class Draft:
 
     text: str = ""
     """The statement itself, where a handler needs more than its tree; empty for one of several in a text."""
+    detailed: bool = False
+    """Actions are wanted too."""
     kind: Kind = Kind.DDL
     command: str = ""
     creates: list[Object] = field(default_factory=list)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.facts import functions
-from tidelock.core.facts.actions import called
 from tidelock.core.facts.ledger import versions_of
 from tidelock.core.facts.timescale import FUNCTIONS as TIMESCALE
 from tidelock.core.facts.tree import constant, relation, strings, unwrap
@@ -122,7 +121,10 @@ def call(draft: Draft, node: Node, *, runs: bool = True) -> None:
         return
     if known := TIMESCALE.get(name):
         known(draft, node)
-        draft.actions.append(called(node))
+        if draft.detailed:
+            from tidelock.core.facts.actions import called
+
+            draft.actions.append(called(node))
         return
     draft.unrepeatable = True
     draft.external |= functions.is_external(name)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from tidelock.core import parser
 from tidelock.core.facts import code, indexes, objects, queries, sessions, tables, upkeep
-from tidelock.core.facts.actions import actions_of
 from tidelock.core.facts.draft import Draft
 from tidelock.core.facts.tree import unwrap
 from tidelock.core.statement import Facts, Kind
@@ -20,8 +19,10 @@ if TYPE_CHECKING:
     from tidelock.core.parser import Node
 
 
-def facts_of(text: str) -> Facts:
+def facts_of(text: str, *, detailed: bool = False) -> Facts:
     """What planner, linter and recovery need to know of one statement. Never raises.
+
+    Only `detailed` facts have actions: the checks need them, and nobody else waits for them.
 
     A text that the parser cannot read, or whose kind is not known here, is UNKNOWN: it may do anything.
     """
@@ -30,18 +31,21 @@ def facts_of(text: str) -> Facts:
     except parser.Unreadable:
         return _unreadable(text)
     if len(statements) == 1:
-        return _facts(statements[0], text)
-    return _several([_facts(each) for each in statements])
+        return _facts(statements[0], text, detailed=detailed)
+    return _several([_facts(each, detailed=detailed) for each in statements])
 
 
-def _facts(statement: Node, text: str = "") -> Facts:
+def _facts(statement: Node, text: str = "", *, detailed: bool = False) -> Facts:
     kind, body = unwrap(statement)
-    draft = Draft(text=text)
+    draft = Draft(text=text, detailed=detailed)
     handler = HANDLERS.get(kind)
     if handler is None:
         return Facts(command=kind.removesuffix("Stmt"))
     handler(draft, body)
-    draft.actions[:0] = actions_of(kind, body)
+    if detailed:
+        from tidelock.core.facts.actions import actions_of
+
+        draft.actions[:0] = actions_of(kind, body)
     return draft.finish()
 
 
@@ -61,7 +65,7 @@ def _create_schema(draft: Draft, node: Node) -> None:
     objects.create_schema(draft, node)
     schema = draft.creates[0].name
     for each in node.get("schemaElts", ()):
-        inner = _facts(each)
+        inner = _facts(each, detailed=draft.detailed)
         draft.merge(replace(inner, creates=tuple(replace(made, schema=schema) for made in inner.creates)))
 
 

@@ -113,7 +113,7 @@ def default_afterwards(look: Look, action: Action) -> str:
         return ""
     table, column = quoted(action.table), quoted(action.name)
     added, default = found["before"], f"ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {found['value']}"
-    made = [each.column for each in facts_of(added).actions]
+    made = [each.column for each in facts_of(added, detailed=True).actions]
     if len(made) != 1 or made[0] is None or made[0].type != (action.column and action.column.type) or made[0].default:
         return ""
     return lines(added, default, f"-- then fill {column} of the old rows, in batches")
