@@ -478,3 +478,36 @@ def test_without_git_the_recorded_commit_is_named(project: Project):
     assert project.tidelock("apply", env={"TIDELOCK_COMMIT": "0123456789abcdef"}).returncode == 0
     project.write("001_a.sql", "CREATE TABLE a (id bigint);\n")
     assert "git checkout 0123456789 -- " in project.tidelock("apply").stderr
+
+
+FLYWAY = """
+CREATE TABLE flyway_schema_history (installed_rank int PRIMARY KEY, version varchar(50), description varchar(200) NOT NULL,
+  type varchar(20) NOT NULL, script varchar(1000) NOT NULL, checksum int, installed_by varchar(100) NOT NULL,
+  installed_on timestamp NOT NULL DEFAULT now(), execution_time int NOT NULL, success boolean NOT NULL);
+INSERT INTO flyway_schema_history VALUES (1, '1', 'a', 'SQL', 'V1__a.sql', 1, 'x', now(), 1, true),
+  (2, '2', 'b', 'SQL', 'V2__b.sql', 2, 'x', now(), 1, true);
+CREATE TABLE plans (name text); INSERT INTO plans VALUES ('one')"""
+
+
+def test_plain_files_are_not_run_where_another_tool_has_their_numbers(project: Project):
+    """Nothing in the files says that they were Flyway's: the commit of the adoption was not whole."""
+    project.query(FLYWAY)
+    project.write("001_plans.sql", "CREATE TABLE IF NOT EXISTS plans (name text);")
+    project.write("002_seed.sql", "INSERT INTO plans VALUES ('one');")
+    report = project.apply()
+    assert report.failure is not None
+    assert report.failure.code == "L033"
+    assert "adopt --from flyway" in report.failure.hint
+    assert project.one("SELECT count(*) FROM plans") == 1
+
+
+def test_files_of_other_numbers_go_beside_another_tool(project: Project):
+    project.query(FLYWAY)
+    project.write("101_more.sql", "INSERT INTO plans VALUES ('two');")
+    assert project.apply().failure is None
+
+
+def test_a_name_of_flyway_is_not_to_be_renumbered(project: Project):
+    project.write("V1__plans.sql", "CREATE TABLE plans (name text);")
+    done = project.tidelock("status")
+    assert "adopt --from flyway" in done.stderr

@@ -72,7 +72,7 @@ def run(conn: Conn, sources: Iterable[SourceFile]) -> str:
     """Run all files as psql does, and say with which SQLSTATE one stopped."""
     read = migrations(tuple(sources))
     texts = {each.path: each.data.decode() for each in sources}
-    reader = Reader(read, load=lambda path: texts[path])
+    reader = Reader(read, load=lambda path: texts[path], detailed=True)
     try:
         for each in read:
             for statement in reader.script(each).statements:
@@ -123,7 +123,7 @@ def test_what_is_offered_instead_can_be_run_twice(code: str, postgres_dsn: str):
         pytest.skip(f"{code} offers nothing")
     read = migrations(sources)
     texts = {each.path: each.data.decode() for each in sources}
-    reader = Reader(read, load=lambda path: texts[path])
+    reader = Reader(read, load=lambda path: texts[path], detailed=True)
     with prepared(postgres_dsn, code) as conn:
         for turn in range(2):
             for file in read:

@@ -155,7 +155,7 @@ def statements(sources: Iterable[SourceFile]) -> Iterator[list[Statement]]:
     """The statements of each file."""
     read = migrations(tuple(sources))
     texts = {each.path: each.data.decode() for each in sources}
-    reader = Reader(read, load=lambda path: texts[path])
+    reader = Reader(read, load=lambda path: texts[path], detailed=True)
     for each in read:
         yield list(reader.script(each).statements)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.adoption.match import State, Verdict, compare, was
-from tidelock.core.adoption.tool import TOOLS
+from tidelock.core.adoption.tool import TOOLS, Style
 from tidelock.core.renumbering import TOOL
 from tidelock.errors import LedgerFault, UsageFault
 
@@ -102,8 +103,8 @@ class NotAdopted(LedgerFault):
 
     code = "L033"
 
-    def __init__(self, target: str, history: History, found: Sequence[Match]) -> None:
-        labels = ", ".join(each.migration.label for each in found[:3])
+    def __init__(self, target: str, history: History, found: Sequence[Migration]) -> None:
+        labels = ", ".join(each.label for each in found[:3])
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         super().__init__(
             f"{target}: {history.table} says that {history.tool.title} has applied {labels}{more} already",
@@ -121,7 +122,22 @@ def check_taken_over(run: Run, pending: Sequence[Migration]) -> None:
             said = run.database.journaled("settled")
             matches = compare(pending, history, said)
             if known := [each for each in matches if each.verdict in (Verdict.APPLIED, Verdict.ASK)]:
-                raise NotAdopted(run.database.target, history, known)
+                raise NotAdopted(run.database.target, history, [each.migration for each in known])
+
+
+def check_new_here(run: Run, pending: Sequence[Migration]) -> None:
+    """Refuse to begin a ledger where another tool's history has numbers of these files, though they say nothing of it.
+
+    Plain SQL of Flyway or sqlx is run as it is: without this, a forgotten adoption would apply all of it again.
+    """
+    said = run.database.journaled("settled")
+    for history in run.database.histories():
+        applied = [found for each in history.entries if (found := re.match(r"\d+", each.key))]
+        numbers = {int(found[0]) for found in applied}
+        reached = max(numbers, default=0) if history.tool.style is Style.REACHES else 0
+        known = [each for each in pending if each.version in numbers or each.version <= reached]
+        if known := [each for each in known if each.version not in said]:
+            raise NotAdopted(run.database.target, history, known)
 
 
 def choose(run: Run, tool: str) -> History:

@@ -76,6 +76,10 @@ class Run:
             from tidelock.app.adoption import check_taken_over
 
             check_taken_over(self, pending)
+        elif pending and not observed.applied and not observed.unfinished and self.database.others_were_here():
+            from tidelock.app.adoption import check_new_here
+
+            check_new_here(self, pending)
         extra = {"surroundings": self.database.surroundings()} if pending else {}
         return plan(
             self.files,

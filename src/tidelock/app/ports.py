@@ -51,6 +51,10 @@ class Shadows(Protocol):
     def server(self) -> str:
         """`PostgreSQL 18.6`, for people and for the cache."""
 
+    @property
+    def disposable(self) -> bool:
+        """The server is there for this run alone: what a file does to it harms nobody."""
+
     def create(self) -> str:
         """An empty database; returns its name."""
 
@@ -161,6 +165,9 @@ class Database(Protocol):
 
     def fall_back(self, path: str, text: str, script: Script, tables: Sequence[str]) -> None:
         """Run a fallback script in one transaction with its line in the journal. Only inside `lease`."""
+
+    def others_were_here(self) -> bool:
+        """There is a table by a name in which another tool keeps its history: a cheap look before `histories`."""
 
     def histories(self) -> list[History]:
         """What other tools have recorded in this database."""

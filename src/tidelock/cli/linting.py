@@ -175,12 +175,18 @@ def show(results: Sequence[Linted], out: Output, form: str, took_s: float) -> No
     """In the form that was asked for. Each is imported by itself: they are a tenth of the time of a small run."""
     form = "json" if out.json else form
     findings = [one for each in results for one in each.findings]
-    if form in ("text", "json"):
+    if form == "text":
         from tidelock.render import lint
 
-        out.show(lint.text(results, took_s, coloured=out.terminal), lint.data(results, took_s))
-        return
-    print(FORMS[form](findings, results))
+        shown = lint.text(results, took_s, coloured=out.terminal)
+    elif form == "json":
+        from tidelock.render import lint
+        from tidelock.render.json import dumps
+
+        shown = dumps(lint.data(results, took_s))
+    else:
+        shown = FORMS[form](findings, results)
+    print(shown.encode(errors="replace").decode().rstrip("\n"))  # a file's name need not be text
 
 
 def github_text(findings: Sequence[Finding], _: Sequence[Linted]) -> str:

@@ -28,10 +28,12 @@ class NoNumber(SourceFault):
 
     def __init__(self, paths: Sequence[str]) -> None:
         one = paths[0]
+        flyway = " Flyway's files are taken over with `tidelock adopt --from flyway --write DIR`, not renumbered."
+        named = any(re.match(r"[VRB][\d_.]*__", name_of(path)) for path in paths)
         super().__init__(
             f"{listed(paths)} {'has' if len(paths) == 1 else 'have'} no number at the start of the name",
             hint=f"name it NNN_description.sql (`tidelock renumber` numbers them all), or keep it out of the way as "
-            f"{name_of(one)}.example",
+            f"{name_of(one)}.example." + flyway * named,
         )
 
 

@@ -84,6 +84,11 @@ SELECT at, detail ->> 'snapshot', ARRAY(SELECT version FROM {journal} a WHERE a.
   FROM {journal} j WHERE event = 'snapshot' ORDER BY id DESC LIMIT 1"""
 
 
+OTHERS = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p') AND relname IN (
+  'flyway_schema_history', 'schema_version', '_sqlx_migrations', 'goose_db_version', '__diesel_schema_migrations',
+  'databasechangelog', '_yoyo_migration', 'atlas_schema_revisions', 'schema_migrations'))"""
+"""Of tools whose files may be run as they are."""
 SIZES = """
 SELECT n.nspname || '.' || c.relname, (sum(greatest(p.reltuples, 0)))::bigint
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -411,6 +416,12 @@ class PostgresDatabase:
             self._executor.fall_back(
                 Migration(version=0, description="fallback", path=path, text=text, checksum=""), script, tables
             )
+
+    def others_were_here(self) -> bool:
+        """There is a table by a name in which another tool keeps its history."""
+        with translated(self.target):
+            row = self.conn.execute(OTHERS).fetchone()
+        return bool(row and row[0])
 
     def histories(self) -> list[History]:
         """What other tools have recorded in this database."""

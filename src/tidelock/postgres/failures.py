@@ -117,8 +117,10 @@ class NeedsDirect(DatabaseFault):
 
 
 def caret(sources: Mapping[str, str], place: Place, *, width: int = 1) -> str:
-    """The line of the file with the one before it, and a caret beneath the column."""
-    lines = sources.get(place.path, "").splitlines()
+    """The line of the file with the one before it, and a caret beneath the column; secrets in them as stars."""
+    from tidelock.core.secrets import masked
+
+    lines = masked(sources.get(place.path, "")).splitlines()
     if not 0 < place.line <= len(lines):
         return str(place)
     number = len(str(place.line))

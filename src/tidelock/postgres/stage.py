@@ -75,6 +75,11 @@ class Stage:
         return f"PostgreSQL {number // 10000}.{number % 10000}" + self.shadow.timescale
 
     @property
+    def disposable(self) -> bool:
+        """The server is there for this run alone."""
+        return self.shadow.disposable
+
+    @property
     def roles(self) -> frozenset[str]:
         """Roles that were there before."""
         return self.shadow.roles_before

@@ -13,6 +13,7 @@ from tidelock.app.apply import Run
 from tidelock.app.apply import apply as applied
 from tidelock.app.patience import Patience
 from tidelock.app.proving.context import Silent
+from tidelock.core.cluster import beyond, made_roles
 from tidelock.core.drift import MISSING_ROLE
 from tidelock.errors import DatabaseFault, TidelockError
 from tidelock.postgres.connection import explain_failure
@@ -98,6 +99,7 @@ class ShadowWorkshop:
 
         Roles belong to the cluster. Those that the files grant to and do not make are made here, and dropped again.
         """
+        self._spare_the_server(run, files)
         words = {word for text in (script, *(each.text for each in files)) for word in WORD.findall(text)}
         for _ in range(ROLES):
             name = self.shadow.create()
@@ -114,6 +116,17 @@ class ShadowWorkshop:
                 self.shadow.drop_roles()
             self._make_roles()
         raise AssertionError("more roles than a hundred")  # pragma: no cover
+
+    def _spare_the_server(self, run: Run, files: Sequence[Migration]) -> None:
+        """Raise ShadowFailed for a file that would change more of a server of the user's than a shadow database."""
+        if self.shadow.disposable:
+            return
+        scripts = {file.label: run.reader.script(file).statements for file in files}
+        made = frozenset[str]().union(*map(made_roles, scripts.values())) - self.shadow.roles_before
+        for label, statements in scripts.items():
+            if words := beyond(statements, made):
+                why = DatabaseFault(f"{words} belongs to the whole server, and would be done there for real")
+                raise ShadowFailed(f"{label} cannot be run on the server of --shadow", why)
 
     def _make_roles(self) -> None:
         """The roles that were missing."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidelock.core.lint.hygiene_secrets import masked
 from tidelock.core.report import Severity
+from tidelock.core.secrets import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -29,7 +29,7 @@ def issue(finding: Finding, seen: dict[str, int]) -> dict[str, Any]:
     return {
         "description": f"{finding.title}: {finding.message}" if finding.title else finding.message,
         "check_name": finding.code,
-        "fingerprint": hashlib.sha256(f"{same}\0{number}".encode()).hexdigest(),
+        "fingerprint": hashlib.sha256(f"{same}\0{number}".encode(errors="replace")).hexdigest(),
         "severity": LEVELS[finding.severity],
         "location": {
             "path": finding.place.path,

@@ -156,10 +156,12 @@ def step(value: Step) -> dict[str, Any]:
 
 
 def statement(value: Statement) -> dict[str, Any]:
-    """One statement."""
+    """One statement; a secret in it as stars."""
+    from tidelock.core.secrets import masked
+
     return {
         "place": place(value.place),
-        "text": value.text,
+        "text": masked(value.text),
         "command": value.facts.command,
         "kind": value.facts.kind.value,
         "runtime": value.runtime,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.lint.hygiene_secrets import masked
 from tidelock.core.report import Severity
+from tidelock.core.secrets import masked
 from tidelock.render.json import SCHEMA
 from tidelock.render.text import sentence, span
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.core.secrets import masked
 from tidelock.core.step import Mode
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def how(step: Step) -> str:
 
 def first_words(statement: Statement) -> str:
     """The beginning of a statement on one line."""
-    words = " ".join(statement.text.split())
+    words = " ".join(masked(statement.text).split())
     return words if len(words) <= 64 else f"{words[:62]} …"
 
 

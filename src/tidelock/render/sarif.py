@@ -66,5 +66,7 @@ def result(finding: Finding, rule_index: int) -> dict[str, Any]:
         region = {"startLine": place.line, "startColumn": place.column}
         if finding.end_line > place.line:
             region["endLine"] = finding.end_line
-        found["locations"] = [{"physicalLocation": {"artifactLocation": {"uri": quote(place.path)}, "region": region}}]
+        found["locations"] = [
+            {"physicalLocation": {"artifactLocation": {"uri": quote(place.path, errors="replace")}, "region": region}}
+        ]
     return found

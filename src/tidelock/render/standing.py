@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.critical import Footing
+from tidelock.core.secrets import masked
 from tidelock.render import json
 from tidelock.render.text import failure, span, table
 
@@ -156,7 +157,7 @@ def interrupted_text(
             f"at {record.at:%Y-%m-%d %H:%M:%S %Z} by run {record.run_id}"
         ),
         f"  {step.statements[0].place}" if step.statements else "",
-        *(f"    {line}" for line in record.statement.splitlines()),
+        *(f"    {line}" for line in masked(record.statement).splitlines()),
     ]
     known = record.evidence.get("objects")
     if isinstance(known, list) and known:
@@ -196,7 +197,7 @@ def interrupted_data(
             "outcome": record.outcome.value,
             "at": record.at,
             "run_id": record.run_id,
-            "statement": record.statement,
+            "statement": masked(record.statement),
             "evidence": dict(record.evidence),
             "apply_goes_on": goes_on,
             "why": why,

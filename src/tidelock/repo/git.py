@@ -75,6 +75,11 @@ def committed(directory: Path, sha: str, name: str) -> str | None:
         return None
 
 
+def stage(path: Path) -> None:
+    """`git add`, where there is a repository."""
+    run(path.parent, "add", "--", str(path.resolve()))
+
+
 def run(directory: Path, *arguments: str) -> str | None:
     """What git answers, or None when it cannot."""
     import subprocess

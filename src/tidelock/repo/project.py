@@ -184,4 +184,5 @@ def write(source: Path, directory: Path, files_: Sequence[Written]) -> int:
         if counts[each.original.path] == 1 and old.suffix == ".sql" and git.move(old, new):
             moved += 1
         new.write_text(each.text, encoding="utf-8", newline="\n")
+        git.stage(new)  # a move that is committed without its new text would have lost what the file was
     return moved

@@ -23,7 +23,7 @@ def found(files: tuple[SourceFile, ...], main: dict[str, str]) -> list[tuple[str
     read = migrations(files)
     texts = {each.path: each.data.decode() for each in files}
     engine = Engine(
-        Reader(read, load=lambda path: texts[path]).script,
+        Reader(read, load=lambda path: texts[path], detailed=True).script,
         Selection(select=("HY026", "HY027", "HY028")),
         main_branch=main,
     )
@@ -65,7 +65,9 @@ def test_a_renamed_file_is_shown_under_its_new_name():
 
 def test_a_deleted_file_is_named():
     read = migrations((PARCELS,))
-    engine = Engine(Reader(read, load=str).script, Selection(select=("HY028",)), main_branch=on_main(PARCELS, CROPS))
+    engine = Engine(
+        Reader(read, load=str, detailed=True).script, Selection(select=("HY028",)), main_branch=on_main(PARCELS, CROPS)
+    )
     assert [each.message for each in engine.run(read)] == ["the main branch has db/002_crops.sql"]
 
 

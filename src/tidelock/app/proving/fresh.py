@@ -155,7 +155,7 @@ def followed(proving: Proving, failure: TidelockError) -> Migration | None:
     for index in sorted(proving.passed_over):
         file = proving.files[index]
         names_it = state in LACKS and any(name.rpartition(".")[2] in file.text for name in missing)
-        if names_it or (state in BROUGHT and "xtension" in proving.passed_over[index]):
+        if names_it or (state in BROUGHT and "extension" in proving.passed_over[index].lower()):
             return file
     return None
 

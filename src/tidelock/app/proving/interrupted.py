@@ -89,6 +89,7 @@ def one_by_one(proving: Proving, pair: Pair, index: int, applied: Applied, cuts:
     line = pair.line
     findings: list[Finding] = []
     for cut in cuts:
+        line.stand(index)  # learning what varies may have taken it away
         with line.copy() as copied:
             failure = died(proving, copied, index, cut)
             failure = failure or proving.apply(proving.shadows.database(copied), index + 1).failure

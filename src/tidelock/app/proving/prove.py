@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from tidelock.app.proving import fresh, interrupted, smoke, whole
+from tidelock.core.cluster import beyond, made_roles
 from tidelock.core.proof import Proof, Proven
 from tidelock.core.report import Event, Happening
 
@@ -20,6 +21,7 @@ def prove(proving: Proving, target: str = "") -> Proven:
     """Everything that is wanted. Raises a TidelockError when a proof cannot even be tried."""
     began = time.monotonic()
     proving.recall()
+    spare_the_server(proving)
     if proving.with_roles or proving.wanted.source:
         wait_for_turn(proving)
     passes: list[Callable[[], None]] = [lambda: fresh.walk(proving)]
@@ -35,6 +37,19 @@ def prove(proving: Proving, target: str = "") -> Proven:
         files=tuple((file.version, file.label) for file in proving.files),
         duration_s=time.monotonic() - began,
     )
+
+
+def spare_the_server(proving: Proving) -> None:
+    """Pass over files that would change more of a server of the user's than the shadow databases."""
+    if proving.shadows.disposable:
+        return
+    scripts = [proving.reader.script(file).statements for file in proving.files]
+    made = frozenset[str]().union(*map(made_roles, scripts)) - proving.shadows.roles
+    for index, statements in enumerate(scripts):
+        if words := beyond(statements, made):
+            proving.pass_over(
+                index, f"{words}: on this server it would be done for real; the embedded one can prove it"
+            )
 
 
 def wait_for_turn(proving: Proving) -> None:
