@@ -14,6 +14,7 @@ from tidelock.core.adoption import match, observed
 from tidelock.core.adoption.match import Verdict
 from tidelock.core.adoption.original import refuse_twice
 from tidelock.core.adoption.writing import Written, written
+from tidelock.core.planner import NoMigrations
 from tidelock.core.source import SourceFile, migrations
 from tidelock.errors import TidelockError
 from tidelock.render import adoption as rendered
@@ -72,6 +73,8 @@ def take_over(run: Run, out: Output, wanted: Wanted, source: Path | None = None)
         new = from_project(history, source, repeatable=wanted.repeatable)
         files = list(as_migrations(wanted.write, new))
         run.reader.files = files
+    if not files:
+        raise NoMigrations(run.directory)
     known = [version for version, entry in observed_.applied.items() if entry.checksum is not None]
     matches = adoption.settled(match.compare(files, history, known), wanted.answers)
     left_over = match.left_over(files, history)
@@ -135,6 +138,8 @@ def observe(asked: Asked, out: Output, wanted: Wanted) -> int:
     def act(run: Run) -> int:
         seen = run.database.observe()
         run.reader.target(seen)
+        if not run.files:
+            raise NoMigrations(run.directory)
         scripts = [run.reader.script(each) for each in run.files]
         traces = observed.traces(scripts)
         states = run.database.states(each for trace in traces for each in trace.objects)
