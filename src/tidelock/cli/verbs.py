@@ -9,7 +9,6 @@ from tidelock.app import apply as application
 from tidelock.cli import wiring
 from tidelock.core.planner import NoMigrations
 from tidelock.errors import SourceFault, TidelockError, UsageFault
-from tidelock.repo import critical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,6 +68,8 @@ def run_or_fallback(target: Target, asked: Asked, sink: Sink, command: str, *, r
     """
     concerned = target.critical if command in NEED_CRITICAL else ()
     if concerned:
+        from tidelock.repo import critical
+
         critical.refuse_scripts(concerned)
     try:
         run = wiring.run_of(target, asked, sink, reads=reads)

@@ -172,10 +172,13 @@ class Cutter:
 
     def collect(self, statement: Statement) -> None:
         """One more of the transaction at hand."""
+        facts = statement.facts
         self.items.append(statement)
-        self.values.update(value for _, value in statement.facts.new_enum_values)
-        self.written.update(map(bare, statement.facts.writes))
-        self.deferred.update(map(bare, statement.facts.deferred))
+        if facts.new_enum_values:
+            self.values.update(value for _, value in facts.new_enum_values)
+        if facts.writes or facts.deferred:
+            self.written.update(map(bare, facts.writes))
+            self.deferred.update(map(bare, facts.deferred))
 
     def why_alone(self, statement: Statement) -> str:
         """Why no transaction may hold the statement; empty when one may."""
