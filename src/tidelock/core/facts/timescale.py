@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 NAMESPACES = ("timescaledb.", "tsdb.")
 """Options of its own: WITH (timescaledb.continuous), tsdb.hypertable since 2.20."""
 
+FALSE = ("false", "f", "off", "no", "n", "0")
+"""What switches an option off, in lower case."""
+
 
 def option(settings: dict[str, str], name: str) -> str | None:
     """The value of one of its options, under either namespace."""
@@ -25,7 +28,7 @@ def option(settings: dict[str, str], name: str) -> str | None:
 def switched_on(settings: dict[str, str], name: str) -> bool:
     """Whether one of its options is given and not false."""
     value = option(settings, name)
-    return value is not None and value.lower() not in ("false", "f", "off", "no", "n", "0")
+    return value is not None and value.lower() not in FALSE
 
 
 def argument(call: Node, place: int, *names: str) -> Node | None:

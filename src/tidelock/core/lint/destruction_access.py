@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.core.lint.breaking import added_here, destructive, is_own, made_again, made_before
-from tidelock.core.lint.guards import sql_name
+from tidelock.core.lint.compose import quoted
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark
 from tidelock.core.report import Severity
@@ -43,7 +43,7 @@ def rename(look: Look) -> Iterator[Remark]:
         if kind == "table":
             schema = each.table.rpartition(".")[0]
             new = f"{schema}.{each.new_name}" if schema else each.new_name
-            view = f"{look.text};\nCREATE VIEW {sql_name(each.table)} AS SELECT * FROM {sql_name(new)};"  # noqa: S608
+            view = f"{look.text};\nCREATE VIEW {quoted(each.table)} AS SELECT * FROM {quoted(new)};"  # noqa: S608
         yield Remark(message=f"whatever says {old} fails, as it is {each.new_name} then", rewrite=view)
 
 

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 LOOKS = re.compile(r"\b(?:IF|EXCEPTION|CASE|LOOP)\b", re.IGNORECASE)
 OWNED = ("trigger", "policy", "rule", "constraint", "column")
 """What has its name within a table."""
-PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
 OPPOSITE = {
     "create table as": "drop table",
     "create aggregate": "drop materialized view",
@@ -84,13 +83,6 @@ def mended(look: Look, found: Sequence[tuple[str, Edit | None]]) -> Iterator[Rem
     whole = applied(look.text, edits) if edits else ""
     for message, edit in found:
         yield Remark(message=message, rewrite=whole, edit=edit)
-
-
-def sql_name(name: str) -> str:
-    """A name, with its schema, as SQL writes it."""
-    return ".".join(
-        each if PLAIN.fullmatch(each) else '"{}"'.format(each.replace('"', '""')) for each in name.split(".")
-    )
 
 
 def sql_text(text: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.compose import quoted
 from tidelock.core.lint.edit import replace_first, rewritten
-from tidelock.core.lint.guards import checked, in_do, sql_name, sql_text
+from tidelock.core.lint.guards import checked, in_do, sql_text
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, directory_rule, rule
 from tidelock.core.report import Severity
@@ -47,7 +48,7 @@ def unknown_role(directory: Directory) -> Iterator[Remark]:
                     if role in made or role in THERE or role.startswith("pg_") or _asks(statement, role):
                         continue
                     made.add(role)
-                    create = f"CREATE ROLE {sql_name(role)}"
+                    create = f"CREATE ROLE {quoted(role)}"
                     condition = f"NOT EXISTS (SELECT FROM pg_roles WHERE rolname = {sql_text(role)})"
                     yield Remark(
                         message=f"no file creates the role {role}",

@@ -6,8 +6,9 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.compose import quoted
 from tidelock.core.lint.edit import QUOTED
-from tidelock.core.lint.guards import is_temporary, listed, sql_name
+from tidelock.core.lint.guards import is_temporary, listed
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, directory_rule, rule
 from tidelock.core.report import Severity
@@ -191,7 +192,7 @@ UNQUOTED = re.compile(r"[^\W\d][\w$]*")
         "rename table",
     ),
 )
-def quoted(look: Look) -> Iterator[str]:
+def wants_quotes(look: Look) -> Iterator[str]:
     """New names that SQL does not take as they are; those of one statement together."""
     names: list[str] = []
     for each in look.actions("create table", "create table as", "create view", "create materialized view"):
@@ -340,5 +341,5 @@ def uncommented(directory: Directory) -> Iterator[Remark]:
             place = file.statements[number].place
             table = directory.known.table(each.table)
             if table and table.place == place and key(each.table) not in said:
-                rewrite = f"COMMENT ON TABLE {sql_name(each.table)} IS '…';"
+                rewrite = f"COMMENT ON TABLE {quoted(each.table)} IS '…';"
                 yield Remark(message=f"nothing says what {each.table} is for", rewrite=rewrite, place=place)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.compose import quoted
 from tidelock.core.lint.edit import insert_after, insert_behind, rewritten
-from tidelock.core.lint.guards import checked, dropped_before, in_do, is_fresh, mended, sql_name, sql_text, twice
+from tidelock.core.lint.guards import checked, dropped_before, in_do, is_fresh, mended, sql_text, twice
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, rule
 from tidelock.core.report import Severity
@@ -55,7 +56,7 @@ def create_index(look: Look) -> Iterator[Remark]:
         else:
             columns = ", ".join(name or "…" for name in each.names)
             message = f"a second run builds a second index on {each.table} ({columns}), as this one has no name"
-        named = insert_behind(look.text, r"\bINDEX\b", f" IF NOT EXISTS {sql_name(_name(each))}")
+        named = insert_behind(look.text, r"\bINDEX\b", f" IF NOT EXISTS {quoted(_name(each))}")
         remark = edit or named
         yield Remark(message=message, rewrite=rewritten(look.text, remark) if remark else "", edit=edit)
 
@@ -121,7 +122,7 @@ def create_trigger(look: Look) -> Iterator[Remark]:
     """A trigger that nobody guards."""
     for each in twice(look, "create trigger"):
         edit = insert_after(look.text, "CREATE", " OR REPLACE") if _replaceable(look, each) else None
-        before = f"DROP TRIGGER IF EXISTS {sql_name(each.name)} ON {sql_name(each.table)};\n{look.text};"
+        before = f"DROP TRIGGER IF EXISTS {quoted(each.name)} ON {quoted(each.table)};\n{look.text};"
         yield Remark(
             message=f"a second run stops at the trigger {each.name} on {each.table}, which is there already",
             rewrite=rewritten(look.text, edit) if edit else before,
@@ -146,7 +147,7 @@ def _replaceable(look: Look, trigger: Action) -> bool:
 def create_policy(look: Look) -> Iterator[Remark]:
     """A policy that nobody guards."""
     for each in twice(look, "create policy"):
-        before = f"DROP POLICY IF EXISTS {sql_name(each.name)} ON {sql_name(each.table)};\n{look.text};"
+        before = f"DROP POLICY IF EXISTS {quoted(each.name)} ON {quoted(each.table)};\n{look.text};"
         yield Remark(
             message=f"a second run stops at the policy {each.name} on {each.table}, which is there already",
             rewrite=before,
@@ -166,7 +167,7 @@ def create_type(look: Look) -> Iterator[Remark]:
     for each in twice(look, "create type", "create domain"):
         yield Remark(
             message=f"a second run stops at the {each.what.partition(' ')[2]} {each.name}, which is there already",
-            rewrite=in_do(f"to_regtype({sql_text(sql_name(each.name))}) IS NULL", look.text),
+            rewrite=in_do(f"to_regtype({sql_text(quoted(each.name))}) IS NULL", look.text),
         )
 
 
@@ -258,7 +259,7 @@ def hidden_table(look: Look) -> Iterator[Remark]:
         what = [f"{column.name} is missing there" for column in missing]
         what += [f"{column.name} is {table.columns[column.name].type} there, not {column.type}" for column in other]
         lines = [
-            f"ALTER TABLE {sql_name(each.table)} ADD COLUMN IF NOT EXISTS {sql_name(column.name)} {column.type};"
+            f"ALTER TABLE {quoted(each.table)} ADD COLUMN IF NOT EXISTS {quoted(column.name)} {column.type};"
             for column in missing
         ]
         yield Remark(
@@ -300,5 +301,5 @@ def hidden_index(look: Look) -> Iterator[Remark]:
             yield Remark(
                 message=f"a build that was stopped leaves {key(each.name)} invalid, and other tools than Tidelock pass "
                 "it by: pg_index.indisvalid tells",
-                rewrite=f"{drop} IF EXISTS {sql_name(each.name)};\n{look.text};",
+                rewrite=f"{drop} IF EXISTS {quoted(each.name)};\n{look.text};",
             )

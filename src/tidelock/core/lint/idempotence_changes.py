@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.compose import quoted
 from tidelock.core.lint.edit import Edit, insert_behind, rewritten
-from tidelock.core.lint.guards import OWNED, checked, in_do, mended, sql_name, sql_text, twice
+from tidelock.core.lint.guards import OWNED, checked, in_do, mended, sql_text, twice
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, rule
 from tidelock.core.report import Severity
@@ -166,7 +167,7 @@ def add_constraint(look: Look) -> Iterator[Remark]:
             message = UNNAMED.get(each.constraint.kind, "a second run adds it again").format(table=each.table)
         condition = (
             "NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = "
-            f"{sql_text(sql_name(each.table))}::regclass AND conname = {sql_text(name)})"
+            f"{sql_text(quoted(each.table))}::regclass AND conname = {sql_text(name)})"
         )
         yield Remark(message=message, rewrite=in_do(condition, look.text) if name and alone else "")
 
@@ -223,13 +224,13 @@ def _old_name_exists(action: Action) -> str:
         )
     if kind in ("table", "view", "index", "sequence", "materialized view") or action.what == "set schema":
         what = action.table or action.name
-        return f"to_regclass({sql_text(sql_name(what))}) IS NOT NULL"
+        return f"to_regclass({sql_text(quoted(what))}) IS NOT NULL"
     if kind in ("type", "domain"):
-        return f"to_regtype({sql_text(sql_name(action.name))}) IS NOT NULL"
+        return f"to_regtype({sql_text(quoted(action.name))}) IS NOT NULL"
     if kind == "constraint":
         return (
             "EXISTS (SELECT FROM pg_constraint WHERE conrelid = "
-            f"{sql_text(sql_name(action.table))}::regclass AND conname = {sql_text(action.name)})"
+            f"{sql_text(quoted(action.table))}::regclass AND conname = {sql_text(action.name)})"
         )
     return ""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.compose import quoted
 from tidelock.core.lint.edit import add_argument, rewritten
-from tidelock.core.lint.guards import checked, is_fresh, is_temporary, sql_name
+from tidelock.core.lint.guards import checked, is_fresh, is_temporary
 from tidelock.core.lint.known import key, target
 from tidelock.core.lint.rule import Remark, rule
 from tidelock.core.report import Severity
@@ -40,7 +41,7 @@ def insert(look: Look) -> Iterator[Remark]:
             )
         rewrite = ""
         if each.what == "insert" and keys and "RETURNING" not in look.text.upper():
-            columns = ", ".join(map(sql_name, keys[0]))
+            columns = ", ".join(map(quoted, keys[0]))
             rewrite = f"{look.text.rstrip()}\nON CONFLICT ({columns}) DO NOTHING;"
         yield Remark(message=message, rewrite=rewrite)
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from tidelock.core.lint.known.schema import Known
 from tidelock.core.lint.known.things import (
-    FALSE,
     REFRESHES,
     Aggregate,
     Index,
@@ -28,7 +27,6 @@ from tidelock.core.lint.known.things import (
 from tidelock.core.lint.known.timescale import argument, target
 
 __all__ = [
-    "FALSE",
     "REFRESHES",
     "Aggregate",
     "Index",

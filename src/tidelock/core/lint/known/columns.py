@@ -6,8 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.action import Constraint
+from tidelock.core.facts.timescale import FALSE
 from tidelock.core.lint.known.relations import forget
-from tidelock.core.lint.known.things import FALSE, key
+from tidelock.core.lint.known.things import key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidelock.core.lint.known.things import FALSE, Aggregate, Policy, Table, View, key
+from tidelock.core.facts.timescale import FALSE
+from tidelock.core.lint.known.things import Aggregate, Policy, Table, View, key
 
 if TYPE_CHECKING:
     from collections.abc import Callable

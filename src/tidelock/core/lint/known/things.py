@@ -121,8 +121,6 @@ class View:
     place: Place
 
 
-FALSE = ("false", "f", "off", "no", "n", "0")
-
 REFRESHES = "add_continuous_aggregate_policy"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tidelock.core.facts.timescale import option, switched_on
+from tidelock.core.facts.timescale import FALSE, option, switched_on
 from tidelock.core.lint.edit import Edit
-from tidelock.core.lint.known import FALSE, target
+from tidelock.core.lint.known import target
 from tidelock.core.lint.rule import Remark, rule
 from tidelock.core.lint.timescale.sight import columnstore, compressed, hypertable, in_block
 from tidelock.core.report import Severity
