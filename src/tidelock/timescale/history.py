@@ -171,7 +171,7 @@ def between(aggregate: Aggregate, start: int, end: int) -> sql.Composable:
 
 
 def no_source(aggregate: Aggregate, low: int, high: int) -> sql.Composable:
-    """The condition for a bucket without a row in the source. The span is for the planner: it reads its chunks alone."""
+    """The condition for a bucket without a source row. The span is for the planner: it opens no other chunks."""
     assert aggregate.raw is not None
     time = own_time(aggregate)
     return sql.SQL(NO_SOURCE).format(

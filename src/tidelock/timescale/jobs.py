@@ -28,7 +28,8 @@ SELECT DISTINCT ON (j.job_id) j.job_id,
                   WHERE e.job_id = j.job_id AND s.last_run_status = 'Failed' ORDER BY e.start_time DESC LIMIT 1), ''),
        (SELECT coalesce(json_object_agg(c.key, CASE
                  WHEN c.value ~ '^-?[0-9]+$' THEN json_build_array(c.value::bigint)
-                 ELSE json_build_array(extract(year FROM c.value::interval) * 12 + extract(month FROM c.value::interval),
+                 ELSE json_build_array(extract(year FROM c.value::interval) * 12
+                                       + extract(month FROM c.value::interval),
                                        extract(day FROM c.value::interval),
                                        extract(hour FROM c.value::interval) * 3600000000
                                        + extract(minute FROM c.value::interval) * 60000000
