@@ -80,7 +80,7 @@ _STRAY_BRACE = re.compile(rb"(?<=[\[,])\{\}\}(?=[,\]])")
 
 def _read(answer: bytes) -> Any:
     try:
-        return json.loads(answer)
+        return _decode(answer.decode(errors="surrogatepass"))[0]
     except RecursionError:
         return _read_deep(answer)
     except json.JSONDecodeError:
@@ -91,6 +91,7 @@ def _read(answer: bytes) -> Any:
         raise Unreadable("libpg_query's answer is not readable") from error
 
 
+_decode = json.JSONDecoder().raw_decode
 _TOKEN = re.compile(rb'\s*([{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+)')
 
 
