@@ -55,6 +55,8 @@ class Link:
     behind: int = -1
     """Where it tells those behind it; -1 for the last."""
     telling: threading.Thread | None = field(default=None, init=False)
+    keeps: Any = field(default=None, init=False)
+    """What need not be taken apart before a result is told."""
 
     def hand_on(self, value: Any) -> list[Any]:
         """Give a value to all processes behind; those that the processes before gave, in order. Once only."""

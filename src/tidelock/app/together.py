@@ -39,6 +39,7 @@ def of_part(engine: Engine, migrations: Sequence[Migration], part: slice, only: 
     scripts = {each.path: tried(engine.read, each) for each in mine}
     past = link.hand_on((list(scripts.values()), left_by(list(scripts.values()))))
     read, engine.read = engine.read, lambda each: scripts[each.path] or read(each)
+    link.keeps = engine
     upto = 0
     for earlier, surroundings in past:
         engine.learn(zip(migrations[upto : upto + len(earlier)], earlier, strict=True), surroundings)
