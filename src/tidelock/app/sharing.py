@@ -27,7 +27,7 @@ MOST = 8
 """Processes; more of them only wait for one another."""
 LEAST = 60_000
 """Size of a part that is worth a process: starting one and hearing from it takes as long as reading so many bytes."""
-AHEAD = 1.15
+AHEAD = 1.05
 """How much larger the first part is: the others learn of it before they go on."""
 
 
