@@ -12,6 +12,7 @@ from tidelock.core.lint import (
     destruction_access,
     destruction_rows,
     hygiene,
+    hygiene_project,
     hygiene_rights,
     hygiene_schema,
     hygiene_secrets,
@@ -54,6 +55,7 @@ FAMILIES = (
     hygiene_secrets,
     hygiene_rights,
     hygiene_schema,
+    hygiene_project,
 )
 """Imported, and so registered."""
 SYNTAX = "HY000"
@@ -94,6 +96,7 @@ class Engine:
     """Raises a SourceFault for a file that is no script."""
     selection: Selection = Selection()
     main_branch: Mapping[str, str] = field(default_factory=dict)
+    critical: Mapping[Place, str] = field(default_factory=dict)
     known: Known = field(default_factory=Known)
     """The schema so far; what a live database has may be given."""
     surroundings: Surroundings = field(default_factory=Surroundings)
@@ -106,12 +109,15 @@ class Engine:
     def run(self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True) -> list[Finding]:
         """Findings in the order of place and code. All files are read; those of `only` are spoken of."""
         for migration in migrations:
+            first = len(self.found)
             file = self.file(migration)
             self.files.append(file)
             before = len(self.found)
             self.statements(file)
             self.ask_file(file)
-            self.found[before:] = self.allowed(file, self.found[before:]) if only(migration) else []
+            self.found[before:] = self.allowed(file, self.found[before:])
+            if not only(migration):
+                del self.found[first:]
         self.ask_directory(only)
         return sorted(self.found, key=lambda each: (each.place or Place("", 0), each.code))
 
@@ -163,15 +169,15 @@ class Engine:
 
     def ask_directory(self, only: Callable[[Migration], bool]) -> None:
         """Ask the rules about all files together."""
-        spoken_of = {file.migration.path for file in self.files if only(file.migration)}
-        directory = Directory(self.files, self.known, self.main_branch)
+        files = {file.migration.path: file for file in self.files}
+        directory = Directory(self.files, self.known, self.main_branch, self.critical)
         for each in RULES.values():
             if each.directory and self.selection.takes(each):
-                made = [finding(each, remark, place=Place("", 0)) for remark in each.directory(directory)]
-                for file in self.files:
-                    mine = [one for one in made if one.place and one.place.path == file.migration.path]
-                    if file.migration.path in spoken_of:
-                        self.found.extend(one for one in mine if not allowance(file, one))
+                for remark in each.directory(directory):
+                    made = finding(each, remark, place=Place("", 0))
+                    file = files.get(made.place.path) if made.place else None
+                    if file is None or (only(file.migration) and not allowance(file, made)):
+                        self.found.append(made)
 
     def allowed(self, file: File, found: list[Finding]) -> list[Finding]:
         """Without what the file allows; an allowance that nothing needs is a finding."""
