@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.syntax import unreadable
 from tidelock.core.secrets import masked
 from tidelock.core.step import Mode
+from tidelock.render.text import sentence
 
 if TYPE_CHECKING:
     from tidelock.core.model import Plan, PlannedMigration
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
+
+
+SENT = "The parser, of PostgreSQL 18, cannot read it; `apply` sends it all the same, and the server decides."
 
 
 def plan_text(plan: Plan, target: str, about: str) -> str:
@@ -27,9 +32,10 @@ def planned_text(planned: PlannedMigration) -> str:
     for step in planned.steps:
         title = planned.migration.label if step.number == 1 else f"  step {step.number}"
         lines.append(f"{title:<36}  {how(step)}" + ("   done by an earlier run" if step.number <= planned.done else ""))
-        lines += [
-            f"  {each.place.line:>4}  {first_words(each):<64} {consequences(each)}".rstrip() for each in step.statements
-        ]
+        for each in step.statements:
+            lines.append(f"  {each.place.line:>4}  {first_words(each):<64} {consequences(each)}".rstrip())
+            if slip := unreadable(each):
+                lines += [f"  !     {slip.place}: {slip.message}. {sentence(slip.hint)}", f"        {SENT}"]
     if planned.interrupted:
         lines.append(
             f"  ?     step {planned.interrupted.step} was started by run {planned.interrupted.run_id} "

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tidelock.core import parser
 from tidelock.core.lint import (
     destruction,
     destruction_access,
@@ -28,10 +27,9 @@ from tidelock.core.lint.known import Known
 from tidelock.core.lint.look import Directory, File, Look
 from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES, Remark, Rule
-from tidelock.core.lint.syntax import cause
+from tidelock.core.lint.syntax import unreadable
 from tidelock.core.model import Place
 from tidelock.core.report import Finding
-from tidelock.core.statement import Kind
 from tidelock.core.steps import Surroundings, steps_of
 from tidelock.errors import SourceFault
 
@@ -139,8 +137,9 @@ class Engine:
     def statements(self, file: File) -> None:
         """Ask every statement rule of every statement, and learn from it what it does."""
         for number, statement in enumerate(file.statements):
-            if statement.facts.kind is Kind.UNKNOWN and not statement.runtime:
-                self.found.extend(unreadable(statement))
+            if slip := unreadable(statement):
+                said = Remark(message=slip.message, hint=slip.hint, place=slip.place)
+                self.found.append(finding(RULES[SYNTAX], said, place=statement.place))
             look = Look(file, statement, number, self.known)
             for each in self.asked(statement):
                 assert each.statement is not None, "chosen so"
@@ -278,14 +277,3 @@ def offset_of(text: str, place: Place) -> int:
     for _ in range(place.line - 1):
         start = text.index("\n", start) + 1
     return start + place.column - 1
-
-
-def unreadable(statement: Statement) -> Iterator[Finding]:
-    """A statement that PostgreSQL's grammar refuses, with the nearest cause."""
-    try:
-        parser.parse(statement.text)
-    except parser.Unreadable as error:
-        offset = max(error.offset, 0)
-        what, hint = cause(statement.text, offset, error.message)
-        rule = RULES[SYNTAX]
-        yield finding(rule, Remark(message=what, hint=hint, place=statement.place_at(offset)), place=statement.place)
