@@ -72,6 +72,14 @@ class Target:
     """The major version of PostgreSQL that is meant; 0 when nobody says."""
     shadow: str = ""
     """The server for shadow databases; empty is the embedded one. May hold a password: never print it."""
+    on_recreate: str = "refuse"
+    """What a file is that drops and recreates a continuous aggregate with history: refuse, or preserve."""
+    refresh: str = "after"
+    """Whether an aggregate that a migration creates or changes is filled: after (the migration), or never."""
+    refresh_parallel: int = 0
+    """Connections that fill an aggregate at the same time; 0 lets Tidelock choose."""
+    refresh_lock_wait_s: float = 1.0
+    """The longest that filling an aggregate makes others wait for a lock."""
     critical: tuple[Critical, ...] = ()
     """Tables that the application cannot start without."""
 
@@ -94,10 +102,16 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
         "wait": ("wait_s", "duration"),
     },
     "lint": {
-        "severity": ("severity", "severity"),
+        "severity": ("severity", "error|warning|note"),
         "select": ("select", "list"),
         "extend": ("extend", "list"),
         "ignore": ("ignore", "list"),
+    },
+    "timescale": {
+        "on_recreate": ("on_recreate", "refuse|preserve"),
+        "refresh": ("refresh", "after|never"),
+        "parallel": ("refresh_parallel", "number"),
+        "max_lock_wait": ("refresh_lock_wait_s", "duration"),
     },
     "prove": {"smoke": ("smoke", "text"), "target": ("prove_on", "number"), "shadow": ("shadow", "secret")},
 }
@@ -105,7 +119,7 @@ DATABASE_KEYS = {
     key: value for name, section in KEYS.items() if name != "snapshot" for key, value in section.items()
 } | {"ledger": ("ledger", "text")}
 # Settings of later chapters (backup, Kubernetes) may stand in a file that this version reads.
-KNOWN_ELSEWHERE = {"backup", "kube", "timescale", "shadow", "operator"}
+KNOWN_ELSEWHERE = {"backup", "kube", "shadow", "operator"}
 
 
 def load(path: Path | None, *, start: Path | None = None) -> tuple[tuple[Target, ...], Path | None]:
@@ -227,7 +241,7 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
             return expanded(value, where)
         case "texts", dict():
             return {str(name): expanded(str(text), where) for name, text in value.items()}
-        case "severity", "error" | "warning" | "note":
+        case _, str() if value in how.split("|"):
             return value
         case "number", int() if not isinstance(value, bool):
             return value
@@ -242,10 +256,9 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
         "flag": "true or false",
         "texts": "a table of texts",
         "number": "a number",
-        "severity": '"error", "warning" or "note"',
         "list": 'a list of texts, such as ["id", "status"]',
         "duration": 'a duration such as "10s"',
-    }.get(how, "a text in quotes")
+    }.get(how, " or ".join(f'"{each}"' for each in how.split("|")) if "|" in how else "a text in quotes")
     raise BadSetting(where, f"{shown} is not {wanted}", f"write {wanted}")
 
 

@@ -46,6 +46,8 @@ class Run:
     """The content of a fallback script."""
     restoring: Callable[[Migration, LedgerEntry], str | None] = lambda *_: None
     """The command that brings a file back as it was applied; empty when git has no such version, None without git."""
+    examine: Callable[[Plan, Observed], None] = lambda *_: None
+    """Refuses, before anything runs, what the live database shows to be harmful or impossible."""
     versions: Collection[int] = ()
     """What the ledger had when it was last looked at."""
     failure: TidelockError | None = None
@@ -156,6 +158,7 @@ def attempt(run: Run) -> None:
         announce(run, decided, observed)
         return
     run.database.check(decided)
+    run.examine(decided, observed)
     scripts = [each.script for each in decided.pending]
     highest = max((file.version for file in run.files), default=0)
     detail = {"bundle": bundle_digest(run.files), "plan": decided.id, "files": len(run.files)}
@@ -169,6 +172,7 @@ def attempt(run: Run) -> None:
             decided = run.decide(again)
         announce(run, decided, again)
         run.database.check(decided)
+        run.examine(decided, again)
         done = run.database.apply(decided.pending)
         for planned in decided.pending:
             run.doing = planned.migration.label

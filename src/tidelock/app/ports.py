@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from tidelock.core.check import Check
     from tidelock.core.critical import Critical, Seen
     from tidelock.core.drift import Baseline
-    from tidelock.core.model import Migration, Observed, Plan, PlannedMigration, StepRecord
+    from tidelock.core.model import Migration, Observed, Place, Plan, PlannedMigration, StepRecord
     from tidelock.core.proof import LockLook, Result, State
-    from tidelock.core.report import AppliedMigration, Event
+    from tidelock.core.report import AppliedMigration, Event, Happening
     from tidelock.core.snapshot import Snapshot
     from tidelock.core.statement import Object, Script, Statement
     from tidelock.core.step import Step
@@ -31,17 +31,67 @@ class Sink(Protocol):
         """Give back what is held, such as a terminal."""
 
 
-class StepHooks(Protocol):
-    """Whoever looks on while steps run. With one, statements are sent one by one."""
+class Scene(Protocol):
+    """What a run lets those see who look on."""
+
+    @property
+    def conn(self) -> Any:
+        """The psycopg connection that statements are sent through. In a step's transaction it is of it."""
+
+    def connect(self) -> Any:
+        """Another connection to the same server; the caller closes it."""
+
+    def query(self, statements: Sequence[str]) -> None:
+        """SQL through `conn`, as the run sends its own: seen by its watch, with its limits. A lock that is not had
+        in time makes the run try the step again."""
+
+    def note(self, event: str, detail: Mapping[str, object]) -> None:
+        """A line in the journal about the migration at hand: part of the open transaction, or committed at once."""
+
+    def noted(self, event: str) -> list[tuple[int, str, dict[str, Any]]]:
+        """(version, run, detail) of such lines, oldest first."""
+
+    def tell(self, what: Happening, text: str, place: Place | None = None, **more: Any) -> None:
+        """An event about the migration at hand."""
+
+    def pause(self, seconds: float) -> bool:
+        """Wait, at the expense of the run's patience; False when there is none left."""
+
+
+class StepHooks:
+    """Whoever looks on while steps run; it overrides what it cares for. A transaction that is tried again comes by
+    again, from `opened` on."""
+
+    def attends(self, step: Step) -> bool:
+        """Whether it looks on at this step. Then statements are sent one by one."""
+        del step
+        return True
+
+    def prepare(self, step: Step) -> None:
+        """Nothing of the step has been sent, and no transaction is open."""
+
+    def opened(self, step: Step) -> None:
+        """Its transaction is open."""
 
     def before(self, step: Step, statement: Statement) -> None:
         """It is about to be sent."""
 
+    def instead(self, step: Step, statement: Statement) -> bool:
+        """Do what a statement asks for in another way, and say True: it is not sent."""
+        del step, statement
+        return False
+
     def after(self, step: Step, statement: Statement) -> None:
         """The server has done it. Its transaction is open, unless no transaction holds the step."""
 
+    def closing(self, step: Step) -> None:
+        """Its statements are done; its record and COMMIT follow."""
+
     def committed(self, step: Step) -> None:
         """The step's COMMIT was answered."""
+
+    def ended(self, step: Step) -> None:
+        """It is over, also when it failed; the connection may be gone. Must not raise."""
 
 
 class Shadows(Protocol):

@@ -110,6 +110,7 @@ def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
             raise NoMigrations(run.directory)
         observed, _ = run.known_anew(run.database.observe())
         decided = run.decide(observed)
+        run.examine(decided, observed)
         out.show(
             plan_text(decided, run.database.target, server(observed)),
             json.plan(decided, run.database.target),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +18,13 @@ from tidelock.errors import SourceFault
 from tidelock.repo import directory, git
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from tidelock.app.ports import Sink
+    from tidelock.app.ports import Sink, StepHooks
+    from tidelock.core.model import Observed, Plan, PlannedMigration
     from tidelock.postgres.address import Address
     from tidelock.postgres.database import PostgresDatabase
+    from tidelock.postgres.turn import Turn
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +138,7 @@ def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
     from tidelock.postgres.limits import Limits
 
     options = Options(
+        hooks=partial(hooks_of, target),
         direct=direct_of(target),
         ledger=target.ledger or None,
         role=target.role or None,
@@ -147,6 +151,27 @@ def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
         ),
     )
     return PostgresDatabase(address_of(target, asked), Patience(target.wait_s), sink, options)
+
+
+def hooks_of(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) -> Sequence[StepHooks]:
+    """Who looks on at the steps of a run: on TimescaleDB those who keep its aggregates. Elsewhere nobody."""
+    if "timescaledb" not in turn.extensions and not any("timescale" in each.migration.text.lower() for each in pending):
+        return ()
+    from tidelock.timescale.keepers import keepers
+
+    return keepers(turn, target)
+
+
+def examiner(target: Target, database: PostgresDatabase) -> Callable[[Plan, Observed], None]:
+    """What is asked of a live database before anything runs there: on TimescaleDB, what its history would lose."""
+
+    def examine(decided: Plan, observed: Observed) -> None:
+        if decided.pending and "timescaledb" in observed.extensions:
+            from tidelock.timescale.precheck import check
+
+            check(database.conn, decided, target)
+
+    return examine
 
 
 def run_in_part(target: Target, asked: Asked, sink: Sink) -> Run:
@@ -178,6 +203,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         critical=tuple(replace(each, fallback=shown(each.fallback)) for each in target.critical),
         fallback=lambda path: directory.content(path, path),
         restoring=lambda file, entry: git.restoring(target.directory, file, entry),
+        examine=examiner(target, database),
         policy=Policy(
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from tidelock.app.patience import Patience
-    from tidelock.app.ports import Sink, StepHooks
+    from tidelock.app.ports import Sink
     from tidelock.core.adoption.match import History
     from tidelock.core.check import Check
     from tidelock.core.critical import Critical, Seen
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from tidelock.postgres.address import Address
     from tidelock.postgres.executor import Executor
     from tidelock.postgres.ledger import Ledger
-    from tidelock.postgres.session import Session
-    from tidelock.postgres.turn import Turn
+    from tidelock.postgres.turn import Hooks, Turn
 
     Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -125,8 +124,8 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     commit: Callable[[], str | None] = lambda: None
     """The commit that is checked out; asked only when something is to be applied."""
-    hooks: Callable[[Session], StepHooks] | None = None
-    """Makes whoever looks on while steps run; a proof does."""
+    hooks: Hooks = lambda *_: ()
+    """Makes those who look on while steps run: a proof, and on TimescaleDB its keeper."""
 
 
 class PostgresDatabase:
@@ -324,9 +323,9 @@ class PostgresDatabase:
             server_version=self.observed.server_version,
             connect=self._another,
             rows=len(self.observed.applied),
-            hooks=self.options.hooks(session) if self.options.hooks else None,
+            extensions=self.observed.extensions,
         )
-        return Executor(turn)
+        return Executor(turn, self.options.hooks)
 
     def _another(self) -> Connection:
         """One more connection to where the work is done."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tidelock.core.model import Migration, StepRecord
     from tidelock.core.statement import Script, Statement
     from tidelock.core.step import Step
-    from tidelock.postgres.turn import Turn
+    from tidelock.postgres.turn import Hooks, Turn
 
 STRONG = ("AccessExclusive", "Exclusive", "ShareRowExclusive", "Share")
 """Locks that keep readers or writers out."""
@@ -33,8 +33,8 @@ STRONG = ("AccessExclusive", "Exclusive", "ShareRowExclusive", "Share")
 class Executor:
     """Runs migrations in one session, as the holder of the lease."""
 
-    def __init__(self, turn: Turn) -> None:
-        self.turn = turn
+    def __init__(self, turn: Turn, hooks: Hooks) -> None:
+        self.turn, self.hooks = turn, hooks
         self.performer = Performer(turn)
         turn.session.conn.add_notice_handler(self.performer.notice)
 
@@ -44,6 +44,7 @@ class Executor:
         The ledger row of a migration is written with its last step.
         """
         self.turn.hidden = hidden.look(self.turn.session.conn, pending)
+        self.turn.hooks = self.hooks(self.turn, pending)
         together, at = Together(self.turn, self.performer, pending), 0
         while at < len(pending):
             end = at + together.count(at)
@@ -83,12 +84,21 @@ class Executor:
     def run(self, step: Step) -> None:
         """One step, in the way that it asks for."""
         self.turn.session.dirty = self.turn.session.dirty or self.turn.leaves(step)
-        if step.mode is not Mode.ALONE:
-            transaction.run(self.turn, self.performer, step)
-        elif step.statements[0].facts.first_in_session:
-            self.run_first(step)
-        else:
-            alone.run(self.turn, self.performer, step)
+        try:
+            self.turn.show("prepare", step)
+            if step.mode is not Mode.ALONE:
+                transaction.run(self.turn, self.performer, step)
+            elif step.statements[0].facts.first_in_session:
+                self.run_first(step)
+            else:
+                alone.run(self.turn, self.performer, step)
+        except BatchFailed as failed:  # what those asked who look on
+            self.turn.session.rollback()
+            why = "before anything of it ran"
+            place = transaction.place_in(self.turn, step, None)
+            raise statement_failed(self.turn.migration, failed.error, self.turn.sources, place, why) from None
+        finally:
+            self.turn.show("ended", step)
 
     def fall_back(self, source: Migration, script: Script, tables: Sequence[str]) -> None:
         """A script that is no migration, in one transaction with its line in the journal."""

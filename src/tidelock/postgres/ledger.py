@@ -407,6 +407,18 @@ def journal(
     return ledger.journal_template % tuple(map(literal, values))
 
 
+NOTED = "SELECT coalesce(version, 0), run_id, coalesce(detail, '{{}}') FROM {journal} WHERE event = %s ORDER BY id"
+
+
+def noted(
+    conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, event: str
+) -> list[tuple[int, str, dict[str, Any]]]:
+    """(version, run, detail) of the journal's lines with this event, oldest first."""
+    if not ledger.format:
+        return []
+    return cast("list[tuple[int, str, dict[str, Any]]]", conn.execute(ledger.fill(NOTED).encode(), (event,)).fetchall())
+
+
 MOVE = "UPDATE {ledger} SET version = -%s, sha256 = %s, path = %s WHERE version = %s"
 MOVED = "UPDATE {ledger} SET version = -version WHERE version < 0"
 

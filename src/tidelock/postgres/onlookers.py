@@ -6,6 +6,7 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from tidelock.app.ports import StepHooks
 from tidelock.app.proving.context import Died
 from tidelock.core.proof import LockLook, Seen
 from tidelock.core.statement import Kind
@@ -13,9 +14,9 @@ from tidelock.core.step import Mode
 from tidelock.postgres.presence import quoted
 
 if TYPE_CHECKING:
+    from tidelock.app.ports import Scene
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
-    from tidelock.postgres.session import Session
 
 # Every relation of the database's own (and of chunks), with what it is part of and what this session did to it.
 RELATIONS = """
@@ -34,14 +35,11 @@ RESOLVE = "SELECT to_regclass(%s)::oid::bigint"
 QUERY = RELATIONS.replace("{whole}", PART_OF)
 
 
-class Stopper:
+class Stopper(StepHooks):
     """Dies at one place, as a client does that is killed: the connection is cut, and nothing is cleaned up."""
 
-    def __init__(self, session: Session, step: int, statement: int | None) -> None:
-        self.session, self.step, self.statement = session, step, statement
-
-    def before(self, step: Step, statement: Statement) -> None:
-        """Nothing."""
+    def __init__(self, scene: Scene, step: int, statement: int | None) -> None:
+        self.scene, self.step, self.statement = scene, step, statement
 
     def after(self, step: Step, statement: Statement) -> None:
         """Die when this is the statement."""
@@ -55,7 +53,7 @@ class Stopper:
 
     def die(self) -> None:
         """Cut the connection without a word to the server, and be gone."""
-        conn = self.session.conn
+        conn = self.scene.conn
         with suppress(OSError), socket.socket(fileno=conn.pgconn.socket) as line:
             line.shutdown(socket.SHUT_RDWR)
             line.detach()
@@ -63,11 +61,11 @@ class Stopper:
         raise Died
 
 
-class Observer:
+class Observer(StepHooks):
     """Notes for each statement in a transaction what it locks, rewrites and scans."""
 
-    def __init__(self, session: Session, looks: list[LockLook]) -> None:
-        self.session, self.looks = session, looks
+    def __init__(self, scene: Scene, looks: list[LockLook]) -> None:
+        self.scene, self.looks = scene, looks
         self.seen: dict[int, Seen] = {}
         self.claimed: dict[str, int] = {}
 
@@ -78,7 +76,7 @@ class Observer:
         self.seen = self.look()
         self.claimed = {}
         for lock in statement.facts.locks:
-            row = self.session.conn.execute(RESOLVE, (quoted(lock.table),)).fetchone()
+            row = self.scene.conn.execute(RESOLVE, (quoted(lock.table),)).fetchone()
             if row and row[0]:
                 self.claimed[lock.table] = int(str(row[0]))
 
@@ -88,12 +86,9 @@ class Observer:
             look = LockLook(statement=statement, claimed=self.claimed, before=self.seen, after=self.look())
             self.looks.append(look)
 
-    def committed(self, step: Step) -> None:
-        """Nothing."""
-
     def look(self) -> dict[int, Seen]:
         """Every relation now; nothing when the file's own settings keep it from being seen."""
-        row = self.session.conn.execute(QUERY.encode()).fetchone()
+        row = self.scene.conn.execute(QUERY.encode()).fetchone()
         found: dict[str, Any] = row[0] if row and isinstance(row[0], dict) else {}
         return {int(oid): seen(*each) for oid, each in found.items()}
 

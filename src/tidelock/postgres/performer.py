@@ -64,13 +64,19 @@ class Performer:
 
     def perform_watched(self, step: Step, item: Item) -> None:
         """Run one item before the eyes of whoever looks on."""
-        hooks = self.turn.hooks
-        if hooks is None or not isinstance(item, Statement):
+        hooks = self.turn.looking(step)
+        if not hooks or not isinstance(item, Statement) or not self.allows(item.guards):
             self.perform(item)
             return
-        hooks.before(step, item)
-        self.perform(item)
-        hooks.after(step, item)
+        with self.turn.looked_on():
+            for each in hooks:
+                each.before(step, item)
+            done = any(each.instead(step, item) for each in hooks)
+        if not done:
+            self.perform(item)
+        with self.turn.looked_on():
+            for each in hooks:
+                each.after(step, item)
 
     def copy(self, statement: Statement, text: str) -> Rows:
         """COPY … FROM STDIN with the data that follows it in the file."""

@@ -95,7 +95,7 @@ class Session:
             self.sent_at = 0.0
         if self.answered and self.answered[-1].status not in GOOD:
             error = errors.error_from_result(self.answered[-1], "utf-8")
-            self._lost_if_fatal(error)
+            self.lost_if_fatal(error)
             raise BatchFailed(self._pointed_at(error), len(self.answered) - 1, error, self.texts)
         return self.answered
 
@@ -116,10 +116,10 @@ class Session:
         try:
             yield
         except psycopg.OperationalError as error:
-            self._lost_if_fatal(error)
+            self.lost_if_fatal(error)
             raise
 
-    def _lost_if_fatal(self, error: psycopg.Error) -> None:
+    def lost_if_fatal(self, error: psycopg.Error) -> None:
         """FATAL and PANIC end the connection; so does an error of the network."""
         severity = error.diag.severity_nonlocalized
         if severity in ("FATAL", "PANIC") or (severity is None and self.broken):
@@ -162,7 +162,7 @@ class Session:
                         copy.write(data[start : start + (1 << 16)])
                 return Rows(cursor.statusmessage or "COPY")
         except psycopg.Error as error:
-            self._lost_if_fatal(error)
+            self.lost_if_fatal(error)
             raise BatchFailed(0, 0, error, (statement,)) from error
         finally:
             self.sent_at = 0.0

@@ -29,10 +29,9 @@ from tidelock.postgres.snapshot import take
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from tidelock.app.ports import StepHooks
+    from tidelock.app.ports import Scene, StepHooks
     from tidelock.core.proof import LockLook, State
     from tidelock.postgres.address import Address
-    from tidelock.postgres.session import Session
     from tidelock.postgres.shadow import Shadow
 
     Connection = psycopg.Connection[tuple[object, ...]]
@@ -105,8 +104,12 @@ class Stage:
         """The same, which notes what each statement locks."""
         return self._database(name, partial(Observer, looks=looks))
 
-    def _database(self, name: str, hooks: Callable[[Session], StepHooks] | None) -> PostgresDatabase:
-        options = Options(hooks=hooks, ledger=self.ledger, limits=Limits(lock_timeout_s=10.0))
+    def _database(self, name: str, onlooker: Callable[[Scene], StepHooks] | None) -> PostgresDatabase:
+        options = Options(
+            hooks=lambda scene, _: (onlooker(scene),) if onlooker else (),
+            ledger=self.ledger,
+            limits=Limits(lock_timeout_s=10.0),
+        )
         return PostgresDatabase(self.shadow.address(name), Patience(PATIENCE_S), Silent(), options)
 
     # --- databases ---------------------------------------------------------------------------------------------------

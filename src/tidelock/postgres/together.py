@@ -75,13 +75,15 @@ class Together:
 
     def count(self, start: int) -> int:
         """How many migrations from `start` on may share a query; 1 when the first one is to run by itself."""
-        if self.turn.pooled or self.turn.limits.statement_timeout_s or self.turn.hooks:
+        if self.turn.pooled or self.turn.limits.statement_timeout_s:
             return 1
         if self.ahead[0] == start:
             return max(len(self.ahead[1]), 1)
         found = statements = characters = 0
         for planned in islice(self.pending, start, None):
             if not fits(planned, self.turn.ledger.table) or self.turn.hidden.behind(planned.steps[0]):
+                break
+            if self.turn.looking(planned.steps[0]):
                 break
             texts = [each.text for each in planned.steps[0].statements]
             statements += len(texts)

@@ -60,7 +60,7 @@ def run(turn: Turn, performer: Performer, step: Step) -> None:
 def attempt(turn: Turn, performer: Performer, step: Step) -> None:
     """Try the transaction once. Raises BatchFailed."""
     items = [item for item in step.items if not is_ledger_creation(turn, item)]
-    if turn.hooks is None and fits_one_batch(items):
+    if not turn.looking(step) and fits_one_batch(items):
         pairs = whole(turn, step, items)
         results = turn.run(pairs)
         for (_, statement), result in zip(pairs, results, strict=False):
@@ -68,10 +68,11 @@ def attempt(turn: Turn, performer: Performer, step: Step) -> None:
                 performer.show([result], statement)
     else:
         turn.run(ours(opening(turn, step)))
+        turn.show("opened", step)
         one_by_one(turn, performer, step, items)
+        turn.show("closing", step)
         turn.run(ours(closing(turn, step)))  # made only now: its record keeps what \gset has set
-    if turn.hooks is not None:
-        turn.hooks.committed(step)
+    turn.show("committed", step)
     if step.recorded_after:
         turn.write(turn.record(step))
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+import psycopg
 
 from tidelock.core.model import Place
 from tidelock.core.report import Event, Happening
@@ -17,9 +20,8 @@ from tidelock.postgres.hidden import Hidden
 from tidelock.postgres.session import BatchFailed, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import psycopg
     from psycopg.pq.abc import PGresult
 
     from tidelock.app.patience import Patience
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from tidelock.postgres.watch import Watch
 
     Pairs = Sequence[tuple[str, Statement | None]]
+    Hooks = Callable[["Turn", Sequence[PlannedMigration]], Sequence[StepHooks]]
+    """Who looks on at the steps of a run, given what it is to run."""
 
 
 AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE")
@@ -79,8 +83,10 @@ class Turn:
     """Fence and record are prepared statements of the session; false where a file may have removed them."""
     hidden: Hidden = field(default_factory=Hidden)
     """Where the database may run code that no file shows."""
-    hooks: StepHooks | None = None
-    """Who looks on, statement by statement; a proof does."""
+    extensions: Mapping[str, str] = field(default_factory=dict)
+    """Extension → version, as the run found them."""
+    hooks: Sequence[StepHooks] = ()
+    """Who looks on, statement by statement."""
     fence: str = field(init=False)
     """SQL that holds the lease until its transaction ends; the same for the whole run."""
 
@@ -119,6 +125,52 @@ class Turn:
     def usable(self, step: Step) -> bool:
         """Whether the prepared statements are there for a step: nothing of its file may have discarded them."""
         return self.prepared and not self.session.dirty and not self.leaves(step)
+
+    # --- those who look on: this is their Scene ----------------------------------------------------------------------
+
+    @property
+    def conn(self) -> psycopg.Connection[tuple[object, ...]]:
+        """The connection that statements are sent through."""
+        return self.session.conn
+
+    def looking(self, step: Step) -> list[StepHooks]:
+        """Who looks on at a step."""
+        return [each for each in self.hooks if each.attends(step)]
+
+    def show(self, moment: str, step: Step) -> None:
+        """Let them see a moment of a step: the name of a method of StepHooks. Raises as `looked_on`."""
+        with self.looked_on():
+            for each in self.looking(step):
+                getattr(each, moment)(step)
+
+    @contextmanager
+    def looked_on(self) -> Iterator[None]:
+        """What fails while they look counts as a failure of the step: BatchFailed, or ConnectionLost."""
+        try:
+            yield
+        except psycopg.Error as error:
+            self.session.lost_if_fatal(error)
+            raise BatchFailed(0, 0, error, ()) from None
+
+    def query(self, statements: Sequence[str]) -> None:
+        """SQL of theirs, sent as the run sends its own."""
+        self.run(ours(statements))
+
+    def note(self, event: str, detail: Mapping[str, object]) -> None:
+        """A line in the journal about the migration at hand: of the open transaction, or committed at once."""
+        line = tables.journal(self.ledger, self.author, event, version=self.migration.version, detail=detail)
+        if self.session.in_transaction:
+            self.run(ours([line]))
+        else:
+            self.write(line)
+
+    def noted(self, event: str) -> list[tuple[int, str, dict[str, Any]]]:
+        """(version, run, detail) of such lines, oldest first."""
+        return tables.noted(self.session.conn, self.ledger, event)
+
+    def pause(self, seconds: float) -> bool:
+        """Wait, at the expense of patience."""
+        return self.patience.pause(seconds)
 
     # --- sending and telling -------------------------------------------------------------------------------------
 
