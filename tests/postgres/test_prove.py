@@ -22,6 +22,7 @@ from tidelock.core.proof import Outcome, Proof
 from tidelock.core.report import Severity
 from tidelock.postgres.shadow import PREFIX
 from tidelock.postgres.snapshot import take
+from tidelock.render import proof as render
 
 if TYPE_CHECKING:
     from tests.rig.postgres import Server
@@ -186,6 +187,20 @@ def test_what_the_server_lacks_is_said_by_name_and_is_no_finding(bench: Bench):
     assert "postgis" in said[3]
     assert "names a database" in said[4]
     assert result(proven, Proof.FRESH, 4).outcome is Outcome.PROVED
+
+
+def test_what_is_not_proved_counts_when_it_is_strict_and_is_said_in_any_case(bench: Bench):
+    extension = "CREATE EXTENSION IF NOT EXISTS postgis;"
+    proven = bench.prove(extension, only="fresh")
+    assert proven.exit_code == 0
+    assert "1 of 1 not proved" in render.text(proven)
+    assert "does not count: `--strict` makes it exit 1" in render.text(proven)
+    strict = replace(proven, strict=True)
+    assert (strict.exit_code, render.text(strict).splitlines()[-1]) == (1, "  exit 1")
+
+
+def test_strict_may_stand_in_the_settings(bench: Bench):
+    assert bench.prove("CREATE EXTENSION IF NOT EXISTS postgis;", only="fresh", strict=True).exit_code == 1
 
 
 # --- rerun --------------------------------------------------------------------------------------------------------------

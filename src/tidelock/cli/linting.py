@@ -12,6 +12,7 @@ from tidelock.app.lint import Linted, Live, Request
 from tidelock.app.lint import lint as checked
 from tidelock.app.reading import Reader
 from tidelock.cli import wiring
+from tidelock.config import BadSetting
 from tidelock.core.lint.engine import Selection
 from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES
@@ -107,6 +108,8 @@ def linted(target: Target, wanted: Wanted, live: Live | None) -> Linted:
     unfit += critical.unfit_migrations(target.critical, [int(number_of(each.path) or 0) for each in files])
     wrong = [of_fault(each, each.path) for each in faults] + [unfit_entry(each) for each in unfit]
     entries = {critical.place_of(each): each.table for each in target.critical}
+    if wanted.changed_since == "":
+        raise BadSetting("--changed-since", "it is empty", "name a branch, tag or commit, or leave it out")
     commit = git.base(where, wanted.changed_since) if wanted.changed_since else None
     return checked(
         Request(
@@ -169,9 +172,9 @@ def on_main(where: Path, commit: str | None, migrations: Sequence[Migration]) ->
 def selection(target: Target, wanted: Wanted) -> Selection:
     """The command line's word over the file's. Raises UnknownRule."""
     chosen = Selection(
-        select=codes(wanted.select) or target.select,
-        extend=(*target.extend, *codes(wanted.extend)),
-        ignore=(*target.ignore, *codes(wanted.ignore)),
+        select=codes(wanted.select, "--select") or target.select,
+        extend=(*target.extend, *codes(wanted.extend, "--extend")),
+        ignore=(*target.ignore, *codes(wanted.ignore, "--ignore")),
     )
     families = {each.rstrip("0123456789") for each in RULES}
     for code in (*chosen.select, *chosen.extend, *chosen.ignore):
@@ -180,9 +183,12 @@ def selection(target: Target, wanted: Wanted) -> Selection:
     return chosen
 
 
-def codes(given: Sequence[str]) -> tuple[str, ...]:
-    """`LK001,TS` repeated or listed, in upper case."""
-    return tuple(code.strip().upper() for each in given for code in each.split(",") if code.strip())
+def codes(given: Sequence[str], option: str) -> tuple[str, ...]:
+    """`LK001,TS` repeated or listed, in upper case. Raises BadSetting when nothing is in it."""
+    found = tuple(code.strip().upper() for each in given for code in each.split(",") if code.strip())
+    if given and not found:
+        raise BadSetting(option, "it names no rule", "name rules or families, or leave it out")
+    return found
 
 
 def mend(result: Linted) -> int:
