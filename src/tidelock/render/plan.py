@@ -10,8 +10,10 @@ from tidelock.core.step import Mode
 from tidelock.render.text import sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from tidelock.core.model import Plan, PlannedMigration
-    from tidelock.core.statement import Statement
+    from tidelock.core.statement import Facts, Lock, Statement
     from tidelock.core.step import Step
 
 
@@ -68,6 +70,16 @@ def consequences(statement: Statement) -> str:
         return "decided while it runs"
     strong = [lock for lock in statement.facts.locks if lock.mode not in ("AccessShare", "RowExclusive", "RowShare")]
     shown = [f"{lock.mode} on {lock.table}" + (", rewrites it" if lock.rewrite else "") for lock in strong[:3]]
-    if statement.facts.kind == "unknown":
-        shown.append("UNKNOWN: nobody can say what it locks")
-    return "; ".join(shown)
+    return "; ".join([*shown, *unsaid(statement.facts, strong)])
+
+
+def unsaid(facts: Facts, locks: Sequence[Lock]) -> Iterator[str]:
+    """What the text of a statement does not tell: the catalog would."""
+    if facts.kind == "unknown":
+        yield "UNKNOWN: nobody can say what it locks"
+    if any(each.kind == "index" for each in facts.drops):
+        yield "the same on its table"
+    if facts.cascade:
+        yield "CASCADE: also what it does not name"
+    if "ALTER COLUMN TYPE" in facts.command and not any(each.rewrite for each in locks):
+        yield "may rewrite it: the old type decides"
