@@ -230,6 +230,20 @@ def test_rerun_finds_a_timestamp_that_moves(bench: Bench):
     assert "other values in at" in one(proven, "P003").message
 
 
+def test_an_upsert_that_writes_what_is_right_already_moves_what_a_trigger_sets_and_a_guard_mends_it(bench: Bench):
+    made = (
+        "CREATE TABLE IF NOT EXISTS a (i int PRIMARY KEY, n int, updated_at timestamptz);\n"
+        "CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS\n"
+        "$$ BEGIN NEW.updated_at := clock_timestamp(); RETURN NEW; END $$;\n"
+        "CREATE OR REPLACE TRIGGER touch BEFORE INSERT OR UPDATE ON a FOR EACH ROW EXECUTE FUNCTION touch();"
+    )
+    upsert = "INSERT INTO a VALUES (1, 2) ON CONFLICT (i) DO UPDATE SET n = EXCLUDED.n"
+    proven = bench.prove(made, f"{upsert};", only="rerun")
+    assert "other values in updated_at" in one(proven, "P003").message
+    assert "IS DISTINCT FROM" in one(proven, "P003").hint
+    assert bench.prove(made, f"{upsert} WHERE a.n IS DISTINCT FROM EXCLUDED.n;", only="rerun").findings == ()
+
+
 def test_rerun_finds_a_definition_that_changes(bench: Bench):
     proven = bench.prove(
         "CREATE TABLE IF NOT EXISTS a (i int);\nALTER TABLE a ALTER COLUMN i TYPE bigint;\n"
