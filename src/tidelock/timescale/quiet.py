@@ -19,7 +19,7 @@ from tidelock.app.ports import StepHooks
 from tidelock.core.quieting import HOLD, RENEWAL, Held, detail, left
 from tidelock.core.report import Happening
 from tidelock.errors import PassingFault
-from tidelock.timescale.jobs import Due, Home, home, touched
+from tidelock.timescale.background import Due, Home, home, touched
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
