@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import signal
-import subprocess
-import sys
 import threading
 import time
 from contextlib import closing
@@ -20,7 +19,7 @@ from tests.postgres.test_apply import ok
 from tidelock.core.report import Happening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import subprocess
 
     from tests.rig.project import Project
 
@@ -35,7 +34,9 @@ CREATE MATERIALIZED VIEW {name} WITH (timescaledb.continuous, timescaledb.materi
 SELECT time_bucket({bucket}, time) AS bucket, device, sum(power) AS power, count(*) AS n FROM energy GROUP BY 1, 2
 WITH NO DATA;
 """
-STATE = "SELECT count(*), coalesce(sum(power), 0)::bigint, coalesce(sum(n), 0)::bigint, min(bucket), max(bucket) FROM {}"
+STATE = (
+    "SELECT count(*), coalesce(sum(power), 0)::bigint, coalesce(sum(n), 0)::bigint, min(bucket), max(bucket) FROM {}"
+)
 MATERIALIZED = "SELECT format('%I.%I', materialization_hypertable_schema, materialization_hypertable_name) FROM timescaledb_information.continuous_aggregates WHERE view_name = '{}'"
 WATERMARK = "SELECT _timescaledb_functions.cagg_watermark(mat_hypertable_id) FROM _timescaledb_catalog.continuous_agg WHERE user_view_name = '{}'"
 CALL = "CALL refresh_continuous_aggregate('{}', NULL, NULL)"
@@ -145,7 +146,8 @@ def test_what_the_raw_data_no_longer_gives_is_left_as_it_is(project: Project):
     report = migrate(project, CALL.format("hourly"))
     assert report
     after = state(project, "hourly")
-    assert after[0] == before[0] and after[2] == before[2]
+    assert after[0] == before[0]
+    assert after[2] == before[2]
     assert after[1] == before[1] + changed
     assert any("left as they are" in text for text in project.heard.texts(Happening.NOTE))
     project.query(CALL.format("hourly"))
@@ -194,7 +196,8 @@ def test_a_call_is_read_whatever_its_arguments(project: Project, call: str):
 def test_a_call_of_nothing_fails_with_the_servers_words(project: Project):
     project.write("001_refresh.sql", CALL.format("nothing") + ";")
     report = project.apply()
-    assert report.failure is not None and "nothing" in report.failure.message + report.failure.detail
+    assert report.failure is not None
+    assert "nothing" in report.failure.message + report.failure.detail
 
 
 def test_an_aggregate_above_another_is_filled_with_it(project: Project):
@@ -229,7 +232,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(large: Project):
     large.write("001_refresh.sql", CALL.format("hourly") + ";")
     for _ in range(6):
         process = large.start("apply")
-        time.sleep(random.uniform(0.2, 1.6))  # noqa: S311 - no secret
+        time.sleep(random.uniform(0.2, 1.6))
         process.kill()
         process.communicate()
     ok(large.apply())
@@ -239,14 +242,18 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(large: Project):
 
 
 def test_a_second_refresh_of_the_same_range_and_a_policy_disturb_neither(large: Project):
-    large.query("SELECT add_continuous_aggregate_policy('hourly', INTERVAL '20 days', INTERVAL '1 hour', INTERVAL '1 hour')")
+    large.query(
+        "SELECT add_continuous_aggregate_policy('hourly', INTERVAL '20 days', INTERVAL '1 hour', INTERVAL '1 hour')"
+    )
     failed: list[str] = []
 
     def other() -> None:
         with closing(psycopg.connect(large.dsn, autocommit=True)) as conn:
             for _ in range(20):
                 try:
-                    conn.execute("CALL refresh_continuous_aggregate('hourly', now() - INTERVAL '30 days', now() - INTERVAL '20 days', force => true)")
+                    conn.execute(
+                        "CALL refresh_continuous_aggregate('hourly', now() - INTERVAL '30 days', now() - INTERVAL '20 days', force => true)"
+                    )
                 except psycopg.errors.LockNotAvailable as error:
                     failed.append(str(error))
                 time.sleep(0.05)
@@ -256,7 +263,9 @@ def test_a_second_refresh_of_the_same_range_and_a_policy_disturb_neither(large: 
     migrate(large, CALL.format("hourly"))
     thread.join()
     assert state(large, "hourly")[2] == large.one("SELECT count(*) FROM energy")
-    stats = large.query("SELECT total_failures FROM timescaledb_information.job_stats s JOIN timescaledb_information.jobs j USING (job_id) WHERE j.hypertable_name = 'hourly'")
+    stats = large.query(
+        "SELECT total_failures FROM timescaledb_information.job_stats s JOIN timescaledb_information.jobs j USING (job_id) WHERE j.hypertable_name = 'hourly'"
+    )
     assert not stats or stats[0][0] == 0
 
 
@@ -264,7 +273,9 @@ def test_the_refresh_policy_starts_when_it_would_have(project: Project):
     raw(project)
     hourly(project)
     job = project.one("SELECT add_continuous_aggregate_policy('hourly', INTERVAL '2 days', INTERVAL '1 hour', INTERVAL '1 hour', initial_start => now() + INTERVAL '40 minutes', timezone => 'Europe/Madrid')")  # fmt: skip
-    look = f"SELECT next_start, timezone, scheduled FROM timescaledb_information.jobs j JOIN _timescaledb_config.bgw_job b ON b.id = j.job_id WHERE job_id = {job}".replace("scheduled FROM", "b.scheduled FROM")
+    look = f"SELECT next_start, timezone, scheduled FROM timescaledb_information.jobs j JOIN _timescaledb_config.bgw_job b ON b.id = j.job_id WHERE job_id = {job}".replace(
+        "scheduled FROM", "b.scheduled FROM"
+    )
     before = project.query(look)
     migrate(project, CALL.format("hourly"))
     assert project.query(look) == before
@@ -311,3 +322,61 @@ def test_an_owner_who_is_no_superuser_refreshes_his_own(project: Project):
         project.dsn = admin
         project.query("DROP OWNED BY tl_refresh_owner CASCADE")
         project.query("DROP ROLE tl_refresh_owner")
+
+
+# By hand
+
+
+def test_by_hand_it_fills_and_says_what_it_did(project: Project):
+    raw(project)
+    hourly(project)
+    done = refreshed(project, "hourly")
+    assert re.search(r"hourly refreshed: .* in \d+ windows?, ", done.stdout)
+    assert state(project, "hourly")[2] == project.one("SELECT count(*) FROM energy")
+
+
+def test_by_hand_from_and_to_are_narrowed_to_whole_buckets(project: Project):
+    raw(project)
+    hourly(project)
+    day = project.one("SELECT to_char(current_date - 3, 'YYYY-MM-DD')")
+    after = project.one("SELECT to_char(current_date - 2, 'YYYY-MM-DD')")
+    refreshed(project, "hourly", "--from", f"{day}T00:10", "--to", f"{after}T00:10")
+    assert state(project, "hourly")[0] == 23 * 3
+
+
+def test_by_hand_history_is_left_and_the_journal_has_the_windows(project: Project):
+    raw(project, days=30)
+    hourly(project)
+    project.write("001_a.sql", "SELECT 1;")
+    ok(project.apply())
+    project.query(CALL.format("hourly"))
+    before = state(project, "hourly")
+    expire(project, 10)
+    done = refreshed(project, "hourly", "--json")
+
+    [told] = json.loads(done.stdout)["refreshed"]
+    assert told["kept_buckets"] > 400
+    assert state(project, "hourly") == before
+    assert project.one("SELECT count(*) FROM schema_migrations_journal WHERE event = 'refreshed'") == told["windows"]
+
+
+def test_by_hand_a_name_that_is_none_names_the_nearest(project: Project):
+    hourly_ = refreshed
+    raw(project)
+    hourly(project)
+    assert "did you mean hourly?" in hourly_(project, "hourli", code=2).stderr.lower()
+    assert "U031" in hourly_(project, "hourly", "--from", "yesterdayish", code=2).stderr
+
+
+def test_by_hand_a_signal_stops_it_at_a_window_and_the_next_run_goes_on(large: Project):
+    process = large.start("aggregates", "refresh", "hourly", "--max-lock-wait", "50ms")
+    deadline = time.monotonic() + 20
+    while not state(large, "hourly")[0] and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, told = process.communicate(timeout=10)
+    assert process.returncode == 75, told
+    assert "T017" in told
+    assert "left:" in told
+    refreshed(large, "hourly")
+    assert state(large, "hourly")[2] == large.one("SELECT count(*) FROM energy")
