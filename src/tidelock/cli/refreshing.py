@@ -128,9 +128,7 @@ def filled(run: Run, out: Output, target: Target, wanted: Wanted) -> int:
             raise NoAggregates(database.target, installed=True)
         names = ordered(conn, stock, [found(stock, each).name for each in wanted.names])
         moments(wanted, found(stock, wanted.names[0]))
-        outcomes = []
-        for name in names:
-            outcomes.append(one(run, look.take(conn), name, target, wanted))
+        outcomes = [one(run, look.take(conn), name, target, wanted) for name in names]
     from tidelock.timescale.telling import kept_line, outcome_line
 
     lines = [line for each in outcomes for line in (outcome_line(each), kept_line(each) if each.kept else "") if line]
