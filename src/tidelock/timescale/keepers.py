@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.timescale.quiet import Quieter
+from tidelock.timescale.refresher import Refresher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,5 +16,4 @@ if TYPE_CHECKING:
 
 def keepers(scene: Scene, target: Target) -> Sequence[StepHooks]:
     """All of them."""
-    del target
-    return (Quieter(scene),)
+    return (Quieter(scene), Refresher(scene, target))
