@@ -192,7 +192,13 @@ def shown(path: str) -> str:
 def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> Run:
     """A run against one target: its files are read now (unless not to be), its database is looked at later."""
     files = migrations(directory.files(target.directory)) if reads else ()
-    reader = Reader(files, load=lambda path: directory.load_beside(target.directory, path), variables=target.variables)
+    reader = Reader(
+        files,
+        load=lambda path: directory.load_beside(target.directory, path),
+        variables=target.variables,
+        on_recreate=target.on_recreate,
+        refresh=target.refresh,
+    )
     database = database_of(target, asked, sink)
     return Run(
         database=database,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink, StepHooks
     from tidelock.core.model import Migration, PlannedMigration
+    from tidelock.core.snapshot import Snapshot
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
     from tidelock.postgres.ledger import Author, Ledger
@@ -132,6 +133,12 @@ class Turn:
     def conn(self) -> psycopg.Connection[tuple[object, ...]]:
         """The connection that statements are sent through."""
         return self.session.conn
+
+    def snapshot(self) -> Snapshot:
+        """The schema as that connection sees it now."""
+        from tidelock.postgres.snapshot import take
+
+        return take(self.session.conn)
 
     def looking(self, step: Step) -> list[StepHooks]:
         """Who looks on at a step."""
