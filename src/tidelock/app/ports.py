@@ -35,6 +35,10 @@ class Scene(Protocol):
     """What a run lets those see who look on."""
 
     @property
+    def migration(self) -> Migration:
+        """The migration at hand."""
+
+    @property
     def conn(self) -> Any:
         """The psycopg connection that statements are sent through. In a step's transaction it is of it."""
 

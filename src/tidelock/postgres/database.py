@@ -333,6 +333,10 @@ class PostgresDatabase:
 
         return connect(self.options.direct or self.where, run_id=self.author.run_id)
 
+    def another(self) -> Connection:
+        """One more connection to where the work is done; whoever asks closes it."""
+        return self._another()
+
     def _let_go(self, turn: Turn) -> None:
         """Release the lease, also after a failure; not when the connection or the lease itself is gone."""
         session = turn.session

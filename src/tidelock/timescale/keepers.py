@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.timescale.refresher import Refresher
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -13,5 +15,4 @@ if TYPE_CHECKING:
 
 def keepers(scene: Scene, target: Target) -> Sequence[StepHooks]:
     """All of them."""
-    del scene, target
-    return ()
+    return (Refresher(scene, target),)
