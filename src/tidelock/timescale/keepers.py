@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.timescale.rebuild import Rebuilder
 from tidelock.timescale.refresher import Refresher
 
 if TYPE_CHECKING:
@@ -15,4 +16,5 @@ if TYPE_CHECKING:
 
 def keepers(scene: Scene, target: Target) -> Sequence[StepHooks]:
     """All of them."""
-    return (Refresher(scene, target),)
+    refresher = Refresher(scene, target)
+    return (Rebuilder(scene, target, refresher), refresher)
