@@ -225,7 +225,9 @@ def widened(statement: Statement) -> Object | None:
 
 def fills(statement: Statement, known: Object, *, whole: bool) -> bool:
     """The file refreshes it itself; of one that is rebuilt only a refresh of everything counts."""
-    if not any(each.kind == "aggregate" and matches(each, (known.schema, known.name)) for each in statement.facts.alters):
+    if not any(
+        each.kind == "aggregate" and matches(each, (known.schema, known.name)) for each in statement.facts.alters
+    ):
         return False
     if not any(each.rpartition(".")[2] == "refresh_continuous_aggregate" for each in statement.facts.calls):
         return False

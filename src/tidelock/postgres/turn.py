@@ -44,6 +44,10 @@ AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE"
 """The ledger is written as the role that connected, whatever a file has made of the session."""
 
 
+ROLES = """
+SELECT quote_ident(session_user), CASE current_setting('role') WHEN 'none' THEN 'NONE' ELSE quote_ident(current_user) END"""
+
+
 @dataclass(slots=True)
 class Tally:
     """What adds up over the steps of one migration."""
@@ -167,7 +171,10 @@ class Turn:
         """A line in the journal about the migration at hand: of the open transaction, or committed at once."""
         line = tables.journal(self.ledger, self.author, event, version=self.migration.version, detail=detail)
         if self.session.in_transaction:
-            self.run(ours([line]))
+            role = self.run(ours([ROLES]))[0].rows[0]
+            # A file, or the target, may have taken a role that has no right to the journal.
+            back = [f"SET LOCAL SESSION AUTHORIZATION {role[0]}", f"SET LOCAL ROLE {role[1]}"]
+            self.run(ours([*AS_CONNECTED, line, *back]))
         else:
             self.write(line)
 

@@ -213,7 +213,9 @@ class Rebuilder(StepHooks):
                     conn.execute(statements.encode())
             except GONE as error:
                 if key[0] in ("view", "materialized view", "function", "procedure"):
-                    raise CannotComeBack(f"{key[0]} {key[1]}", kept.rebuilt[0], error.diag.message_primary or "") from None
+                    raise CannotComeBack(
+                        f"{key[0]} {key[1]}", kept.rebuilt[0], error.diag.message_primary or ""
+                    ) from None
                 told = f"{key[0]} {key[1]} did not come back: {error.diag.message_primary}"
                 self.scene.tell(Happening.NOTE, told)
             else:
