@@ -171,16 +171,27 @@ class Turn:
         """A line in the journal about the migration at hand: of the open transaction, or committed at once."""
         line = tables.journal(self.ledger, self.author, event, version=self.migration.version, detail=detail)
         if self.session.in_transaction:
-            role = self.run(ours([ROLES]))[0].rows[0]
-            # A file, or the target, may have taken a role that has no right to the journal.
-            back = [f"SET LOCAL SESSION AUTHORIZATION {role[0]}", f"SET LOCAL ROLE {role[1]}"]
-            self.run(ours([*AS_CONNECTED, line, *back]))
+            with self.as_connected():
+                self.run(ours([line]))
         else:
             self.write(line)
 
     def noted(self, event: str) -> list[tuple[int, str, dict[str, Any]]]:
         """(version, run, detail) of such lines, oldest first."""
-        return tables.noted(self.session.conn, self.ledger, event)
+        if self.session.in_transaction:
+            with self.as_connected():
+                return tables.noted(self.session.conn, self.ledger, event)
+        with self.session.conn.transaction():
+            self.run(ours(AS_CONNECTED))
+            return tables.noted(self.session.conn, self.ledger, event)
+
+    @contextmanager
+    def as_connected(self) -> Iterator[None]:
+        """In the open transaction: the file, or the target, may have taken a role without a right to the journal."""
+        [(user, role)] = self.run(ours([ROLES]))[0].rows
+        self.run(ours(AS_CONNECTED))
+        yield
+        self.run(ours([f"SET LOCAL SESSION AUTHORIZATION {user}", f"SET LOCAL ROLE {role}"]))
 
     def pause(self, seconds: float) -> bool:
         """Wait, at the expense of patience."""
