@@ -194,7 +194,13 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
     from tidelock.core.planner import Policy
 
     files = migrations(directory.files(target.directory)) if reads else ()
-    reader = Reader(files, load=lambda path: directory.load_beside(target.directory, path), variables=target.variables)
+    reader = Reader(
+        files,
+        load=lambda path: directory.load_beside(target.directory, path),
+        variables=target.variables,
+        on_recreate=target.on_recreate,
+        refresh=target.refresh,
+    )
     database = database_of(target, asked, sink)
     return Run(
         database=database,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.timescale.quiet import Quieter
+from tidelock.timescale.rebuild import Rebuilder
 from tidelock.timescale.refresher import Refresher
 
 if TYPE_CHECKING:
@@ -16,4 +17,5 @@ if TYPE_CHECKING:
 
 def keepers(scene: Scene, target: Target) -> Sequence[StepHooks]:
     """All of them."""
-    return (Quieter(scene), Refresher(scene, target))
+    refresher = Refresher(scene, target)
+    return (Quieter(scene), Rebuilder(scene, target, refresher), refresher)
