@@ -1,15 +1,15 @@
 """What a statement may take from continuous aggregates, by its facts. Pure: which of it is there, the server knows.
 
-    drop        it drops something (with CASCADE: and what hangs on it)
-    refresh     it computes a range of an aggregate anew
-    empty       it removes rows of an aggregate: TRUNCATE, drop_chunks, DML on the hypertable beneath
-    uproot      it removes rows that aggregates are computed from
-    replace     CREATE OR REPLACE VIEW
-    create      an aggregate is made; IF NOT EXISTS may pass over one with another definition
-    refresh policy, retention policy     both together may erode an aggregate day by day
-    rewrite     chunks are written anew, which forgets defaults that the columnstore does not hold
-    job         a background job is run by hand
-    unseen      nobody can say what it does
+drop        it drops something (with CASCADE: and what hangs on it)
+refresh     it computes a range of an aggregate anew
+empty       it removes rows of an aggregate: TRUNCATE, drop_chunks, DML on the hypertable beneath
+uproot      it removes rows that aggregates are computed from
+replace     CREATE OR REPLACE VIEW
+create      an aggregate is made; IF NOT EXISTS may pass over one with another definition
+refresh policy, retention policy     both together may erode an aggregate day by day
+rewrite     chunks are written anew, which forgets defaults that the columnstore does not hold
+job         a background job is run by hand
+unseen      nobody can say what it does
 """
 
 from __future__ import annotations
