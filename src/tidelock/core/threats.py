@@ -57,6 +57,7 @@ class Bound:
 
 
 OPEN = Bound()
+NOTHING = Object("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,7 @@ class Threat:
     """One thing that a statement may take."""
 
     how: How
-    what: Object = Object("", "")
+    what: Object = NOTHING
     """What it names; the kind `owner` for DROP OWNED."""
     cascade: bool = False
     start: Bound = OPEN

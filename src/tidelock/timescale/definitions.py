@@ -52,7 +52,7 @@ def canonical(conn: Connection, columns: str, query: str) -> str:
     with conn.transaction(force_rollback=True):
         conn.execute("SET LOCAL lock_timeout = '2s'")
         view = sql.Identifier(COMPARED)
-        conn.execute(sql.SQL("CREATE TEMPORARY VIEW {} ").format(view) + sql.SQL(f"{columns} AS {query}"))  # type: ignore[arg-type]  # the file's own text
+        conn.execute(sql.SQL("CREATE TEMPORARY VIEW {} ").format(view) + sql.SQL(f"{columns} AS {query}"))
         [text] = conn.execute(LIVE, (f"pg_temp.{COMPARED}",)).fetchone() or ("",)
         return str(text)
 

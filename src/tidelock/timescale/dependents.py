@@ -15,40 +15,39 @@ if TYPE_CHECKING:
     Address = tuple[int, int, int]
     """pg_depend's (classid, objid, objsubid)."""
 
-# A name without a schema is what search_path finds; what it does not find (a file may set another) is looked for in all.
+# A name without a schema is what search_path finds; what it does not find (a file may set another) may lie in any.
 PLACE = """
  CASE WHEN %(schema)s <> '' THEN n.nspname = %(schema)s
-      ELSE {visible} OR ((%(anywhere)s OR NOT EXISTS (SELECT FROM {table} v WHERE v.{name} = %(name)s
-                                                       AND {visible_v})) AND n.nspname !~ '^pg_') END"""
+      ELSE {visible}(o.oid) OR ((%(anywhere)s OR NOT EXISTS (SELECT FROM {table} v WHERE v.{name} = %(name)s
+                                                              AND {visible}(v.oid))) AND n.nspname !~ '^pg_') END"""
 
 
-def _place(table: str, name: str, visible: str) -> str:
-    return PLACE.format(table=table, name=name, visible=f"{visible}(o.oid)", visible_v=f"{visible}(v.oid)")
+def _placed(query: str, table: str, name: str, visible: str) -> str:
+    """A query with its {place} filled in."""
+    return query.replace("{place}", PLACE).format(table=table, name=name, visible=visible)
 
 
-RELATION = f"""
+RELATION = """
 SELECT 'pg_class'::regclass::oid, o.oid, 0 FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace
- WHERE o.relname = %(name)s AND {_place("pg_class", "relname", "pg_table_is_visible")}"""
-ROOTS = {
-    **dict.fromkeys(("table", "view", "materialized view", "index", "sequence", "aggregate", "hypertable"), RELATION),
-    "column": f"""
+ WHERE o.relname = %(name)s AND {place}"""
+COLUMN = """
 SELECT 'pg_class'::regclass::oid, o.oid, a.attnum FROM pg_class o JOIN pg_namespace n ON n.oid = o.relnamespace
   JOIN pg_attribute a ON a.attrelid = o.oid AND a.attname = %(column)s AND NOT a.attisdropped
- WHERE o.relname = %(name)s AND {_place("pg_class", "relname", "pg_table_is_visible")}""",
-    **dict.fromkeys(
-        ("function", "procedure"),
-        f"""
+ WHERE o.relname = %(name)s AND {place}"""
+FUNCTION = """
 SELECT 'pg_proc'::regclass::oid, o.oid, 0 FROM pg_proc o JOIN pg_namespace n ON n.oid = o.pronamespace
- WHERE o.proname = %(name)s AND {_place("pg_proc", "proname", "pg_function_is_visible")}""",
-    ),
-    **dict.fromkeys(
-        ("type", "domain"),
-        f"""
+ WHERE o.proname = %(name)s AND {place}"""
+TYPE = """
 SELECT 'pg_type'::regclass::oid, o.oid, 0 FROM pg_type o JOIN pg_namespace n ON n.oid = o.typnamespace
- WHERE o.typname = %(name)s AND {_place("pg_type", "typname", "pg_type_is_visible")}""",
-    ),
-    "constraint": """
-SELECT 'pg_constraint'::regclass::oid, oid, 0 FROM pg_constraint WHERE conname = %(name)s""",
+ WHERE o.typname = %(name)s AND {place}"""
+CLASS = ("pg_class", "relname", "pg_table_is_visible")
+RELATIONS = ("table", "view", "materialized view", "index", "sequence", "aggregate", "hypertable")
+ROOTS = {
+    **dict.fromkeys(RELATIONS, _placed(RELATION, *CLASS)),
+    "column": _placed(COLUMN, *CLASS),
+    **dict.fromkeys(("function", "procedure"), _placed(FUNCTION, "pg_proc", "proname", "pg_function_is_visible")),
+    **dict.fromkeys(("type", "domain"), _placed(TYPE, "pg_type", "typname", "pg_type_is_visible")),
+    "constraint": "SELECT 'pg_constraint'::regclass::oid, oid, 0 FROM pg_constraint WHERE conname = %(name)s",
     "schema": "SELECT 'pg_namespace'::regclass::oid, oid, 0 FROM pg_namespace WHERE nspname = %(name)s",
     "extension": "SELECT 'pg_extension'::regclass::oid, oid, 0 FROM pg_extension WHERE extname = %(name)s",
     "owner": """

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.timescale.guard import Guard
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tidelock.app.ports import Scene, StepHooks
     from tidelock.config import Target
+    from tidelock.core.model import PlannedMigration
 
 
-def keepers(scene: Scene, target: Target) -> Sequence[StepHooks]:
+def keepers(scene: Scene, target: Target, pending: Sequence[PlannedMigration]) -> Sequence[StepHooks]:
     """All of them."""
-    del scene, target
-    return ()
+    return (Guard(scene, target, pending),)

@@ -207,7 +207,8 @@ class Reckoning:
     def uproot(self, threat: Threat) -> None:
         """Rows that aggregates are computed from go: from then on what they hold of it exists nowhere else."""
         found = dependents.relations(self.conn, threat.what, anywhere=self.file.anywhere)
-        tables = {each.name: each.kind for each in (*self.stock.hypertables, *self.stock.aggregates)}
+        tables = {each.name: each.kind for each in self.stock.hypertables}
+        tables |= {each.name: each.kind for each in self.stock.aggregates}
         for name in found & tables.keys():
             self.uprooted[name] = windows.span(self.conn, threat.start, threat.end, tables[name])
 
@@ -288,8 +289,9 @@ class Reckoning:
         source = aggregate.parent or aggregate.hypertable
         if source in self.retention:
             return self.retention[source]
-        things = (*self.stock.hypertables, *self.stock.aggregates)
-        jobs = [job for each in things if each.name == source for job in each.jobs if job.proc == RETENTION]
+        tables = [each.jobs for each in self.stock.hypertables if each.name == source]
+        tables += [each.jobs for each in self.stock.aggregates if each.name == source]
+        jobs = [job for each in tables for job in each if job.proc == RETENTION]
         return Bound(str(jobs[0].config.get("drop_after") or "")) if jobs else None
 
     def erode(self, aggregate: Aggregate, start: Bound, kept: Bound | None) -> None:

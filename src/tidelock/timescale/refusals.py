@@ -139,7 +139,7 @@ class DefaultsForgotten(LedgerFault):
         )
         super().__init__(
             f"{place}: {told}: no chunk holds the value, and this writes the chunks anew",
-            hint="first make it durable: SELECT compress_chunk(c, recompress => true) FROM show_chunks('"
-            f"{shown(columns[0][0])}') c; or `-- tidelock: allow L046: why`",
+            hint="make it durable first: compress_chunk(chunk, recompress => true) of each compressed chunk of "
+            f"{shown(columns[0][0])}; or `-- tidelock: allow L046: why`",
             detail=f"  {text}",
         )
