@@ -71,7 +71,7 @@ WITH RECURSIVE gone (classid, objid, objsubid) AS (
     SELECT d.refclassid, d.refobjid, d.refobjsubid FROM pg_depend d
      WHERE d.classid = g.classid AND d.objid = g.objid AND d.deptype = 'i' AND g.objsubid = 0) n)
 SELECT DISTINCT format('%%I.%%I', n.nspname, c.relname)
-  FROM {} g JOIN pg_class c ON c.oid = g.objid AND g.classid = 'pg_class'::regclass AND g.objsubid = 0
+  FROM {} JOIN pg_class c ON c.oid = g.objid AND g.classid = 'pg_class'::regclass AND g.objsubid = 0
   JOIN pg_namespace n ON n.oid = c.relnamespace"""
 ROOTS_ALONE = "unnest(%(classes)s::oid[], %(objects)s::oid[], %(parts)s::int[]) g (classid, objid, objsubid)"
 
@@ -112,7 +112,7 @@ def relations(conn: Connection, what: Object, *, anywhere: bool) -> frozenset[st
 
 def gone(conn: Connection, what: Object, *, cascade: bool, anywhere: bool) -> Gone:
     """What goes when this is dropped."""
-    names = _names(conn, named(conn, what, anywhere=anywhere), "gone" if cascade else ROOTS_ALONE)
+    names = _names(conn, named(conn, what, anywhere=anywhere), "gone g" if cascade else ROOTS_ALONE)
     numbers = {row[0] for row in conn.execute(VIEWS).fetchall() if not names.isdisjoint(row[1:])}
     return Gone(names, frozenset(numbers))
 
