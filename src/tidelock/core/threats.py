@@ -120,7 +120,7 @@ def foreign(facts: Facts) -> list[str]:
 
 def _static(text: str) -> bool:
     """The body of a DO block can be read, and nothing in it is built while it runs."""
-    if re.search(r"\bEXECUTE\b", text, re.IGNORECASE):
+    if re.search(r"\bEXECUTE\b|\bLANGUAGE\s+(?!'?plpgsql\b)", text, re.IGNORECASE):
         return False
     try:
         return bool(parser.parse_plpgsql(text))
