@@ -149,7 +149,7 @@ class Guard(StepHooks):
     def trace(self, conn: Connection, aggregate: Aggregate, found: History) -> tuple[int, int]:
         """What the rows of its history look like."""
         query = sql.SQL(TRACE).format(
-            relation=sql.SQL(aggregate.relation), within=history.between(aggregate, found.span)
+            relation=sql.SQL(aggregate.relation), within=history.between(aggregate, found.span.start, found.span.end)
         )
         row = conn.execute(query).fetchone()
         return (int(row[0]), int(row[1])) if row else (0, 0)

@@ -344,10 +344,19 @@ class Reckoning:
 
     def beyond_raw(self, aggregate: Aggregate, within: Span | None) -> History | None:
         """What the hypertable at the root could not give back, were the aggregates between made anew."""
-        root = next((each for each in self.stock.hypertables if each.name == aggregate.hypertable), None)
-        if root is None:
-            return None
-        direct = replace(aggregate, source=root.name, source_time=root.time, doubtful=None)
+        lowest = aggregate
+        while lowest.parent and (parent := self.stock.aggregate(lowest.parent)):
+            lowest = parent
+        direct = replace(
+            aggregate,
+            source=lowest.source,
+            source_time=lowest.source_time,
+            source_kind=lowest.source_kind,
+            raw=lowest.raw,
+            chunks=lowest.chunks,
+            unread=lowest.unread,
+            doubtful=None,
+        )
         return history.of(self.conn, direct, within=within)
 
 
