@@ -258,8 +258,14 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
         "number": "a number",
         "list": 'a list of texts, such as ["id", "status"]',
         "duration": 'a duration such as "10s"',
-    }.get(how, " or ".join(f'"{each}"' for each in how.split("|")) if "|" in how else "a text in quotes")
+    }.get(how, choice(how) if "|" in how else "a text in quotes")
     raise BadSetting(where, f"{shown} is not {wanted}", f"write {wanted}")
+
+
+def choice(how: str) -> str:
+    """`"error", "warning" or "note"`, of `error|warning|note`."""
+    *others, last = (f'"{each}"' for each in how.split("|"))
+    return f"{', '.join(others)} or {last}"
 
 
 def duration(text: str, where: str) -> float:

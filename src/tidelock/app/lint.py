@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tidelock.app import sharing
-from tidelock.core import action, statement
+from tidelock.app import together
 from tidelock.core.lint.engine import Engine, Selection
 from tidelock.core.lint.known import Known
 from tidelock.core.lint.reading import readable
@@ -72,37 +71,18 @@ class Request:
     """A live database; without one nothing is known but what the files say."""
 
 
-TRAVELLING = (
-    *(statement.Script, statement.Statement, statement.Facts, statement.Object, statement.Lock),
-    *(statement.Variable, statement.Guard, statement.Echo, statement.Assign, statement.Quit),
-    *(action.Action, action.Column, action.Constraint, Place),
-)
-"""What a script consists of."""
-LEAST_FILES = 25
-"""For a process of their own: starting one and hearing from it takes as long as reading so many."""
-
-
-def read_ahead(read: Callable[[Migration], Script], migrations: Sequence[Migration]) -> Callable[[Migration], Script]:
-    """The same as `read`, all that can be read being read now, on all cores."""
-    sharing.travels(TRAVELLING)
-    scripts = sharing.shared_out(read, migrations, least=LEAST_FILES)
-    known = {each.path: script for each, script in zip(migrations, scripts, strict=True)}
-    return lambda migration: known[migration.path] or read(migration)
-
-
 def lint(request: Request) -> Linted:
     """Every rule on every file."""
     migrations, found = readable(request.files)
     changed, live = request.changed, request.live
     if live:
         migrations = [each for each in migrations if each.version not in live.applied]
-    engine = Engine(
-        read_ahead(request.read(migrations), migrations),
-        request.selection,
-        request.main_branch(migrations),
-        known=live.known() if live else Known(),
+    read, main_branch = request.read(migrations), request.main_branch(migrations)
+    found += together.run(
+        lambda: Engine(read, request.selection, main_branch, known=live.known() if live else Known()),
+        migrations,
+        lambda each: changed is None or each.path in changed,
     )
-    found += engine.run(migrations, lambda each: changed is None or each.path in changed)
     if changed is not None:
         found = [each for each in found if each.place is None or each.place.path in changed]
     return Linted(

@@ -111,6 +111,7 @@ def linted(target: Target, wanted: Wanted, live: Live | None) -> Linted:
                     load=lambda path: directory.load_beside(where, path),
                     variables=target.variables,
                     detailed=True,
+                    digests=False,
                 ).script
             ),
             selection=selection(target, wanted),

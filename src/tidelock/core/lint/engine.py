@@ -103,8 +103,13 @@ class Engine:
     _asked: dict[frozenset[str], tuple[Rule, ...]] = field(default_factory=dict, init=False)
     """What statements do → the rules for it."""
 
-    def run(self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True) -> list[Finding]:
-        """Findings in the order of place and code. All files are read; those of `only` are spoken of."""
+    def run(
+        self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True, *, last: bool = True
+    ) -> list[Finding]:
+        """Findings in the order of place and code. All files are read; those of `only` are spoken of.
+
+        Unless they are the `last` ones, the rules about all files together wait.
+        """
         for migration in migrations:
             file = self.file(migration)
             self.files.append(file)
@@ -112,8 +117,18 @@ class Engine:
             self.statements(file)
             self.ask_file(file)
             self.found[before:] = self.allowed(file, self.found[before:]) if only(migration) else []
-        self.ask_directory(only)
+        if last:
+            self.ask_directory(only)
         return sorted(self.found, key=lambda each: (each.place or Place("", 0), each.code))
+
+    def learn(self, past: Iterable[tuple[Migration, Script | None]], surroundings: Surroundings) -> None:
+        """Take in files that others ask about, and what they leave to those after them."""
+        for migration, script in past:
+            self.files.append(file := File(migration, script, known=self.known))
+            for statement in file.statements:
+                for action in statement.facts.actions:
+                    self.known.learn(action, statement.place)
+        self.surroundings = self.surroundings.and_those(surroundings)
 
     def file(self, migration: Migration) -> File:
         """Read one; what is wrong with it as a script is a finding, and the others go on."""
