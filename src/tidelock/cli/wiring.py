@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tidelock.app.apply import Run
     from tidelock.app.ports import Sink, StepHooks
     from tidelock.core.model import Observed, Plan, PlannedMigration
+    from tidelock.core.report import Finding
     from tidelock.postgres.address import Address
     from tidelock.postgres.database import PostgresDatabase
     from tidelock.postgres.turn import Turn
@@ -157,17 +158,18 @@ def hooks_of(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) ->
         return ()
     from tidelock.timescale.keepers import keepers
 
-    return keepers(turn, target)
+    return keepers(turn, target, pending)
 
 
-def examiner(target: Target, database: PostgresDatabase) -> Callable[[Plan, Observed], None]:
+def examiner(target: Target, database: PostgresDatabase) -> Callable[[Plan, Observed], Sequence[Finding]]:
     """What is asked of a live database before anything runs there: on TimescaleDB, what its history would lose."""
 
-    def examine(decided: Plan, observed: Observed) -> None:
+    def examine(decided: Plan, observed: Observed) -> Sequence[Finding]:
         if decided.pending and "timescaledb" in observed.extensions:
             from tidelock.timescale.precheck import check
 
-            check(database.conn, decided, target)
+            return check(database.conn, decided, target)
+        return ()
 
     return examine
 

@@ -252,4 +252,9 @@ def refresh_of(made: Object, statement: Statement, *, force: bool, detailed: boo
     )
 
 
+def appended(statement: Statement) -> bool:
+    """Whether it is such a refresh, and not the file's own."""
+    return statement.tokens == digest(["tidelock", statement.text])
+
+
 PLAIN = re.compile(r"[a-z_][a-z0-9_]*")

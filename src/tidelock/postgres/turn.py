@@ -45,7 +45,8 @@ AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE"
 
 
 ROLES = """
-SELECT quote_ident(session_user), CASE current_setting('role') WHEN 'none' THEN 'NONE' ELSE quote_ident(current_user) END"""
+SELECT quote_ident(session_user),
+       CASE current_setting('role') WHEN 'none' THEN 'NONE' ELSE quote_ident(current_user) END"""
 
 
 @dataclass(slots=True)
