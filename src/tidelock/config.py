@@ -70,6 +70,8 @@ class Target:
     """A command that `prove` runs against the schema before a file that takes something away."""
     prove_on: int = 0
     """The major version of PostgreSQL that is meant; 0 when nobody says."""
+    strict: bool = False
+    """`prove` exits 1 also when something could not be proved."""
     shadow: str = ""
     """The server for shadow databases; empty is the embedded one. May hold a password: never print it."""
     on_recreate: str = "refuse"
@@ -113,7 +115,12 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
         "parallel": ("refresh_parallel", "number"),
         "max_lock_wait": ("refresh_lock_wait_s", "duration"),
     },
-    "prove": {"smoke": ("smoke", "text"), "target": ("prove_on", "number"), "shadow": ("shadow", "secret")},
+    "prove": {
+        "smoke": ("smoke", "text"),
+        "target": ("prove_on", "number"),
+        "strict": ("strict", "flag"),
+        "shadow": ("shadow", "secret"),
+    },
 }
 DATABASE_KEYS = {
     key: value for name, section in KEYS.items() if name != "snapshot" for key, value in section.items()

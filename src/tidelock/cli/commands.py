@@ -181,6 +181,7 @@ def verify(asked: Asked, output: Output) -> int:
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Proofs at the same time. Default: one a core.")
 @click.option("--no-cache", is_flag=True, help="Prove again what was proved before.")
+@click.option("--strict", is_flag=True, help="Exit 1 also when something could not be proved here.")
 def prove(asked: Asked, output: Output, no_cache: bool, **given: Any) -> int:
     """Run the migrations for real in throw-away databases, and show that they hold; 1 when one does not.
 
@@ -317,6 +318,28 @@ def list_aggregates(asked: Asked, output: Output) -> int:
     from tidelock.cli import aggregates as verb
 
     return verb.listed(asked, output)
+
+
+@aggregates.command("refresh")
+@targeted("direct", "wait", "role")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.option("--from", "start", metavar="TIME", help="From this moment on; without it, from where raw data begins.")
+@click.option("--to", "end", metavar="TIME", help="Up to this moment; without it, to the end of the raw data.")
+@click.option("--parallel", type=click.IntRange(min=1), metavar="N", help="Windows at the same time. Default: 2.")
+@click.option(
+    "--max-lock-wait",
+    metavar="DURATION",
+    help="The longest that others wait for a lock because of it, and how long a window takes. Default: 1s.",
+)
+def refresh(asked: Asked, output: Output, **wanted: Any) -> int:
+    """Fill continuous aggregates from raw data, newest first, without ever erasing what raw data no longer holds.
+
+    In windows that are each durable: stop it when you like, and run it again to go on. An aggregate beneath goes first
+    when it is stale. Deployments do not wait for it.
+    """
+    from tidelock.cli import refreshing
+
+    return refreshing.refresh(asked, output, refreshing.Wanted(**wanted))
 
 
 @app.command()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tidelock.app.ports import Sink, StepHooks
     from tidelock.core.check import Check
     from tidelock.core.model import Observed, Plan, PlannedMigration
+    from tidelock.core.report import Finding
     from tidelock.postgres.address import Address
     from tidelock.postgres.database import PostgresDatabase
     from tidelock.postgres.turn import Turn
@@ -158,17 +159,18 @@ def hooks_of(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) ->
         return ()
     from tidelock.timescale.keepers import keepers
 
-    return keepers(turn, target)
+    return keepers(turn, target, pending)
 
 
-def examiner(target: Target, database: PostgresDatabase) -> Callable[[Plan, Observed], None]:
+def examiner(target: Target, database: PostgresDatabase) -> Callable[[Plan, Observed], Sequence[Finding]]:
     """What is asked of a live database before anything runs there: on TimescaleDB, what its history would lose."""
 
-    def examine(decided: Plan, observed: Observed) -> None:
+    def examine(decided: Plan, observed: Observed) -> Sequence[Finding]:
         if decided.pending and "timescaledb" in observed.extensions:
             from tidelock.timescale.precheck import check
 
-            check(database.conn, decided, target)
+            return check(database.conn, decided, target)
+        return ()
 
     return examine
 
@@ -210,7 +212,13 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
     from tidelock.core.planner import Policy
 
     files = migrations(directory.files(target.directory)) if reads else ()
-    reader = Reader(files, load=lambda path: directory.load_beside(target.directory, path), variables=target.variables)
+    reader = Reader(
+        files,
+        load=lambda path: directory.load_beside(target.directory, path),
+        variables=target.variables,
+        on_recreate=target.on_recreate,
+        refresh=target.refresh,
+    )
     database = database_of(target, asked, sink)
     return Run(
         database=database,

@@ -333,6 +333,10 @@ class PostgresDatabase:
 
         return connect(self.options.direct or self.where, run_id=self.author.run_id)
 
+    def another(self) -> Connection:
+        """One more connection to where the work is done; whoever asks closes it."""
+        return self._another()
+
     def _let_go(self, turn: Turn) -> None:
         """Release the lease, also after a failure; not when the connection or the lease itself is gone."""
         session = turn.session
@@ -411,10 +415,11 @@ class PostgresDatabase:
 
     def fall_back(self, path: str, text: str, script: Script, tables: Sequence[str]) -> None:
         """Run a fallback script in one transaction with its line in the journal. Only inside `lease`."""
-        from tidelock.postgres import fallback
+        from tidelock.core.fallback import unfit
 
         assert self._executor is not None, "a fallback needs the lease"
-        fallback.check(script)
+        for fault in unfit(script):
+            raise fault
         with translated(self.target):
             self._executor.fall_back(
                 Migration(version=0, description="fallback", path=path, text=text, checksum=""), script, tables

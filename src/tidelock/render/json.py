@@ -116,8 +116,10 @@ def event(value: Event) -> dict[str, Any]:
     return known
 
 
-def plan(value: Plan, target: str) -> dict[str, Any]:
-    """What would run."""
+def plan(
+    value: Plan, target: str, findings: Sequence[Finding] = (), refusal: TidelockError | None = None
+) -> dict[str, Any]:
+    """What would run, what should be known of it, and why it must not."""
     return {
         "schema": SCHEMA,
         "command": "plan",
@@ -128,6 +130,8 @@ def plan(value: Plan, target: str) -> dict[str, Any]:
         "ahead": list(value.ahead),
         "missing": list(value.missing),
         "pending": [planned(each) for each in value.pending],
+        **({"findings": [finding(each) for each in findings]} if findings else {}),
+        **({"failure": failure(refusal)} if refusal else {}),
     }
 
 
@@ -157,8 +161,10 @@ def step(value: Step) -> dict[str, Any]:
 
 def statement(value: Statement) -> dict[str, Any]:
     """One statement; a secret in it as stars."""
+    from tidelock.core.lint.syntax import unreadable
     from tidelock.core.secrets import masked
 
+    slip = unreadable(value)
     return {
         "place": place(value.place),
         "text": masked(value.text),
@@ -166,4 +172,5 @@ def statement(value: Statement) -> dict[str, Any]:
         "kind": value.facts.kind.value,
         "runtime": value.runtime,
         "locks": [{"table": lock.table, "mode": lock.mode, "rewrite": lock.rewrite} for lock in value.facts.locks],
+        "unreadable": {"message": slip.message, "hint": slip.hint, "place": place(slip.place)} if slip else None,
     }
