@@ -104,7 +104,7 @@ def test_an_aggregate_is_told_with_what_exists_nowhere_else(project: Project):
     assert [each["kind"] for each in raw["jobs"]] == ["retention"]
     shown = project.tidelock("aggregates", "list").stdout
     assert f"only here     {kept} buckets, {kept} rows, " in shown
-    assert "refresh       from 45 days back to 1 hour back, every 1 hour; never succeeded" in shown
+    assert "refresh       from 45 days back to 1 hour back, every 1 hour; has not run yet" in shown
     assert "day  from h (of r) · bucket 1 day · real-time" in shown
     assert "✗ public.h: its refresh" in shown
     assert "SELECT alter_job(" in shown
@@ -284,7 +284,9 @@ def test_names_that_need_quotes_are_no_trouble(project: Project):
 def test_the_apache_edition_is_said():
     """A server has one edition for all its databases; that `look` sees it is tested where there is one."""
     shown = render.text("db@host", Stock(version="2.28.3", community=False))
-    assert shown == "db@host  TimescaleDB 2.28.3, Apache edition: no aggregates, no policies  0 aggregates, 0 hypertables"
+    assert (
+        shown == "db@host  TimescaleDB 2.28.3, Apache edition: no aggregates, no policies  0 aggregates, 0 hypertables"
+    )
 
 
 def test_on_a_terminal_it_is_a_table(

@@ -59,7 +59,9 @@ def ran(job: Job) -> str:
     """When it last succeeded."""
     if job.running:
         return "running now"
-    return f"last {job.last_finish.astimezone(UTC):%Y-%m-%d %H:%M}" if job.last_finish else "never succeeded"
+    if job.last_finish:
+        return f"last {job.last_finish.astimezone(UTC):%Y-%m-%d %H:%M}"
+    return "never succeeded" if job.failures else "has not run yet"
 
 
 def named(job: Job) -> str:

@@ -49,8 +49,13 @@ def aggregate(stock: Stock, found: Aggregate) -> Iterator[str]:
     yield line("only here", only_here(found))
     yield from job_lines(found.jobs)
     if found.unread:
-        yield line("not known", f"this role may not read {', '.join(found.unread)}")
+        yield line("not known", f"{unreadable(stock)} {', '.join(found.unread)}")
     yield from flaws(faults(stock, found))
+
+
+def unreadable(stock: Stock) -> str:
+    """Why something is not known."""
+    return "this role may not read" if stock.community else "the Apache edition may not read"
 
 
 def traits(found: Aggregate) -> list[str]:
@@ -68,12 +73,17 @@ def source(found: Aggregate) -> str:
 
 def bucket_of(found: Aggregate) -> str:
     """`1 hour`."""
-    return written(parsed(found.bucket)) if found.bucket else "?"
+    return interval(found.bucket) if found.bucket else "?"
+
+
+def interval(text: str) -> str:
+    """One of the server's, for people."""
+    return written(parsed(text))
 
 
 def hypertable(found: Hypertable) -> Iterator[str]:
     """One hypertable."""
-    chunks = counted(found.chunks, "chunk") + (f" of {found.chunk_interval}" if found.chunk_interval else "")
+    chunks = counted(found.chunks, "chunk") + (f" of {interval(found.chunk_interval)}" if found.chunk_interval else "")
     words = [f"hypertable by {found.time}", chunks]
     words += [f"{found.compressed:,} compressed"] if found.compressed or found.columnstore else []
     words += [size(found.size_bytes)] if found.size_bytes else []
@@ -131,7 +141,7 @@ def only_here(found: Aggregate) -> str:
     if found.history is None:
         return "nothing"
     words = f"{counted(found.history.buckets, 'bucket')}, {counted(found.history.rows, 'row')}, {found.history.span}"
-    return f"{words}; as far as this role sees: it may not read all of the source" if found.unread else words
+    return f"{words}; at most: its source is not readable" if found.unread else words
 
 
 def size(count: int) -> str:
@@ -156,7 +166,7 @@ def rows(stock: Stock) -> Iterator[tuple[str, ...]]:
             span(each.materialized, each.relation in each.unread),
             raw,
             only_here(each),
-            refresh or "never",
+            refresh or "by hand",
             size(each.size_bytes),
         )
 
@@ -167,7 +177,7 @@ def hypertable_rows(stock: Stock) -> Iterator[tuple[str, ...]]:
         jobs = "\n".join(f"{upkeep.kind(job)} {upkeep.does(job)}; {upkeep.ran(job)}" for job in each.jobs)
         yield (
             short(each.name),
-            f"{each.chunks:,} of {each.chunk_interval}",
+            f"{each.chunks:,} of {interval(each.chunk_interval)}",
             f"{each.compressed:,}" if each.columnstore or each.compressed else "",
             span(each.span),
             jobs,
@@ -179,7 +189,7 @@ def wrong(stock: Stock) -> list[str]:
     """What is to be told beneath the tables."""
     found: list[Flaw] = [flaw for each in stock.aggregates for flaw in faults(stock, each)]
     found += [flaw for each in stock.hypertables for flaw in failures(each.jobs)] + failures(stock.jobs)
-    unread = [f"  this role may not read {each}" for agg in stock.aggregates for each in agg.unread]
+    unread = [f"  {unreadable(stock)} {each}" for agg in stock.aggregates for each in agg.unread]
     return [*flaws(found), *dict.fromkeys(unread)]
 
 
