@@ -70,6 +70,8 @@ class Target:
     """A command that `prove` runs against the schema before a file that takes something away."""
     prove_on: int = 0
     """The major version of PostgreSQL that is meant; 0 when nobody says."""
+    strict: bool = False
+    """`prove` exits 1 also when something could not be proved."""
     shadow: str = ""
     """The server for shadow databases; empty is the embedded one. May hold a password: never print it."""
     on_recreate: str = "refuse"
@@ -113,7 +115,12 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
         "parallel": ("refresh_parallel", "number"),
         "max_lock_wait": ("refresh_lock_wait_s", "duration"),
     },
-    "prove": {"smoke": ("smoke", "text"), "target": ("prove_on", "number"), "shadow": ("shadow", "secret")},
+    "prove": {
+        "smoke": ("smoke", "text"),
+        "target": ("prove_on", "number"),
+        "strict": ("strict", "flag"),
+        "shadow": ("shadow", "secret"),
+    },
 }
 DATABASE_KEYS = {
     key: value for name, section in KEYS.items() if name != "snapshot" for key, value in section.items()
@@ -258,8 +265,14 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
         "number": "a number",
         "list": 'a list of texts, such as ["id", "status"]',
         "duration": 'a duration such as "10s"',
-    }.get(how, " or ".join(f'"{each}"' for each in how.split("|")) if "|" in how else "a text in quotes")
+    }.get(how, choice(how) if "|" in how else "a text in quotes")
     raise BadSetting(where, f"{shown} is not {wanted}", f"write {wanted}")
+
+
+def choice(how: str) -> str:
+    """`"error", "warning" or "note"`, of `error|warning|note`."""
+    *others, last = (f'"{each}"' for each in how.split("|"))
+    return f"{', '.join(others)} or {last}"
 
 
 def duration(text: str, where: str) -> float:

@@ -173,3 +173,136 @@ def test_sarif_is_what_its_schema_says(folder: Path):
     jsonschema.validate(found, schema)
     rules = [each["id"] for each in found["runs"][0]["tool"]["driver"]["rules"]]
     assert all(rules[each["ruleIndex"]] == each["ruleId"] for each in found["runs"][0]["results"])
+
+
+def commit(folder: Path, message: str) -> None:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-m", message)
+
+
+def places(done: subprocess.CompletedProcess[str]) -> set[tuple[str, str]]:
+    return {(each["code"], f"{each['path']}:{each['line']}") for each in json.loads(done.stdout)["findings"]}
+
+
+def test_a_file_of_the_main_branch_that_is_renamed_or_gone_is_found_also_since_a_branch(folder: Path):
+    write(folder, "001_parcels.sql", GOOD)
+    write(folder, "002_crops.sql", "SELECT 2;\n")
+    git(folder, "init")
+    commit(folder, "one")
+    git(folder, "switch", "-c", "feature")
+    assert run(folder).returncode == 0
+    (folder / "migrations" / "001_parcels.sql").rename(folder / "migrations" / "003_parcels.sql")
+    (folder / "migrations" / "002_crops.sql").unlink()
+    wanted = {("HY028", "migrations/003_parcels.sql:1"), ("HY028", "migrations/002_crops.sql:1")}
+    assert places(run(folder, "--json")) == wanted
+    assert places(run(folder, "--json", "--changed-since", "main")) == wanted
+
+
+def test_what_renumber_renames_is_no_finding(folder: Path):
+    write(folder, "001_parcels.sql", GOOD)
+    write(folder, "005_crops.sql", "SELECT 2;\n")
+    git(folder, "init")
+    commit(folder, "one")
+    git(folder, "switch", "-c", "feature")
+    command = [sys.executable, "-m", "tidelock", "renumber", "--order", "sort", "--yes"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    assert (folder / "migrations" / "002_crops.sql").exists()
+    done = run(folder)
+    assert (done.returncode, done.stdout.partition(".")[0]) == (0, "Nothing found in 2 files")
+
+
+CRITICAL = """
+[migrations]
+dir = "migrations"
+
+[[critical]]
+table = "parcels"
+migration = 1
+fallback = "fallback/parcels.sql"
+"""
+
+
+@pytest.fixture
+def farm(folder: Path) -> Path:
+    (folder / "fallback").mkdir()
+    (folder / "tidelock.toml").write_text(CRITICAL)
+    write(folder, "001_parcels.sql", GOOD)
+    (folder / "fallback" / "parcels.sql").write_text(GOOD)
+    return folder
+
+
+def test_a_fallback_that_can_run_again_is_fine(farm: Path):
+    done = run(farm)
+    assert (done.returncode, done.stdout.partition(".")[0]) == (0, "Nothing found in 2 files")
+
+
+def test_a_fallback_is_linted_as_a_script_that_may_run_again(farm: Path):
+    fallback = farm / "fallback" / "parcels.sql"
+    fallback.write_text(f"{BAD}DROP TABLE IF EXISTS old;\nCREATE INDEX CONCURRENTLY IF NOT EXISTS i ON parcels (id);\n")
+    assert places(run(farm, "--json")) == {
+        ("ID001", "fallback/parcels.sql:1"),
+        ("DE001", "fallback/parcels.sql:2"),
+        ("S014", "fallback/parcels.sql:3"),
+    }
+    fallback.write_text(f"-- tidelock: allow ID001: it is dropped before\n{BAD}")
+    assert run(farm).returncode == 0
+    fallback.write_text("CREATE TABEL parcels ();\n")
+    assert places(run(farm, "--json")) == {("HY000", "fallback/parcels.sql:1")}
+    fallback.write_text(BAD)
+    assert run(farm, "--fix").returncode == 0
+    assert fallback.read_text() == GOOD
+
+
+def test_a_fallback_is_spoken_of_when_it_changed(farm: Path):
+    (farm / "fallback" / "parcels.sql").write_text(BAD)
+    git(farm, "init")
+    commit(farm, "one")
+    git(farm, "switch", "-c", "feature")
+    assert places(run(farm, "--json", "--changed-since", "main")) == set()
+    (farm / "fallback" / "parcels.sql").write_text(f"\n{BAD}")
+    assert places(run(farm, "--json", "--changed-since", "main")) == {("ID001", "fallback/parcels.sql:2")}
+
+
+def test_an_entry_that_apply_would_refuse_is_a_finding_at_its_line(farm: Path):
+    entry = '\n[[critical]]\ntable = "crops"\nmigration = 9\nfallback = "fallback/none.sql"\n'
+    (farm / "tidelock.toml").write_text(CRITICAL.replace("parcels", "parcles") + entry)
+    found = json.loads(run(farm, "--json").stdout)["findings"]
+    assert {(each["code"], each["line"]) for each in found if each["path"] == "tidelock.toml"} == {
+        ("U021", 5),
+        ("HY030", 5),
+        ("U021", 10),
+        ("HY030", 10),
+    }
+    assert any("did you mean parcels" in each["hint"] for each in found)
+
+
+def test_a_dangling_link_is_a_finding_and_the_others_are_checked(folder: Path):
+    write(folder, "001_parcels.sql", BAD)
+    (folder / "migrations" / "002_gone.sql").symlink_to("nowhere.sql")
+    assert places(run(folder, "--json", "--select", "ID001")) == {
+        ("ID001", "migrations/001_parcels.sql:1"),
+        ("S008", "migrations/002_gone.sql:1"),
+    }
+
+
+def test_a_directory_without_migrations_is_no_success(folder: Path):
+    done = run(folder)
+    assert (done.returncode, "U003" in done.stderr) == (2, True)
+
+
+def test_of_very_many_findings_alike_the_first_few_are_shown_and_all_are_counted(folder: Path):
+    write(folder, "001_parcels.sql", BAD + "INSERT INTO parcels VALUES (1);\n" * 5000)
+    done = run(folder, "--select", "ID019,ID001")
+    assert done.returncode == 1
+    assert done.stdout.count("warning ID019") == 5
+    assert "… and 4995 more of ID019 in migrations/001_parcels.sql; `--json` lists them all." in done.stdout
+    assert "5001 warnings in 1 file" in done.stdout
+    assert len(json.loads(run(folder, "--json", "--select", "ID019").stdout)["findings"]) == 5000
+
+
+@pytest.mark.parametrize("option", ["--select", "--extend", "--ignore", "--changed-since"])
+def test_an_option_that_is_empty_is_refused(folder: Path, option: str):
+    """As of a variable that is not set: it must not mean everything."""
+    write(folder, "001_parcels.sql", BAD)
+    done = run(folder, option, "")
+    assert (done.returncode, "U001" in done.stderr, option in done.stderr) == (2, True, True)

@@ -49,6 +49,10 @@ def test_json_of_runs_that_go_well_is_as_documented(project: Project) -> None:
     planned = check("plan", project.tidelock("plan", "--json").stdout)
     assert [step["mode"] for each in planned["pending"] for step in each["steps"]] == ["transaction", "alone"]
     assert len(check("report", project.tidelock("apply", "--json").stdout)["applied"]) == 2
+    broken = project.write("003_c.sql", "CREATE TABEL c (i int);\n")
+    (step,) = check("plan", project.tidelock("plan", "--json").stdout)["pending"][0]["steps"]
+    assert "TABLE for “TABEL”" in step["statements"][0]["unreadable"]["hint"]
+    broken.unlink()
     project.write("001_a.sql", "CREATE  TABLE a (i int);\nINSERT INTO a VALUES (1);\nSELECT * FROM a;\n")
     assert check("report", project.tidelock("apply", "--json").stdout)["findings"][0]["code"] == "N001"
     assert check("plan", project.tidelock("plan", "--json").stdout)["cosmetic"]

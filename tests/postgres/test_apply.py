@@ -309,6 +309,15 @@ def test_the_target_may_be_named_by_connect_and_another_may_not(project: Project
     assert "elsewhere" in report.failure.message
 
 
+def test_a_plan_says_what_the_parser_cannot_read_and_apply_leaves_it_to_the_server(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (i int);\nCREATE TABEL b (i int);\n")
+    done = project.tidelock("plan")
+    assert done.returncode == 0
+    assert '001_a.sql:2:8: syntax error at or near "TABEL". Did you mean TABLE for “TABEL”?' in done.stdout
+    assert "`apply` sends it all the same, and the server decides" in done.stdout
+    assert "42601" in failed(project.apply(), "D010", 5).detail
+
+
 def test_a_plan_that_was_reviewed_is_what_runs(project: Project):
     project.write("001_a.sql", "CREATE TABLE a (id int);")
     run = project.run()

@@ -22,6 +22,7 @@ from tidelock.core.proof import Outcome, Proof
 from tidelock.core.report import Severity
 from tidelock.postgres.shadow import PREFIX
 from tidelock.postgres.snapshot import take
+from tidelock.render import proof as render
 
 if TYPE_CHECKING:
     from tests.rig.postgres import Server
@@ -188,6 +189,20 @@ def test_what_the_server_lacks_is_said_by_name_and_is_no_finding(bench: Bench):
     assert result(proven, Proof.FRESH, 4).outcome is Outcome.PROVED
 
 
+def test_what_is_not_proved_counts_when_it_is_strict_and_is_said_in_any_case(bench: Bench):
+    extension = "CREATE EXTENSION IF NOT EXISTS postgis;"
+    proven = bench.prove(extension, only="fresh")
+    assert proven.exit_code == 0
+    assert "1 of 1 not proved" in render.text(proven)
+    assert "does not count: `--strict` makes it exit 1" in render.text(proven)
+    strict = replace(proven, strict=True)
+    assert (strict.exit_code, render.text(strict).splitlines()[-1]) == (1, "  exit 1")
+
+
+def test_strict_may_stand_in_the_settings(bench: Bench):
+    assert bench.prove("CREATE EXTENSION IF NOT EXISTS postgis;", only="fresh", strict=True).exit_code == 1
+
+
 # --- rerun --------------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +228,20 @@ def test_rerun_finds_a_timestamp_that_moves(bench: Bench):
     )
     assert found(proven) == [("P003", 2)]
     assert "other values in at" in one(proven, "P003").message
+
+
+def test_an_upsert_that_writes_what_is_right_already_moves_what_a_trigger_sets_and_a_guard_mends_it(bench: Bench):
+    made = (
+        "CREATE TABLE IF NOT EXISTS a (i int PRIMARY KEY, n int, updated_at timestamptz);\n"
+        "CREATE OR REPLACE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS\n"
+        "$$ BEGIN NEW.updated_at := clock_timestamp(); RETURN NEW; END $$;\n"
+        "CREATE OR REPLACE TRIGGER touch BEFORE INSERT OR UPDATE ON a FOR EACH ROW EXECUTE FUNCTION touch();"
+    )
+    upsert = "INSERT INTO a VALUES (1, 2) ON CONFLICT (i) DO UPDATE SET n = EXCLUDED.n"
+    proven = bench.prove(made, f"{upsert};", only="rerun")
+    assert "other values in updated_at" in one(proven, "P003").message
+    assert "IS DISTINCT FROM" in one(proven, "P003").hint
+    assert bench.prove(made, f"{upsert} WHERE a.n IS DISTINCT FROM EXCLUDED.n;", only="rerun").findings == ()
 
 
 def test_rerun_finds_a_definition_that_changes(bench: Bench):

@@ -237,6 +237,16 @@ def test_a_rewrite_runs_and_does_not_do_what_was_claimed(code: str, postgres_dsn
             conn.execute("COMMIT")
 
 
+@pytest.mark.every_server
+@pytest.mark.parametrize("code", examples.REPEATABLE)
+def test_a_rewrite_runs_twice(code: str, postgres_dsn: str):
+    """File by file, as `prove` runs them a second time."""
+    with psycopg.connect(postgres_dsn, autocommit=True) as conn:
+        for file in statements(examples.mended(code) or ()):
+            for each in (*file, *file):
+                conn.execute(each.text)
+
+
 # Variants: statements that look alike, and cost more or less
 
 START = """

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tidelock.app import sharing
-from tidelock.core import action, statement
+from tidelock.app import together
+from tidelock.core.fallback import unfit
 from tidelock.core.lint.engine import Engine, Selection
 from tidelock.core.lint.known import Known
-from tidelock.core.lint.reading import readable
-from tidelock.core.model import Place
+from tidelock.core.lint.reading import of_fault, readable
+from tidelock.core.model import Migration, Place
+from tidelock.core.source import decoded, directives
+from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from tidelock.core.model import Migration
+    from tidelock.app.reading import Reader
     from tidelock.core.report import Finding
     from tidelock.core.source import SourceFile
     from tidelock.core.statement import Script
@@ -62,8 +64,14 @@ class Request:
 
     directory: str
     files: Sequence[SourceFile]
-    read: Callable[[Sequence[Migration]], Callable[[Migration], Script]]
-    """What reads the script of each of these migrations; raises a SourceFault."""
+    reader: Callable[[Sequence[Migration]], Reader]
+    """What reads the scripts of these migrations."""
+    found: Sequence[Finding] = ()
+    """What is wrong with files that could not even be read, and with tidelock.toml; always told."""
+    fallbacks: Sequence[SourceFile] = ()
+    """The scripts of critical tables."""
+    critical: Mapping[Place, str] = field(default_factory=dict)
+    """Where tidelock.toml says so → a table that the application cannot start without."""
     selection: Selection = field(default_factory=Selection)
     changed: frozenset[str] | None = None
     """Paths to speak of; None is all."""
@@ -71,43 +79,55 @@ class Request:
     live: Live | None = None
     """A live database; without one nothing is known but what the files say."""
 
-
-TRAVELLING = (
-    *(statement.Script, statement.Statement, statement.Facts, statement.Object, statement.Lock),
-    *(statement.Variable, statement.Guard, statement.Echo, statement.Assign, statement.Quit),
-    *(action.Action, action.Column, action.Constraint, Place),
-)
-"""What a script consists of."""
-LEAST_FILES = 25
-"""For a process of their own: starting one and hearing from it takes as long as reading so many."""
-
-
-def read_ahead(read: Callable[[Migration], Script], migrations: Sequence[Migration]) -> Callable[[Migration], Script]:
-    """The same as `read`, all that can be read being read now, on all cores."""
-    sharing.travels(TRAVELLING)
-    scripts = sharing.shared_out(read, migrations, least=LEAST_FILES)
-    known = {each.path: script for each, script in zip(migrations, scripts, strict=True)}
-    return lambda migration: known[migration.path] or read(migration)
+    def speaks_of(self, path: str) -> bool:
+        """Whether findings in a file are wanted."""
+        return self.changed is None or path in self.changed
 
 
 def lint(request: Request) -> Linted:
     """Every rule on every file."""
+    live = request.live
     migrations, found = readable(request.files)
-    changed, live = request.changed, request.live
+    found = [each for each in found if each.place is None or request.speaks_of(each.place.path)]
+    found += request.found
     if live:
         migrations = [each for each in migrations if each.version not in live.applied]
-    engine = Engine(
-        read_ahead(request.read(migrations), migrations),
-        request.selection,
-        request.main_branch(migrations),
-        known=live.known() if live else Known(),
+    reader, main_branch = request.reader(migrations), request.main_branch(migrations)
+    found += together.run(
+        lambda: Engine(
+            reader.script, request.selection, main_branch, request.critical, known=live.known() if live else Known()
+        ),
+        migrations,
+        lambda each: request.speaks_of(each.path),
     )
-    found += engine.run(migrations, lambda each: changed is None or each.path in changed)
-    if changed is not None:
-        found = [each for each in found if each.place is None or each.place.path in changed]
+    for each in request.fallbacks:
+        found += fallback(each, reader, request.selection) if request.speaks_of(each.path) else []
     return Linted(
         directory=request.directory,
-        files=len(migrations) if live else len(request.files),
+        files=(len(migrations) if live else len(request.files)) + len(request.fallbacks),
         findings=tuple(sorted(found, key=lambda each: (each.place or Place("", 0), each.code))),
-        texts={each.path: each.text for each in migrations},
+        texts={
+            **{each.path: each.text for each in migrations},
+            **{each.path: each.data.decode(errors="replace") for each in request.fallbacks},
+        },
     )
+
+
+OF_MIGRATIONS = ("LK", "TX", "HY002", "HY003", "HY004", "HY008")
+"""What is not asked of a fallback: it stands in one transaction (S014), makes what is not there, and has no number."""
+
+
+def fallback(file: SourceFile, reader: Reader, selection: Selection) -> list[Finding]:
+    """A script that may run again at any `apply`, on a database of which nothing is known."""
+    try:
+        text = decoded(file)
+        said = tuple(directives(file.path, text))
+    except SourceFault as fault:
+        return [of_fault(fault, file.path)]
+    script = Migration(version=-1, description="", path=file.path, text=text, checksum="", directives=said)
+    engine = Engine(
+        lambda each: reader.beside(each.path, each.text),
+        replace(selection, ignore=(*selection.ignore, *OF_MIGRATIONS)),
+    )
+    found = engine.run([script])
+    return found + [of_fault(fault, file.path) for each in engine.files if each.script for fault in unfit(each.script)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Reader:
     """The target's name where the database at hand is a shadow of it."""
     detailed: bool = False
     """Facts with actions, for the checks."""
+    digests: bool = True
+    """Scripts with their digests, for the ledger."""
     _scripts: dict[str, Script] = field(default_factory=dict, init=False)
 
     def target(self, observed: Observed) -> None:
@@ -61,16 +64,17 @@ class Reader:
     def _read(self, path: str, text: str, load: Callable[[str], str] | None) -> Script:
         from tidelock.core.facts import facts_of
         from tidelock.core.script import read
-        from tidelock.core.statement import Statement
 
-        script = read(
-            path, text, variables=self.variables, load=load, database=self.database, specials=self.specials
-        )  # fmt: skip
-        items = tuple(
-            replace(item, facts=facts_of(item.text, detailed=self.detailed)) if isinstance(item, Statement) else item
-            for item in script.items
+        return read(
+            path,
+            text,
+            variables=self.variables,
+            load=load,
+            database=self.database,
+            specials=self.specials,
+            facts=partial(facts_of, detailed=self.detailed),
+            digests=self.digests,
         )
-        return replace(script, items=items)
 
     def beside(self, path: str, text: str) -> Script:
         """A script that is no migration, such as a fallback: read as one, with nothing included."""

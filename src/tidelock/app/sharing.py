@@ -1,47 +1,125 @@
-"""Work shared out among processes, one for each core: parsing is computation, and Python's threads share one core."""
+"""Work shared out among processes, one for each core: reading is computation, and Python's threads share one core.
+
+Each process takes a part of a row of items, and what it hands on reaches all processes behind it: what rules say of a
+file depends on the files before it.
+"""
 
 from __future__ import annotations
 
-import copyreg
+import io
 import os
 import pickle
-from dataclasses import fields
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from operator import attrgetter
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-Item = TypeVar("Item")
+    Ways = Mapping[type[Any], Callable[[Any], Any]]
+    """Type → how its values travel, as copyreg has it."""
+
 Result = TypeVar("Result")
 
 MOST = 8
-"""Processes; more of them only wait for the one that collects."""
+"""Processes; more of them only wait for one another."""
+LEAST = 60_000
+"""Size of a part that is worth a process: starting one and hearing from it takes as long as reading so many bytes."""
+AHEAD = 1.05
+"""How much larger the first part is: the others learn of it before they go on."""
 
 
-def shared_out(work: Callable[[Item], Result | None], items: Sequence[Item], *, least: int) -> list[Result | None]:
-    """`work` of each item, in their order. Fewer than `least` items for each process are not worth one.
-
-    None stands for an item whose `work` raised, or whose process died: the caller does it again, and hears why.
-    """
+def parts(sizes: Sequence[int]) -> list[slice]:
+    """A row of items in parts of about one size, as many as there are cores to work on them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    processes = min(cores, MOST, len(items) // least) if hasattr(os, "fork") else 1
-    if processes < 2:
-        return [_tried(work, each) for each in items]
-    found: list[Result | None] = [None] * len(items)
-    others = [(number, *_started(work, items[number::processes])) for number in range(1, processes)]
-    found[::processes] = [_tried(work, each) for each in items[::processes]]
-    for number, pid, pipe in others:
+    count = max(1, min(cores, MOST, sum(sizes) // LEAST)) if hasattr(os, "fork") else 1
+    share = sum(sizes) / (AHEAD + count - 1)
+    ends: list[int] = []
+    upto = 0
+    for number, size in enumerate(sizes):
+        if upto >= share * (AHEAD + len(ends)) and len(ends) < count - 1:
+            ends.append(number)
+        upto += size
+    return [slice(first, end) for first, end in zip([0, *ends], [*ends, len(sizes)], strict=True)]
+
+
+@dataclass(slots=True)
+class Link:
+    """A process's place in the row."""
+
+    ways: Ways
+    before: int = -1
+    """Where it hears from the processes before it; -1 for the first."""
+    behind: int = -1
+    """Where it tells those behind it; -1 for the last."""
+    telling: threading.Thread | None = field(default=None, init=False)
+    keeps: Any = field(default=None, init=False)
+    """What need not be taken apart before a result is told."""
+
+    def hand_on(self, value: Any) -> list[Any]:
+        """Give a value to all processes behind; those that the processes before gave, in order. Once only."""
+        own = packed(value, self.ways) if self.behind >= 0 else b""
+        heard: list[bytes] = []
+        if self.before >= 0:
+            with os.fdopen(self.before, "rb") as pipe:
+                heard = pickle.load(pipe)  # noqa: S301 - our own process's
+        if self.behind >= 0:  # not to wait for one that still reads
+            self.telling = threading.Thread(target=told, args=(self.behind, pickle.dumps([*heard, own])))
+            self.telling.start()
+        return [pickle.loads(each) for each in heard]  # noqa: S301 - likewise
+
+    def close(self) -> None:
+        """Wait until those behind have heard all."""
+        if self.telling:
+            self.telling.join()
+
+
+def told(pipe: int, data: bytes) -> None:
+    """Write all to a pipe and close it; one that nobody reads any more is another process's fault to tell."""
+    with suppress(BrokenPipeError), os.fdopen(pipe, "wb") as file:
+        file.write(data)
+
+
+def in_a_row(work: Callable[[slice, Link], Result], row: Sequence[slice], ways: Ways) -> list[Result] | None:
+    """`work` of each part, in order: of the first here, of the others in processes of their own.
+
+    None when a process raised or died: the caller does all of it again, and hears why.
+    """
+    links = [os.pipe() for _ in row[1:]]
+    others = [started(work, number, row, links, ways) for number in range(1, len(row))]
+    first = Link(ways, behind=kept(links, 0)[1])
+    results: list[Result] | None = [work(row[0], first)]
+    for pid, pipe in others:
         with os.fdopen(pipe, "rb") as file:
             answer = file.read()
-        if os.waitpid(pid, 0)[1] == 0:
-            found[number::processes] = pickle.loads(answer)  # noqa: S301 - our own child's
-    return found
+        if os.waitpid(pid, 0)[1] != 0:
+            results = None
+        elif results is not None:
+            results.append(pickle.loads(answer))  # noqa: S301 - our own child's
+    first.close()
+    return results
 
 
-def _started(work: Callable[[Item], Result | None], items: Sequence[Item]) -> tuple[int, int]:
-    """A child at work: its process id, and the pipe that its results come through."""
+def kept(links: Sequence[tuple[int, int]], number: int) -> tuple[int, int]:
+    """The ends that a process in the row has to do with; it closes all others, so that each end has one holder."""
+    for place, (reading, writing) in enumerate(links):
+        for end, mine in ((reading, place == number - 1), (writing, place == number)):
+            if not mine:
+                os.close(end)
+    before = links[number - 1][0] if number else -1
+    return before, links[number][1] if number < len(links) else -1
+
+
+def started(
+    work: Callable[[slice, Link], Result],
+    number: int,
+    row: Sequence[slice],
+    links: Sequence[tuple[int, int]],
+    ways: Ways,
+) -> tuple[int, int]:
+    """A child at work: its process id, and the pipe that its result comes through."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid:
@@ -49,41 +127,34 @@ def _started(work: Callable[[Item], Result | None], items: Sequence[Item]) -> tu
         return pid, reading
     code = 1
     try:
-        answer = pickle.dumps([_tried(work, each) for each in items], pickle.HIGHEST_PROTOCOL)
-        with os.fdopen(writing, "wb") as file:
-            file.write(answer)
+        link = Link(ways, *kept(links, number))
+        told(writing, packed(work(row[number], link), ways))
+        link.close()
         code = 0
     finally:
         os._exit(code)
 
 
-def _tried(work: Callable[[Item], Result | None], item: Item) -> Result | None:
-    try:
-        return work(item)
-    except Exception:
-        return None
+def packed(value: Any, ways: Ways) -> bytes:
+    """A value as bytes."""
+    file = io.BytesIO()
+    pickler = pickle.Pickler(file, pickle.HIGHEST_PROTOCOL)
+    pickler.dispatch_table = ways
+    pickler.dump(value)
+    return file.getvalue()
 
 
-def travels(types: Iterable[type[Any]]) -> None:
-    """Let values of these frozen dataclasses travel as their fields: twice as fast as their own way."""
-    copyreg.pickle(MappingProxyType, lambda proxy: (_read_only, (dict(proxy),)))
-    for each in types:
-        copyreg.pickle(each, _by_fields(each))
-
-
-def _read_only(values: dict[Any, Any]) -> MappingProxyType[Any, Any]:
-    return MappingProxyType(values)
-
-
-def _by_fields(cls: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+def by_fields(cls: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
+    """Values of a frozen dataclass travel as their fields: twice as fast as their own way."""
     names = tuple(each.name for each in fields(cls))
     values = attrgetter(*names)
-    return lambda value: (_rebuilt, (cls, names, values(value)))
+    return lambda value: (rebuilt, (cls, names, values(value)))
 
 
-def _rebuilt(cls: type[Any], names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
+def rebuilt(cls: type[Any], names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
     """The value again; it was checked when it was made."""
     made = object.__new__(cls)
-    for name, value in zip(names, values, strict=True):
-        object.__setattr__(made, name, value)
+    put = object.__setattr__
+    for name, value in zip(names, values):  # noqa: B905 - of one dataclass
+        put(made, name, value)
     return made

@@ -180,6 +180,7 @@ def verify(asked: Asked, output: Output) -> int:
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Proofs at the same time. Default: one a core.")
 @click.option("--no-cache", is_flag=True, help="Prove again what was proved before.")
+@click.option("--strict", is_flag=True, help="Exit 1 also when something could not be proved here.")
 def prove(asked: Asked, output: Output, no_cache: bool, **given: Any) -> int:
     """Run the migrations for real in throw-away databases, and show that they hold; 1 when one does not.
 

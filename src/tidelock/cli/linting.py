@@ -12,11 +12,15 @@ from tidelock.app.lint import Linted, Live, Request
 from tidelock.app.lint import lint as checked
 from tidelock.app.reading import Reader
 from tidelock.cli import wiring
+from tidelock.config import BadSetting
 from tidelock.core.lint.engine import Selection
+from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES
-from tidelock.core.report import Severity
+from tidelock.core.planner import NoMigrations
+from tidelock.core.report import Finding, Severity
+from tidelock.core.source import SourceFile, name_of, number_of
 from tidelock.errors import TidelockError, UsageFault
-from tidelock.repo import directory, git
+from tidelock.repo import critical, directory, git
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
     from tidelock.core.model import Migration
-    from tidelock.core.report import Finding
 
 ORDER = tuple(Severity)
 """From the worst to the least."""
@@ -98,34 +101,63 @@ def live_of(target: Target, asked: Asked, out: Output) -> Live | None:
 def linted(target: Target, wanted: Wanted, live: Live | None) -> Linted:
     """One directory."""
     where = target.directory
-    files = list(directory.files(where))
+    files, faults = directory.in_part(where)
+    if not files and not faults:
+        raise NoMigrations(str(where))
+    fallbacks, unfit = fallbacks_of(target)
+    unfit += critical.unfit_migrations(target.critical, [int(number_of(each.path) or 0) for each in files])
+    wrong = [of_fault(each, each.path) for each in faults] + [unfit_entry(each) for each in unfit]
+    entries = {critical.place_of(each): each.table for each in target.critical}
+    if wanted.changed_since == "":
+        raise BadSetting("--changed-since", "it is empty", "name a branch, tag or commit, or leave it out")
     commit = git.base(where, wanted.changed_since) if wanted.changed_since else None
-    changed = git.changed_since(where, commit) if commit else None
     return checked(
         Request(
             directory=str(where),
             files=files,
-            read=lambda migrations: (
-                Reader(
-                    migrations,
-                    load=lambda path: directory.load_beside(where, path),
-                    variables=target.variables,
-                    detailed=True,
-                ).script
+            reader=lambda migrations: Reader(
+                migrations,
+                load=lambda path: directory.load_beside(where, path),
+                variables=target.variables,
+                detailed=True,
+                digests=False,
             ),
+            found=wrong,
+            fallbacks=fallbacks,
+            critical=entries,
             selection=selection(target, wanted),
-            changed=None
-            if changed is None
-            else frozenset(each.path for each in files if resolved(each.path) in changed),
+            changed=None if commit is None else spoken_of(target, commit, [each.path for each in (*files, *fallbacks)]),
             main_branch=lambda migrations: on_main(where, commit, migrations),
             live=live,
         )
     )
 
 
+def fallbacks_of(target: Target) -> tuple[list[SourceFile], list[critical.Unfit]]:
+    """The fallback scripts that can be used, and what is wrong with the entries of others."""
+    unfit = list(critical.unfit_scripts(target.critical))
+    left_out = {each.critical.fallback for each in unfit}
+    paths = dict.fromkeys(each.fallback for each in target.critical if each.fallback)
+    fit = [path for path in paths if path not in left_out]
+    return [SourceFile(wiring.shown(path), directory.content(path, path)) for path in fit], unfit
+
+
+def unfit_entry(unfit: critical.Unfit) -> Finding:
+    """What `apply` would refuse before it runs anything."""
+    place, code = critical.place_of(unfit.critical), critical.CriticalUnfit.code
+    return Finding(code=code, severity=Severity.ERROR, message=str(unfit), hint=unfit.remedy, place=place)
+
+
+def spoken_of(target: Target, commit: str, paths: Sequence[str]) -> frozenset[str]:
+    """Those that differ from a commit; fallbacks lie beside the directory."""
+    folders = {target.directory, *(Path(each.project) for each in target.critical)}
+    changed = {path for each in folders for path in git.changed_since(each, commit)}
+    return frozenset(each for each in paths if resolved(each) in changed)
+
+
 def resolved(path: str) -> Path:
-    """As git names it."""
-    return Path(path).resolve()
+    """As git names it: the link, not what it leads to."""
+    return Path(path).parent.resolve() / name_of(path)
 
 
 def on_main(where: Path, commit: str | None, migrations: Sequence[Migration]) -> Mapping[str, str]:
@@ -133,17 +165,17 @@ def on_main(where: Path, commit: str | None, migrations: Sequence[Migration]) ->
     commit = commit or git.main_branch(where)
     if commit is None:
         return {}
-    now = {resolved(each.path): each.checksum for each in migrations}
-    then = git.digests(where, commit, now)
-    return {each.path: then[resolved(each.path)] for each in migrations if resolved(each.path) in then}
+    shown = directory.shown_path(where)
+    now = {name_of(each.path): each.checksum for each in migrations}
+    return {f"{shown}/{name}": then for name, then in git.digests(where, commit, now).items()}
 
 
 def selection(target: Target, wanted: Wanted) -> Selection:
     """The command line's word over the file's. Raises UnknownRule."""
     chosen = Selection(
-        select=codes(wanted.select) or target.select,
-        extend=(*target.extend, *codes(wanted.extend)),
-        ignore=(*target.ignore, *codes(wanted.ignore)),
+        select=codes(wanted.select, "--select") or target.select,
+        extend=(*target.extend, *codes(wanted.extend, "--extend")),
+        ignore=(*target.ignore, *codes(wanted.ignore, "--ignore")),
     )
     families = {each.rstrip("0123456789") for each in RULES}
     for code in (*chosen.select, *chosen.extend, *chosen.ignore):
@@ -152,9 +184,12 @@ def selection(target: Target, wanted: Wanted) -> Selection:
     return chosen
 
 
-def codes(given: Sequence[str]) -> tuple[str, ...]:
-    """`LK001,TS` repeated or listed, in upper case."""
-    return tuple(code.strip().upper() for each in given for code in each.split(",") if code.strip())
+def codes(given: Sequence[str], option: str) -> tuple[str, ...]:
+    """`LK001,TS` repeated or listed, in upper case. Raises BadSetting when nothing is in it."""
+    found = tuple(code.strip().upper() for each in given for code in each.split(",") if code.strip())
+    if given and not found:
+        raise BadSetting(option, "it names no rule", "name rules or families, or leave it out")
+    return found
 
 
 def mend(result: Linted) -> int:

@@ -7,7 +7,7 @@ import re
 import shlex
 import subprocess
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ class Options:
     only: str | None = None
     jobs: int | None = None
     cache: bool = True
+    strict: bool = False
 
 
 def prove(asked: Asked, out: Output, options: Options) -> int:
@@ -97,7 +98,8 @@ def proven(target: Target, asked: Asked, sink: Sink, options: Options, wanted: f
     sink.emit(Event(what=Happening.MIGRATION, label="prove", text="starting a server"))
     with stage(target, options) as shadows:
         proving = arranged(run, target, options, wanted, shadows)
-        return prove_all(proving, target=meant(target, proving.wanted.source))
+        found = prove_all(proving, target=meant(target, proving.wanted.source))
+        return replace(found, strict=options.strict or target.strict)
 
 
 def meant(target: Target, source: str) -> str:

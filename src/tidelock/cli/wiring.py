@@ -8,11 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidelock.app.apply import Run
-from tidelock.app.patience import Patience
-from tidelock.app.reading import Reader
 from tidelock.config import BadSetting, Target, duration, expanded, load, nearest
-from tidelock.core.planner import Policy
 from tidelock.core.source import in_part, migrations
 from tidelock.errors import SourceFault
 from tidelock.repo import directory, git
@@ -20,6 +16,7 @@ from tidelock.repo import directory, git
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tidelock.app.apply import Run
     from tidelock.app.ports import Sink, StepHooks
     from tidelock.core.model import Observed, Plan, PlannedMigration
     from tidelock.postgres.address import Address
@@ -134,6 +131,7 @@ def direct_of(target: Target) -> Address | None:
 
 def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
     """The real database of a target; nothing connects yet."""
+    from tidelock.app.patience import Patience
     from tidelock.postgres.database import Options, PostgresDatabase
     from tidelock.postgres.limits import Limits
 
@@ -191,6 +189,10 @@ def shown(path: str) -> str:
 
 def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> Run:
     """A run against one target: its files are read now (unless not to be), its database is looked at later."""
+    from tidelock.app.apply import Run
+    from tidelock.app.reading import Reader
+    from tidelock.core.planner import Policy
+
     files = migrations(directory.files(target.directory)) if reads else ()
     reader = Reader(files, load=lambda path: directory.load_beside(target.directory, path), variables=target.variables)
     database = database_of(target, asked, sink)

@@ -21,8 +21,21 @@ def moment(value: int, kind: str) -> str:
     """A point in time for people: `2026-05-27`, `2026-05-27 08:00`; a number for a hypertable over integers."""
     if kind in INTEGERS:
         return str(value)
-    at = EPOCH + timedelta(microseconds=value)
-    return f"{at:%Y-%m-%d}" if at.time() == datetime.min.time() else f"{at:%Y-%m-%d %H:%M}"
+    try:
+        at = EPOCH + timedelta(microseconds=value)
+    except OverflowError:  # PostgreSQL's calendar is longer than Python's
+        return "infinity" if value > 0 else "-infinity"
+    return at.date().isoformat() if at.time() == datetime.min.time() else at.isoformat(" ", "minutes")[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An interval as PostgreSQL keeps it: its three parts are not multiples of each other."""
+
+    months: int = 0
+    days: int = 0
+    us: int = 0
+    """Microseconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +74,11 @@ class Job:
     running: bool = False
     failures: int = 0
     error: str = ""
-    """The message of the last failure, when the last run failed."""
+    """The message of the last failure, when the last run failed; empty also when this role may not read it."""
+    offsets: Mapping[str, Interval | int] = field(default_factory=dict, hash=False)
+    """Of its config, what is an interval or a number: start_offset, end_offset, drop_after, compress_after."""
+    timezone: str = ""
+    """That of a fixed schedule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +98,7 @@ class Hypertable:
     span: Span | None = None
     """Of its chunks; None without any."""
     size_bytes: int = 0
+    """0 when nobody has looked."""
     columnstore: bool = False
     jobs: tuple[Job, ...] = ()
 
@@ -122,6 +140,8 @@ class Aggregate:
     """Where the rows are that it reads: `schema.name` of the hypertable, or of the parent's rows."""
     source_time: str = ""
     """The time column there."""
+    source_kind: str = ""
+    """Its type: that of the bucket, or uuid (version 7, with the time in it)."""
     direct: str = ""
     """The view that computes it from its source, `_timescaledb_internal._direct_view_5`."""
     real_time: bool = False
@@ -132,11 +152,19 @@ class Aggregate:
     raw: Span | None = None
     """Of the rows of its source; None when there are none."""
     doubtful: int | None = None
-    """Until this point the source may hold a bucket in part only: what retention left of its first chunk, late rows."""
+    """Buckets that begin before this point may be in the source in part only: where its first chunk begins, and the
+    chunks that retention may have dropped, which late rows brought back."""
     history: History | None = None
     """What exists nowhere else; None when nothing does, or when nobody has looked."""
     size_bytes: int = 0
+    """0 when nobody has looked."""
     jobs: tuple[Job, ...] = ()
+    unread: tuple[str, ...] = ()
+    """Relations that this role may not read; what is known only from them is None."""
+    chunks: tuple[tuple[int, int], ...] = ()
+    """From where to where each chunk of its source reaches, in order; without those that are the same."""
+    retention: Interval | int | None = None
+    """The age at which rows of its source are dropped by a policy that is switched on."""
 
     def job(self, proc: str) -> Job | None:
         """Its first job of this kind."""
@@ -159,6 +187,8 @@ class Stock:
     """A parent before those that read it."""
     jobs: tuple[Job, ...] = ()
     """Those of no hypertable and no aggregate."""
+    now: int = 0
+    """The server's clock when this was taken, in microseconds since 1970."""
 
     def aggregate(self, name: str) -> Aggregate | None:
         """The one of that name, `schema.name`."""

@@ -258,19 +258,30 @@ class Lexer:
         self.clear()
         if not pieces:
             return None
-        spans = self.spans(pieces)
+        text = "".join([each.text for each in pieces])
+        spans = () if self.in_one_piece(pieces, len(text)) else self.spans(pieces)
         first = next(each for each in pieces if each.kind is not Segment.COMMENT)
         place = first.origin if isinstance(first.origin, Place) else self.place(first.origin)
         start, last = pieces[0].origin, pieces[-1]
         return Draft(
-            text="".join([each.text for each in pieces]),
+            text=text,
             place=place,
             end_line=self.end_line(last),
             start=start if isinstance(start, int) else -1,
             stop=last.origin + len(last.text) if isinstance(last.origin, int) else -1,
             pieces=runtime_pieces(pieces),
-            spans=spans if len(spans) > 1 or spans[0][1] != place else (),
+            spans=spans if len(spans) > 1 or (spans and spans[0][1] != place) else (),
             tokens=tuple(stream([(each.kind, each.name or each.text) for each in pieces])),
+        )
+
+    def in_one_piece(self, pieces: list[Piece], length: int) -> bool:
+        """The statement is a stretch of the file as it is, from its first token on: its place says all."""
+        first, last = pieces[0], pieces[-1]
+        return (
+            not self.shifts
+            and first.kind is not Segment.COMMENT
+            and {type(each.origin) for each in pieces} == {int}
+            and last.origin + len(last.text) - first.origin == length  # type: ignore[operator]  # both are int
         )
 
     def end_line(self, last: Piece) -> int:

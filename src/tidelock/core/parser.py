@@ -12,6 +12,7 @@ import ctypes
 import importlib.util
 import json
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -47,24 +48,19 @@ def parse_plpgsql(text: str) -> list[Node]:
 
 
 def _call(function: str, text: str) -> Any:
-    library = _library()
+    parse, free = _functions(function)
     try:
         raw = text.encode()
     except UnicodeEncodeError as error:
         raise Unreadable("the text is not valid Unicode", offset=error.start) from error
     if b"\0" in raw:
         raise Unreadable("the text holds a NUL byte", offset=text.index("\0"))
-    result = getattr(library, function)(raw)
+    result = parse(raw)
     try:
         if result.error:
             raise _unreadable(result.error.contents)
-        answer: bytes = result.parse_tree if function == "pg_query_parse" else result.plpgsql_funcs
+        answer: bytes = result.json
     finally:
-        free = (
-            library.pg_query_free_parse_result
-            if function == "pg_query_parse"
-            else (library.pg_query_free_plpgsql_parse_result)
-        )
         free(result)
     return _read(answer)
 
@@ -80,7 +76,7 @@ _STRAY_BRACE = re.compile(rb"(?<=[\[,])\{\}\}(?=[,\]])")
 
 def _read(answer: bytes) -> Any:
     try:
-        return json.loads(answer)
+        return _decode(answer.decode(errors="surrogatepass"))[0]
     except RecursionError:
         return _read_deep(answer)
     except json.JSONDecodeError:
@@ -91,6 +87,7 @@ def _read(answer: bytes) -> Any:
         raise Unreadable("libpg_query's answer is not readable") from error
 
 
+_decode = json.JSONDecoder().raw_decode
 _TOKEN = re.compile(rb'\s*([{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+)')
 
 
@@ -118,20 +115,62 @@ def _read_deep(answer: bytes) -> Any:
     return root[0]
 
 
+class _Error(ctypes.Structure):
+    """PgQueryError, as pg_query.h has it."""
+
+    _fields_ = (
+        ("message", ctypes.c_char_p),
+        ("funcname", ctypes.c_char_p),
+        ("filename", ctypes.c_char_p),
+        ("lineno", ctypes.c_int),
+        ("cursorpos", ctypes.c_int),
+        ("context", ctypes.c_char_p),
+    )
+
+
+class _Tree(ctypes.Structure):
+    """PgQueryParseResult."""
+
+    _fields_ = (("json", ctypes.c_char_p), ("stderr", ctypes.c_char_p), ("error", ctypes.POINTER(_Error)))
+
+
+class _Bodies(ctypes.Structure):
+    """PgQueryPlpgsqlParseResult."""
+
+    _fields_ = (("json", ctypes.c_char_p), ("error", ctypes.POINTER(_Error)))
+
+
+_RESULTS: dict[str, tuple[type[ctypes.Structure], str]] = {
+    "pg_query_parse": (_Tree, "pg_query_free_parse_result"),
+    "pg_query_parse_plpgsql": (_Bodies, "pg_query_free_plpgsql_parse_result"),
+}
+"""Function → what it returns, and the function that frees that."""
+
+Function = Callable[[Any], Any]
+
+
+@cache
+def _functions(name: str) -> tuple[Function, Function]:
+    """A function of libpg_query, and the one that frees its results."""
+    result, freeing = _RESULTS[name]
+    parse, free = getattr(_library(), name), getattr(_library(), freeing)
+    parse.argtypes, parse.restype = [ctypes.c_char_p], result
+    free.argtypes, free.restype = [result], None
+    return parse, free
+
+
 @cache
 def _library() -> ctypes.CDLL:
-    """libpg_query as `postgast` ships it.
+    """libpg_query as `postgast` ships it, or knows where to find it.
 
-    `import postgast` loads protobuf, typed node classes and a formatter (60 to 120 ms). Its module `native` stands
-    on its own and needs 20 ms, so it is loaded from its file; where a later version moves it, the package is imported.
+    `import postgast` loads protobuf, typed node classes and a formatter (60 to 120 ms), and its module `native` alone
+    what looks for libraries (10 ms). The file is loaded from its folder; where there is none, the package is imported.
     """
     package = importlib.util.find_spec("postgast")
-    folder = Path(next(iter((package and package.submodule_search_locations) or ["."])))
-    spec = importlib.util.spec_from_file_location("tidelock_pg_query", folder / "native.py")
-    if spec is None or spec.loader is None or not (folder / "native.py").is_file():
-        from postgast import native
-    else:
-        native = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(native)
-    library: ctypes.CDLL = native.lib
-    return library
+    for folder in (package and package.submodule_search_locations) or ():
+        for name in ("libpg_query.so", "libpg_query.dylib", "pg_query.dll"):
+            if (path := Path(folder, name)).is_file():
+                return ctypes.CDLL(str(path))
+    from postgast import native
+
+    return ctypes.CDLL(native.lib._name)

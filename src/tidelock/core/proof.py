@@ -81,6 +81,8 @@ class Proven:
     results: tuple[Result, ...] = ()
     files: tuple[tuple[int, str], ...] = ()
     """Version and label of each file, in order."""
+    strict: bool = False
+    """What could not be proved counts as well."""
     duration_s: float = 0.0
 
     @property
@@ -89,9 +91,15 @@ class Proven:
         return tuple(each for result in self.results for each in result.findings)
 
     @property
+    def open(self) -> int:
+        """How many proofs could not be made here."""
+        return sum(each.outcome is Outcome.OPEN for each in self.results)
+
+    @property
     def exit_code(self) -> int:
-        """1 when something was refuted."""
-        return 1 if any(each.severity is Severity.ERROR for each in self.findings) else 0
+        """1 when something was refuted, or, when strict, not proved."""
+        refuted = any(each.severity is Severity.ERROR for each in self.findings)
+        return int(refuted or (self.strict and self.open > 0))
 
 
 # --- what is in a database -------------------------------------------------------------------------------------------

@@ -120,10 +120,14 @@ def moves(files: Sequence[Migration], observed: Observed, read: Callable[[Migrat
     return found
 
 
+def former_names(file: Migration) -> list[str]:
+    """Names that it had, the last one first."""
+    return [told.key for each in file.directives if each.name == "was" and (told := read_was(each.value))]
+
+
 def former_numbers(file: Migration) -> list[int]:
     """Numbers that it had, the last one first, but not the one that it has."""
-    names = [told.key for each in file.directives if each.name == "was" and (told := read_was(each.value))]
-    numbers = [number_in(name_of(name)) for name in names]
+    numbers = [number_in(name_of(name)) for name in former_names(file)]
     return [each for each in numbers if each is not None and each != file.version and each < 10**MAX_DIGITS]
 
 

@@ -10,13 +10,14 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from tidelock.core import plain
 from tidelock.core.arguments import NAME, Arguments
 from tidelock.core.lexer import Event, Lexer
 from tidelock.core.metacommands import BRANCHING, WHOLE_LINE, action_named
 from tidelock.core.model import Place
 from tidelock.core.script_faults import BrokenCondition, RestrictMismatch, ScriptFault, Unterminated
 from tidelock.core.session import SETTING, Session, session
-from tidelock.core.statement import Ending, Guard, Script, Statement
+from tidelock.core.statement import UNKNOWN, Ending, Guard, Script, Statement
 from tidelock.core.tokens import TOKENS_VERSION, digest
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from tidelock.core.conditions import Branch
     from tidelock.core.lexer import Draft, Found
+    from tidelock.core.statement import Facts
 
 __all__ = ["TOKENS_VERSION", "pieces_of", "read", "tokens_of"]
 
@@ -37,6 +39,7 @@ class Reader:
         "lexer",
         "outer",
         "path",
+        "plain",
         "previous",
         "quit",
         "session",
@@ -63,6 +66,8 @@ class Reader:
         self.previous: list[Draft] = []
         """What was sent last, for \\g to repeat."""
         self.quit = False
+        self.plain = not shared.digests and "\\g" not in text
+        """Common statements are read at one glance: nobody asks for their tokens, as \\gset would for the last's."""
         self.lexer = Lexer(path, self.text, self.lookup, standard=shared.standard.on)
         shared.standard.tracked |= SETTING in self.text.lower()
 
@@ -86,6 +91,8 @@ class Reader:
         """Read the file to its end, or to `\\q`."""
         lexer = self.lexer
         while not self.quit:
+            if self.plain and self.common():
+                continue
             event = lexer.scan()
             if event is Event.BACKSLASH:
                 self.command()
@@ -98,6 +105,19 @@ class Reader:
             else:
                 self.separate()
         self.end()
+
+    def common(self) -> bool:
+        """Read the next statement at one glance and send it; False, and nothing read, where that cannot be."""
+        lexer = self.lexer
+        started = lexer.buffer or lexer.code != lexer.pos or lexer.opened is not None or self.group
+        if started or lexer.frames or lexer.shifts or self.session.standard.tracked or not self.live:
+            return False
+        draft = plain.take(lexer)
+        if draft is None:
+            return False
+        self.previous = [draft]
+        self.emit(draft, Ending.SEMICOLON, "")
+        return True
 
     def end(self) -> None:
         """psql sends what is in the buffer at the end of the file."""
@@ -158,9 +178,9 @@ class Reader:
     def emit(self, draft: Draft, ending: Ending, prefix: str, data: str | None = None) -> None:
         """Make a statement of a draft."""
         session, guards = self.session, self.guards
-        if data is None and copies_in(draft.tokens):
+        if data is None and draft.tokens and copies_in(draft.tokens):
             data = self.lexer.data()
-        tokens = statement_digest(draft.tokens, ending, prefix, guards, data)
+        tokens = statement_digest(draft.tokens, ending, prefix, guards, data) if session.digests else ""
         session.items.append(
             Statement(
                 text=draft.text,
@@ -173,6 +193,7 @@ class Reader:
                 gset_prefix=prefix,
                 guards=guards,
                 tokens=tokens,
+                facts=session.facts(draft.text) if session.facts else UNKNOWN,
             )
         )
         session.marks.append(tokens)
@@ -270,21 +291,26 @@ def read(
     load: Callable[[str], str] | None = None,
     database: str | None = None,
     specials: Mapping[str, str] = MappingProxyType({}),
+    facts: Callable[[str], Facts] | None = None,
+    digests: bool = True,
 ) -> Script:
     """Read a psql script as `psql -f` would, without a server. Raises a ScriptFault (S020 to S039).
 
     `variables` are those of `--set`. `load` gives the text of a file that the script names, by its path; without it
     such files are refused. `database` is the name of the target: `\\c` to it is nothing. `specials` are variables that
     psql itself defines (USER, HOST, PORT, SERVER_VERSION_NUM, …): they enter the digest by name, and one that is not
-    given is left to run time.
+    given is left to run time. `facts` says what is known of a statement by its text. Without `digests` all of them are
+    empty, and reading takes half the time.
 
     The script's digest is made of those of its statements (COPY data, \\gset, \\gexec and run-time conditions in) and
     of the \\set, \\unset, \\if, \\c and \\q that were carried out. Branches that are not taken and commands that only
     show something (\\echo, \\timing, \\pset, \\restrict, …) are not in it; of an included file its content is.
     """
     shared = session(path, variables=variables, load=load, database=database, specials=specials)
+    shared.facts, shared.digests = facts, digests
     Reader(shared, path, text).run()
-    return Script(tuple(shared.items), MappingProxyType(shared.sources), digest([str(TOKENS_VERSION), *shared.marks]))
+    tokens = digest([str(TOKENS_VERSION), *shared.marks]) if digests else ""
+    return Script(tuple(shared.items), MappingProxyType(shared.sources), tokens)
 
 
 def tokens_of(text: str) -> str:

@@ -47,13 +47,22 @@ NONE = re.compile(r"[$<{%:\[].*|[*xX.]+|SCRAM-SHA-256\$.*|null", re.DOTALL | re.
 """Places for a secret, and a verifier that it cannot be computed from."""
 
 
+EXAMPLES = ("a password in a URL", "a password in a connection string")
+PLACEHOLDER = re.compile(
+    r"(?:(?:your|my|the|some|db)[-_]?)?(?:pass(?:word|wd)?|pwd|pw|secret|placeholder|change[-_]?me)(?:[-_]?here)?",
+    re.IGNORECASE,
+)
+"""What stands in an example. In PASSWORD '…' of a role it is none, but a bad password."""
+
+
 def found_in(text: str) -> Iterator[tuple[str, int, int]]:
     """What each secret is, and where it begins and ends."""
     lower = text.lower()
     for what, pattern in SECRETS if any(each in lower for each in HINTS) else ():
         for found in pattern.finditer(text):
             name = "second" if found.groupdict().get("second") else "secret"
-            if not NONE.fullmatch(found[name]):
+            example = what in EXAMPLES and PLACEHOLDER.fullmatch(found[name])
+            if not example and not NONE.fullmatch(found[name]):
                 yield what, found.start(name), found.end(name)
 
 

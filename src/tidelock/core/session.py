@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from tidelock.core.lexer import Found
+    from tidelock.core.statement import Facts
 
 DEFAULTS = {
     "AUTOCOMMIT": "on",
@@ -124,6 +125,10 @@ class Session:
     sources: dict[str, str] = field(default_factory=dict)
     marks: list[str] = field(default_factory=list)
     """What the script's digest is made of."""
+    facts: Callable[[str], Facts] | None = None
+    """What is known of a statement's text."""
+    digests: bool = True
+    """Whether tokens are digested."""
     standard: Standard = field(default_factory=Standard)
     restricted: str = ""
     """The key of `\\restrict`, while it holds."""

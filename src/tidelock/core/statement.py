@@ -190,7 +190,7 @@ class Statement:
     """Only when something is known at run time alone: the text in pieces. `text` then shows `:name`."""
     spans: tuple[tuple[int, Place], ...] = ()
     """Where the characters of `text` come from: (offset in text, place), ascending, one entry per line start,
-    per variable and per change of file."""
+    per variable and per change of file. Empty where `text` is what the file has from `place` on."""
     copy_data: str | None = None
     """For COPY … FROM STDIN (and \\copy from a file beside the migration): the data, `\\.` left out."""
     ending: Ending = Ending.SEMICOLON
@@ -208,6 +208,8 @@ class Statement:
     def place_at(self, offset: int) -> Place:
         """The place in the files of the character at `offset` (from 0) in `text`."""
         found, base = self.place, 0
+        if not self.spans and (lines := self.text.count("\n", 0, offset)):
+            return Place(found.path, found.line + lines, offset - self.text.rindex("\n", 0, offset))
         for start, place in self.spans:
             if start > offset:
                 break

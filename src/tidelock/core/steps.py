@@ -95,6 +95,10 @@ class Surroundings:
             return self
         return Surroundings(deferred=self.deferred | deferred, committing=self.committing | committing)
 
+    def and_those(self, other: Surroundings) -> Surroundings:
+        """These and what other files leave."""
+        return Surroundings(deferred=self.deferred | other.deferred, committing=self.committing | other.committing)
+
 
 UTF8 = re.compile(r"utf-?8|unicode|\bdefault\b|^\s*reset\b", re.IGNORECASE)
 BUILT_ALONE = re.compile(

@@ -411,10 +411,11 @@ class PostgresDatabase:
 
     def fall_back(self, path: str, text: str, script: Script, tables: Sequence[str]) -> None:
         """Run a fallback script in one transaction with its line in the journal. Only inside `lease`."""
-        from tidelock.postgres import fallback
+        from tidelock.core.fallback import unfit
 
         assert self._executor is not None, "a fallback needs the lease"
-        fallback.check(script)
+        for fault in unfit(script):
+            raise fault
         with translated(self.target):
             self._executor.fall_back(
                 Migration(version=0, description="fallback", path=path, text=text, checksum=""), script, tables

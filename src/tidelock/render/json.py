@@ -157,8 +157,10 @@ def step(value: Step) -> dict[str, Any]:
 
 def statement(value: Statement) -> dict[str, Any]:
     """One statement; a secret in it as stars."""
+    from tidelock.core.lint.syntax import unreadable
     from tidelock.core.secrets import masked
 
+    slip = unreadable(value)
     return {
         "place": place(value.place),
         "text": masked(value.text),
@@ -166,4 +168,5 @@ def statement(value: Statement) -> dict[str, Any]:
         "kind": value.facts.kind.value,
         "runtime": value.runtime,
         "locks": [{"table": lock.table, "mode": lock.mode, "rewrite": lock.rewrite} for lock in value.facts.locks],
+        "unreadable": {"message": slip.message, "hint": slip.hint, "place": place(slip.place)} if slip else None,
     }

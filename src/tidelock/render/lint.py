@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.report import Severity
@@ -10,7 +11,7 @@ from tidelock.render.json import SCHEMA
 from tidelock.render.text import sentence, span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tidelock.app.lint import Linted
     from tidelock.core.report import Finding
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 COLOURS = {Severity.ERROR: "31", Severity.WARNING: "33", Severity.NOTE: "36"}
 MOST_LINES = 4
 """Of a statement in an excerpt."""
+MOST_ALIKE = 20
+"""Findings of one rule in one file that are all shown; of more, only the first few are."""
+SHOWN_ALIKE = 5
 
 
 def text(results: Sequence[Linted], took_s: float, *, coloured: bool = False) -> str:
@@ -25,8 +29,11 @@ def text(results: Sequence[Linted], took_s: float, *, coloured: bool = False) ->
     lines: list[str] = []
     for each in results:
         texts = {path: masked(text) for path, text in each.texts.items()} if each.findings else {}
-        for finding in each.findings:
-            lines += [*shown(finding, texts, coloured=coloured), ""]
+        for finding, more in folded(each.findings):
+            lines += shown(finding, texts, coloured=coloured)
+            if more and finding.place:
+                lines.append(f"  … and {more} more of {finding.code} in {finding.place.path}; `--json` lists them all.")
+            lines.append("")
     findings = [finding for each in results for finding in each.findings]
     files = sum(each.files for each in results)
     counts = [
@@ -38,6 +45,22 @@ def text(results: Sequence[Linted], took_s: float, *, coloured: bool = False) ->
     mendable = sum(each.edit is not None for each in findings)
     lines.append(f"{total}{f' `--fix` mends {mendable} of them.' if mendable else ''}   {span(took_s)}")
     return "\n".join(lines)
+
+
+def folded(findings: Sequence[Finding]) -> Iterator[tuple[Finding, int]]:
+    """Findings in their order; of very many of one rule in one file the first few, the last with how many more."""
+    total = Counter(map(kind, findings))
+    seen = Counter[tuple[str, str]]()
+    for each in findings:
+        seen[kind(each)] += 1
+        number, count = seen[kind(each)], total[kind(each)]
+        if count <= MOST_ALIKE or number <= SHOWN_ALIKE:
+            yield each, count - number if count > MOST_ALIKE and number == SHOWN_ALIKE else 0
+
+
+def kind(finding: Finding) -> tuple[str, str]:
+    """Its file and rule."""
+    return finding.place.path if finding.place else "", finding.code
 
 
 def shown(finding: Finding, texts: Mapping[str, str], *, coloured: bool) -> list[str]:

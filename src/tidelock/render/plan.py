@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.syntax import unreadable
 from tidelock.core.secrets import masked
 from tidelock.core.step import Mode
+from tidelock.render.text import sentence
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from tidelock.core.model import Plan, PlannedMigration
-    from tidelock.core.statement import Statement
+    from tidelock.core.statement import Facts, Lock, Statement
     from tidelock.core.step import Step
+
+
+SENT = "The parser, of PostgreSQL 18, cannot read it; `apply` sends it all the same, and the server decides."
 
 
 def plan_text(plan: Plan, target: str, about: str) -> str:
@@ -27,9 +34,10 @@ def planned_text(planned: PlannedMigration) -> str:
     for step in planned.steps:
         title = planned.migration.label if step.number == 1 else f"  step {step.number}"
         lines.append(f"{title:<36}  {how(step)}" + ("   done by an earlier run" if step.number <= planned.done else ""))
-        lines += [
-            f"  {each.place.line:>4}  {first_words(each):<64} {consequences(each)}".rstrip() for each in step.statements
-        ]
+        for each in step.statements:
+            lines.append(f"  {each.place.line:>4}  {first_words(each):<64} {consequences(each)}".rstrip())
+            if slip := unreadable(each):
+                lines += [f"  !     {slip.place}: {slip.message}. {sentence(slip.hint)}", f"        {SENT}"]
     if planned.interrupted:
         lines.append(
             f"  ?     step {planned.interrupted.step} was started by run {planned.interrupted.run_id} "
@@ -62,6 +70,16 @@ def consequences(statement: Statement) -> str:
         return "decided while it runs"
     strong = [lock for lock in statement.facts.locks if lock.mode not in ("AccessShare", "RowExclusive", "RowShare")]
     shown = [f"{lock.mode} on {lock.table}" + (", rewrites it" if lock.rewrite else "") for lock in strong[:3]]
-    if statement.facts.kind == "unknown":
-        shown.append("UNKNOWN: nobody can say what it locks")
-    return "; ".join(shown)
+    return "; ".join([*shown, *unsaid(statement.facts, strong)])
+
+
+def unsaid(facts: Facts, locks: Sequence[Lock]) -> Iterator[str]:
+    """What the text of a statement does not tell: the catalog would."""
+    if facts.kind == "unknown":
+        yield "UNKNOWN: nobody can say what it locks"
+    if any(each.kind == "index" for each in facts.drops):
+        yield "the same on its table"
+    if facts.cascade:
+        yield "CASCADE: also what it does not name"
+    if "ALTER COLUMN TYPE" in facts.command and not any(each.rewrite for each in locks):
+        yield "may rewrite it: the old type decides"

@@ -143,18 +143,17 @@ def last_line(proven: Proven) -> str:
     errors = sum(each.severity is Severity.ERROR for each in proven.findings)
     warnings = sum(each.severity is Severity.WARNING for each in proven.findings)
     cached = sum(each.cached for each in proven.results)
-    left = sum(each.outcome is Outcome.OPEN for each in proven.results)
     said = [f"{errors} refuted" if errors else "Nothing refuted"]
     said += [f"{warnings} warning" + ("s" if warnings > 1 else "")] if warnings else []
-    said += [f"{left} not proved"] if left else []
+    said += [f"{proven.open} of {len(proven.results)} not proved"] if proven.open else []
     said += [f"{cached} of {len(proven.results)} proved before"] if cached else []
     shown = f"{', '.join(said)}.   {span(proven.duration_s)}"
-    return shown + ("\n  exit 1 · tidelock explain " + first_code(proven) if proven.exit_code else "")
-
-
-def first_code(proven: Proven) -> str:
-    """The code of the first error."""
-    return next(each.code for each in proven.findings if each.severity is Severity.ERROR)
+    if proven.open:
+        counts = "and counts, as it is strict" if proven.strict else "and does not count: `--strict` makes it exit 1"
+        shown += f"\n  What is not proved is listed above, {counts}."
+    code = next((each.code for each in proven.findings if each.severity is Severity.ERROR), "")
+    ending = f"\n  exit {proven.exit_code}" if proven.exit_code else ""
+    return shown + ending + (f" · tidelock explain {code}" if code else "")
 
 
 def data(proven: Proven) -> dict[str, Any]:

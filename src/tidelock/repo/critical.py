@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidelock.core.model import Place
 from tidelock.errors import UsageFault
+from tidelock.repo.directory import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,6 +38,20 @@ class CriticalUnfit(UsageFault):
     def __init__(self, found: Sequence[Unfit]) -> None:
         first, *others = found
         super().__init__(str(first), hint=first.remedy, detail="\n".join(map(str, others)))
+
+
+ENTRY = re.compile(r"^\s*\[\[\s*critical\s*\]\]", re.MULTILINE)
+
+
+def place_of(critical: Critical) -> Place:
+    """Where its entry stands."""
+    name, _, entry = critical.entry.partition(": ")
+    path = Path(critical.project, name)
+    text = path.read_text(encoding="utf-8")
+    starts = [found.end() for found in ENTRY.finditer(text)]
+    number = int(re.sub(r"\D", "", entry))
+    line = text.count("\n", 0, starts[number - 1]) + 1 if number <= len(starts) else 1
+    return Place(f"{shown_path(path.parent)}/{name}".removeprefix("./"), line)
 
 
 def refuse_scripts(criticals: Sequence[Critical]) -> None:
@@ -68,17 +85,17 @@ def unfit_scripts(criticals: Sequence[Critical]) -> Iterator[Unfit]:
 
 def refuse_migrations(criticals: Sequence[Critical], versions: Sequence[int]) -> None:
     """Raise CriticalUnfit when one names a version that no file has. Without any file nothing is said."""
-    if not versions:
-        return
-    found = [
-        Unfit(
-            each,
-            f"no file has its migration {each.migration}",
-            f"name the version of the file that creates {each.table}; the files go from {min(versions)} "
-            f"to {max(versions)}",
-        )
-        for each in criticals
-        if each.migration is not None and each.migration not in versions
-    ]
-    if found:
+    if found := list(unfit_migrations(criticals, versions)):
         raise CriticalUnfit(found)
+
+
+def unfit_migrations(criticals: Sequence[Critical], versions: Sequence[int]) -> Iterator[Unfit]:
+    """The versions that no file has."""
+    for each in criticals:
+        if versions and each.migration is not None and each.migration not in versions:
+            yield Unfit(
+                each,
+                f"no file has its migration {each.migration}",
+                f"name the version of the file that creates {each.table}; the files go from {min(versions)} "
+                f"to {max(versions)}",
+            )

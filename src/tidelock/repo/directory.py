@@ -31,6 +31,7 @@ class Unreadable(SourceFault):
     code = "S008"
 
     def __init__(self, path: str, why: str) -> None:
+        self.path = path
         super().__init__(
             f"{path} cannot be read: {why}",
             hint="mend or remove the file",
@@ -74,7 +75,24 @@ def refuse_cut_off(directory: Path) -> None:
 
 
 def files(directory: Path) -> Iterator[SourceFile]:
-    """The .sql files directly in the directory, compressed ones unpacked.
+    """The .sql files directly in the directory, compressed ones unpacked."""
+    for path, shown in paths(directory):
+        yield SourceFile(shown, content(path, shown))
+
+
+def in_part(directory: Path) -> tuple[list[SourceFile], list[Unreadable]]:
+    """The same files as far as they can be read, and what is wrong with the others."""
+    found, faults = [], []
+    for path, shown in paths(directory):
+        try:
+            found.append(SourceFile(shown, content(path, shown)))
+        except Unreadable as fault:
+            faults.append(fault)
+    return found, faults
+
+
+def paths(directory: Path) -> Iterator[tuple[str, str]]:
+    """(path, as people see it) of each .sql file.
 
     A mounted ConfigMap shows each key as a link into `..data`; links are followed, and hidden names passed over.
     """
@@ -85,8 +103,7 @@ def files(directory: Path) -> Iterator[SourceFile]:
         names = sorted(entry.name for entry in entries if is_migration_name(entry.name) and not entry.is_dir())
     shown = shown_path(directory)
     for name in names:
-        path = f"{shown}/{name}"
-        yield SourceFile(path, content(f"{directory}/{name}", path))
+        yield f"{directory}/{name}", f"{shown}/{name}"
 
 
 def content(path: str, shown: str) -> bytes:

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidelock.core.source import name_of
+from tidelock.core.source import is_migration_name, name_of
 from tidelock.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -137,14 +137,13 @@ def main_branch(directory: Path) -> str | None:
     return None
 
 
-def digests(directory: Path, commit: str, paths: Mapping[Path, str]) -> dict[Path, str]:
-    """SHA-256 (hex) of files' content as it is in a commit, for those that are in it. `paths`: file → that of now."""
-    top = run(directory, "rev-parse", "--show-toplevel") or "."
-    names = (run(directory, "ls-tree", "-r", "-z", "--full-tree", "--name-only", commit) or "").split("\0")
-    there = {Path(top, name) for name in names if name}
-    changed = changed_since(directory, commit)
-    found: dict[Path, str] = {}
-    for path, now in paths.items():
-        if path in there:
-            found[path] = now if path not in changed else (committed(path.parent, commit, path.name) or now)
-    return found
+def digests(directory: Path, commit: str, now: Mapping[str, str]) -> dict[str, str]:
+    """Name → SHA-256 (hex) of its content in a commit, of the migrations that it has directly in the directory.
+
+    `now`: name → digest of those that are there now.
+    """
+    listed = (run(directory, "ls-tree", "-z", "--name-only", commit) or "").split("\0")
+    names = [name for name in listed if is_migration_name(name)]
+    changed = {path.name for path in changed_since(directory, commit) if path.parent == directory.resolve()}
+    same = {name: now[name] for name in names if name in now and name not in changed}
+    return {name: same.get(name) or committed(directory, commit, name) or now.get(name, "") for name in names}

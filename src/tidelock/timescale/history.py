@@ -1,20 +1,23 @@
 """What an aggregate has and its source can no longer give: counted, never guessed.
 
-A bucket is lost to the source when no row of the source lies in it. Where rows of the source begin, and where retention
-has been, a bucket may be there in part (a row that came late makes one of sixty): there the aggregate is computed anew
-and compared.
+A bucket is lost to the source when no row of the source lies in it. Where the source begins, and where retention has
+been, a bucket may be there in part (a row that came late makes one of sixty): there the aggregate is computed anew and
+compared. The source is read a few chunks at a time: one question over 1,000 of them takes a minute.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from tidelock.core.aggregates import History, Span
+from tidelock.core.aggregates import INTEGERS, History, Span
 from tidelock.timescale.points import bucket_end, number, point
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import psycopg
 
     from tidelock.core.aggregates import Aggregate
@@ -22,69 +25,181 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 COUNT = """
-SELECT count(DISTINCT b), count(*), {first}, {end}
-  FROM (SELECT a.{column} AS b FROM {relation} a WHERE {within} AND {lost}) kept"""
-NO_SOURCE = "NOT EXISTS (SELECT FROM {source} s WHERE s.{time} >= a.{column} AND s.{time} < {end})"
+SELECT count(*), sum(n), {first}, {end}
+  FROM (SELECT a.{column} AS b, count(*) AS n FROM {relation} a WHERE {within} GROUP BY 1) kept WHERE {lost}"""
+NO_SOURCE = """
+({end} <= {begin} OR NOT EXISTS (SELECT FROM {source} s WHERE {reach} AND {time} >= {first} AND {time} < {after}))"""
 # Compared as text: not every type that an aggregate can hold has an equality.
 IN_PART = """
-(a.{column} < {until} AND a.{column} IN (
-   SELECT b FROM (SELECT {column} AS b, ROW({columns})::text AS r FROM {relation} WHERE {column} < {until}
+(NOT {gone} AND kept.b IN (
+   SELECT b FROM (SELECT {column} AS b, ROW({columns})::text AS r FROM {relation} WHERE {reach}
                   EXCEPT ALL
-                  SELECT {column}, ROW({columns})::text FROM {direct} WHERE {column} < {until}) other))"""
+                  SELECT {column}, ROW({columns})::text FROM {direct} WHERE {reach}) other))"""
 COLUMNS = """
 SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
  WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"""
+NEXT_ROW = "SELECT {least} FROM {source} s WHERE {time} >= {after} AND {time} < {before}"
+# No month is longer than 31 days, no day than 25 hours.
+WIDTH = """
+SELECT ((extract(year FROM w) * 12 + extract(month FROM w)) * 31 + extract(day FROM w)) * 90000000000
+       + extract(hour FROM w) * 3600000000 + extract(minute FROM w) * 60000000 + extract(microseconds FROM w)
+  FROM (SELECT %s::interval AS w) bucket"""
+CHUNKS = 8
+"""That are read with one question, at least."""
 
 
 def of(conn: Connection, aggregate: Aggregate, *, within: Span | None = None, rootless: bool = False) -> History | None:
     """What exists in the aggregate alone; None when nothing does.
 
-    `within` looks at buckets of a span only. `rootless`: its source goes as well, so that all of it counts.
+    `within` looks at buckets that begin in a span only. `rootless`: its source goes as well, so that all of it counts.
+    So does all of it when this role may not read the source: nobody can say that a bucket is there as well.
     """
     if aggregate.materialized is None:
         return None
-    column = sql.Identifier(aggregate.column)
+    start, end = aggregate.materialized.start, aggregate.materialized.end
+    if within is not None:
+        start, end = max(start, within.start), min(end, within.end)
+    if start >= end:
+        return None
+    if rootless or aggregate.raw is None or aggregate.unread:
+        return count(conn, aggregate, between(aggregate, start, end), sql.SQL("true"))
+    found = gone(conn, aggregate, start, end)
+    return plus(found, partial(conn, aggregate, found, start, end))
+
+
+def gone(conn: Connection, aggregate: Aggregate, start: int, end: int) -> History | None:
+    """Buckets that begin from `start` on, before `end`, without a row in the source."""
+    found: History | None = None
+    width = longest(conn, aggregate)
+    for low, high in segments(aggregate, width, start, end):
+        lost = no_source(aggregate, low, high + width)
+        found = plus(found, count(conn, aggregate, between(aggregate, low, high), lost))
+    return found
+
+
+def segments(aggregate: Aggregate, width: int, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Cuts a span where chunks of the source begin: a few chunks, and a few buckets, in each part.
+
+    Before the first chunk, and after the last one, nothing has to be read.
+    """
+    cuts: list[int] = []
+    for begin, _ in aggregate.chunks[::CHUNKS]:
+        if start < begin < end and (not cuts or begin - cuts[-1] >= width * 4):
+            cuts.append(begin)
+    yield from pairwise([start, *cuts, end])
+
+
+def partial(conn: Connection, aggregate: Aggregate, lost: History | None, start: int, end: int) -> History | None:
+    """Buckets that the source has in part: it gives other rows for them than the aggregate has."""
+    assert aggregate.raw is not None
+    until = aggregate.doubtful
+    if lost is not None:
+        # The first row after what is lost may be what is left of a bucket, or a late row, and so is all before it.
+        until = max(until or 0, row_after(conn, aggregate, lost.span.end))
+    width = longest(conn, aggregate)
+    low, high = max(start, aggregate.raw.start - width), min(end, until if until is not None else start)
+    if low >= high:
+        return None
+    [names] = conn.execute(COLUMNS, (aggregate.direct,)).fetchone() or ([],)
+    differs = sql.SQL(IN_PART).format(
+        gone=no_source(aggregate, low, high + width),
+        column=sql.Identifier(aggregate.column),
+        columns=sql.SQL(", ").join(map(sql.Identifier, names)),
+        relation=sql.SQL(aggregate.relation),
+        direct=sql.SQL(aggregate.direct),
+        reach=between(aggregate, low, high),
+    )
+    return count(conn, aggregate, between(aggregate, low, high), differs)
+
+
+def row_after(conn: Connection, aggregate: Aggregate, lost: int) -> int:
+    """Just behind the first row of the source from a point on; the point itself without one."""
+    time = own_time(aggregate)
+    for low, high in ((max(low, lost), high) for low, high in aggregate.chunks if high > lost):
+        query = sql.SQL(NEXT_ROW).format(
+            least=number(
+                aggregate.kind,
+                sql.SQL("min({})").format(
+                    sql.SQL("uuid_timestamp_micros({})").format(time) if aggregate.source_kind == "uuid" else time
+                ),
+            ),
+            source=sql.SQL(aggregate.source),
+            time=time,
+            after=as_source(aggregate, point(low, aggregate.kind)),
+            before=as_source(aggregate, point(high, aggregate.kind)),
+        )
+        row = conn.execute(query).fetchone()
+        if row and row[0] is not None:
+            return int(row[0]) + 1
+    return lost
+
+
+def count(conn: Connection, aggregate: Aggregate, within: sql.Composable, lost: sql.Composable) -> History | None:
+    """The buckets of a span for which a condition holds; None without any."""
     query = sql.SQL(COUNT).format(
         first=number(aggregate.kind, sql.SQL("min(b)")),
         end=number(aggregate.kind, bucket_end(aggregate, sql.SQL("max(b)"))),
-        column=column,
+        column=sql.Identifier(aggregate.column),
         relation=sql.SQL(aggregate.relation),
-        within=between(aggregate, within),
-        lost=sql.SQL("true") if rootless or aggregate.raw is None else lost(conn, aggregate),
+        within=within,
+        lost=lost,
     )
     row = conn.execute(query).fetchone()
     if not row or not row[0]:
         return None
     buckets, rows, first, end = row
-    return History(buckets=buckets, rows=rows, span=Span(start=first, end=end, kind=aggregate.kind))
+    return History(buckets=buckets, rows=int(rows), span=Span(start=first, end=end, kind=aggregate.kind))
 
 
-def between(aggregate: Aggregate, within: Span | None) -> sql.Composable:
+def plus(one: History | None, other: History | None) -> History | None:
+    """Both, which have no bucket in common."""
+    if one is None or other is None:
+        return one or other
+    first, last = min(one.span.start, other.span.start), max(one.span.end, other.span.end)
+    return History(
+        buckets=one.buckets + other.buckets,
+        rows=one.rows + other.rows,
+        span=Span(start=first, end=last, kind=one.span.kind),
+    )
+
+
+def between(aggregate: Aggregate, start: int, end: int) -> sql.Composable:
     """The condition for buckets that begin in a span."""
-    if within is None:
-        return sql.SQL("true")
-    return sql.SQL("a.{0} >= {1} AND a.{0} < {2}").format(
-        sql.Identifier(aggregate.column), point(within.start, within.kind), point(within.end, within.kind)
+    return sql.SQL("{0} >= {1} AND {0} < {2}").format(
+        sql.Identifier(aggregate.column), point(start, aggregate.kind), point(end, aggregate.kind)
     )
 
 
-def lost(conn: Connection, aggregate: Aggregate) -> sql.Composable:
-    """The condition for a row whose bucket the source cannot give any more, or gives otherwise."""
-    column = sql.Identifier(aggregate.column)
-    gone = sql.SQL(NO_SOURCE).format(
+def no_source(aggregate: Aggregate, low: int, high: int) -> sql.Composable:
+    """The condition for a bucket without a source row. The span is for the planner: it opens no other chunks."""
+    assert aggregate.raw is not None
+    time = own_time(aggregate)
+    return sql.SQL(NO_SOURCE).format(
+        begin=point(aggregate.raw.start, aggregate.kind),
         source=sql.SQL(aggregate.source),
-        time=sql.Identifier(aggregate.source_time),
-        column=column,
-        end=bucket_end(aggregate, sql.SQL("a.{}").format(column)),
+        reach=sql.SQL("{0} >= {1} AND {0} < {2}").format(
+            time, as_source(aggregate, point(low, aggregate.kind)), as_source(aggregate, point(high, aggregate.kind))
+        ),
+        time=time,
+        first=as_source(aggregate, sql.SQL("kept.b")),
+        after=as_source(aggregate, bucket_end(aggregate, sql.SQL("kept.b"))),
+        end=bucket_end(aggregate, sql.SQL("kept.b")),
     )
-    if aggregate.doubtful is None:
-        return gone
-    [names] = conn.execute(COLUMNS, (aggregate.direct,)).fetchone() or ([],)
-    in_part = sql.SQL(IN_PART).format(
-        column=column,
-        columns=sql.SQL(", ").join(map(sql.Identifier, names)),
-        relation=sql.SQL(aggregate.relation),
-        direct=sql.SQL(aggregate.direct),
-        until=point(aggregate.doubtful, aggregate.kind),
-    )
-    return sql.SQL("({} OR {})").format(gone, in_part)
+
+
+def as_source(aggregate: Aggregate, value: sql.Composable) -> sql.Composable:
+    """A point in time as the source's time column has it."""
+    return sql.SQL("to_uuidv7_boundary({})").format(value) if aggregate.source_kind == "uuid" else value
+
+
+def own_time(aggregate: Aggregate) -> sql.Composable:
+    """The time column of the source, with its name: the inner of two that may be called the same."""
+    return sql.SQL("s.{}").format(sql.Identifier(aggregate.source_time))
+
+
+def longest(conn: Connection, aggregate: Aggregate) -> int:
+    """No bucket is longer."""
+    if aggregate.kind in INTEGERS:
+        return int(aggregate.bucket)
+    row = conn.execute(WIDTH, (aggregate.bucket,)).fetchone()
+    return int(row[0]) if row else 0

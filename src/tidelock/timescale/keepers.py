@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.timescale.quiet import Quieter
 from tidelock.timescale.refresher import Refresher
 
 if TYPE_CHECKING:
@@ -15,4 +16,4 @@ if TYPE_CHECKING:
 
 def keepers(scene: Scene, target: Target) -> Sequence[StepHooks]:
     """All of them."""
-    return (Refresher(scene, target),)
+    return (Quieter(scene), Refresher(scene, target))

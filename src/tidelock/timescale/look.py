@@ -1,45 +1,64 @@
-"""One look at TimescaleDB's catalog → Stock."""
+"""One look at TimescaleDB's catalog → Stock.
+
+What needs each chunk is asked once for all, and of a relation only the chunks at its ends are read: with 1,000 chunks a
+question to the whole takes seconds, and a lock for each of them until the transaction ends.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from psycopg import sql
-
 from tidelock.core.aggregates import INTEGERS, RETENTION, Aggregate, Hypertable, Job, Span, Stock
-from tidelock.timescale.points import bucket_end, number, regular
+from tidelock.errors import DatabaseFault
+from tidelock.timescale import jobs as policies
+from tidelock.timescale.ends import ranges, with_spans
+from tidelock.timescale.points import regular
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import psycopg
 
     Connection = psycopg.Connection[Any]
+    Ranges = Mapping[str, tuple[tuple[int, int], ...]]
+
+OLDEST = (2, 15)
+"""Before it the catalog keeps buckets in another way."""
+
+
+class TooOld(DatabaseFault):
+    """A TimescaleDB whose catalog Tidelock cannot read."""
+
+    code = "D032"
+
+    def __init__(self, version: str) -> None:
+        super().__init__(
+            f"TimescaleDB {version} keeps its aggregates in a way that Tidelock does not read",
+            hint="update it to 2.15 or later, as the first command of a session: ALTER EXTENSION timescaledb UPDATE;",
+        )
+
 
 EDITION = """
 SELECT (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'),
-       coalesce(current_setting('timescaledb.license', true), 'apache') <> 'apache'"""
+       coalesce(current_setting('timescaledb.license', true), 'apache') <> 'apache',
+       (extract(epoch FROM now()) * 1000000)::bigint"""
 
 HYPERTABLES = """
 SELECT format('%I.%I', h.schema_name, h.table_name), d.column_name, d.column_type::regtype::text,
        coalesce(CASE WHEN d.column_type::regtype::text IN ('smallint', 'integer', 'bigint') THEN d.interval_length::text
                      WHEN d.interval_length % 86400000000 = 0 THEN format('%s days', d.interval_length / 86400000000)
                      ELSE make_interval(secs => d.interval_length / 1000000.0)::text END, ''),
-       coalesce(c.chunks, 0), coalesce(c.compressed, 0), c.first, c.last,
-       coalesce((SELECT sum(total_bytes) FROM hypertable_detailed_size(
-                   format('%I.%I', h.schema_name, h.table_name)::regclass)), 0)::bigint,
-       h.compression_state = 1
+       coalesce(c.chunks, 0), coalesce(c.compressed, 0), h.compression_state = 1
   FROM _timescaledb_catalog.hypertable h
   JOIN LATERAL (SELECT * FROM _timescaledb_catalog.dimension d
                  WHERE d.hypertable_id = h.id AND d.interval_length IS NOT NULL ORDER BY d.id LIMIT 1) d ON true
-  LEFT JOIN LATERAL (
-    SELECT count(*) AS chunks, count(*) FILTER (WHERE is_compressed) AS compressed,
-           min(coalesce(range_start_integer, (extract(epoch FROM range_start) * 1000000)::bigint)) AS first,
-           max(coalesce(range_end_integer, (extract(epoch FROM range_end) * 1000000)::bigint)) AS last
-      FROM timescaledb_information.chunks
-     WHERE hypertable_schema = h.schema_name AND hypertable_name = h.table_name) c ON true
+  LEFT JOIN (SELECT hypertable_schema, hypertable_name, count(*) AS chunks,
+                    count(*) FILTER (WHERE is_compressed) AS compressed
+               FROM timescaledb_information.chunks GROUP BY 1, 2) c
+    ON c.hypertable_schema = h.schema_name AND c.hypertable_name = h.table_name
  WHERE h.compression_state <> 2
    AND NOT EXISTS (SELECT FROM _timescaledb_catalog.continuous_agg a WHERE a.mat_hypertable_id = h.id)
-   AND has_schema_privilege(h.schema_name, 'USAGE')
  ORDER BY 1"""
 
 AGGREGATES = """
@@ -47,64 +66,66 @@ SELECT format('%I.%I', a.user_view_schema, a.user_view_name), a.mat_hypertable_i
        CASE WHEN p.user_view_name IS NULL THEN '' ELSE format('%I.%I', p.user_view_schema, p.user_view_name) END,
        f.bucket_width::text, f.bucket_fixed_width, coalesce(f.bucket_timezone, ''),
        d.column_name, d.column_type::regtype::text, format('%I.%I', m.schema_name, m.table_name),
-       format('%I.%I', r.schema_name, r.table_name), rd.column_name,
+       format('%I.%I', r.schema_name, r.table_name), rd.column_name, rd.column_type::regtype::text,
        format('%I.%I', a.direct_view_schema, a.direct_view_name), NOT a.materialized_only, m.compression_state = 1,
-       coalesce((SELECT sum(total_bytes) FROM hypertable_detailed_size(
-                   format('%I.%I', m.schema_name, m.table_name)::regclass)), 0)::bigint
+       CASE WHEN rd.integer_now_func IS NOT NULL
+            THEN format('%I.%I', rd.integer_now_func_schema, rd.integer_now_func) ELSE '' END,
+       ARRAY(SELECT format('%I.%I', s, t) FROM (VALUES (m.schema_name, m.table_name), (r.schema_name, r.table_name),
+                                                       (a.direct_view_schema, a.direct_view_name)) v (s, t)
+              WHERE NOT CASE WHEN has_schema_privilege(s, 'USAGE')
+                             THEN has_table_privilege(format('%I.%I', s, t), 'SELECT') ELSE false END)
   FROM _timescaledb_catalog.continuous_agg a
   LEFT JOIN _timescaledb_catalog.continuous_agg p ON p.mat_hypertable_id = a.parent_mat_hypertable_id
   LEFT JOIN _timescaledb_catalog.continuous_aggs_bucket_function f ON f.mat_hypertable_id = a.mat_hypertable_id
   JOIN _timescaledb_catalog.hypertable m ON m.id = a.mat_hypertable_id
   JOIN _timescaledb_catalog.hypertable r ON r.id = a.raw_hypertable_id
-  JOIN _timescaledb_catalog.dimension d ON d.hypertable_id = m.id AND d.interval_length IS NOT NULL
+  JOIN LATERAL (SELECT * FROM _timescaledb_catalog.dimension d
+                 WHERE d.hypertable_id = m.id AND d.interval_length IS NOT NULL ORDER BY d.id LIMIT 1) d ON true
   JOIN LATERAL (SELECT * FROM _timescaledb_catalog.dimension d
                  WHERE d.hypertable_id = r.id AND d.interval_length IS NOT NULL ORDER BY d.id LIMIT 1) rd ON true
  ORDER BY a.mat_hypertable_id"""
-
-FIRST_CHUNK = """
-SELECT min(coalesce(c.range_end_integer, (extract(epoch FROM c.range_end) * 1000000)::bigint))
-  FROM timescaledb_information.chunks c
- WHERE format('%%I.%%I', c.hypertable_schema, c.hypertable_name) = %(source)s
-   AND coalesce(c.range_end_integer, (extract(epoch FROM c.range_end) * 1000000)::bigint) > %(first)s"""
-AGE = "SELECT (extract(epoch FROM now() - %s::interval) * 1000000)::bigint"
-
-JOBS = """
-SELECT j.job_id, CASE WHEN j.proc_schema ~ '^_timescaledb' THEN j.proc_name
-                      ELSE format('%I.%I', j.proc_schema, j.proc_name) END,
-       CASE WHEN j.hypertable_name IS NULL THEN '' ELSE format('%I.%I', j.hypertable_schema, j.hypertable_name) END,
-       coalesce(j.config, '{}'),
-       j.schedule_interval::text, j.scheduled, CASE WHEN isfinite(j.next_start) THEN j.next_start END,
-       CASE WHEN isfinite(s.last_successful_finish) THEN s.last_successful_finish END, coalesce(s.last_run_status, ''),
-       coalesce(s.job_status = 'Running', false), coalesce(s.total_failures, 0),
-       coalesce((SELECT e.err_message FROM timescaledb_information.job_errors e
-                  WHERE e.job_id = j.job_id AND s.last_run_status = 'Failed' ORDER BY e.start_time DESC LIMIT 1), '')
-  FROM timescaledb_information.jobs j LEFT JOIN timescaledb_information.job_stats s USING (job_id)
- WHERE j.job_id >= 1000 ORDER BY j.job_id"""
+SIZE = """
+SELECT coalesce(sum(total_bytes), 0)::bigint
+  FROM hypertable_detailed_size(CASE WHEN has_schema_privilege((parse_ident(%(name)s))[1], 'USAGE')
+                                     THEN to_regclass(%(name)s) END)"""
 
 
-def take(conn: Connection) -> Stock:
+def take(conn: Connection, *, sizes: bool = False) -> Stock:
     """All hypertables, aggregates and jobs, with the spans of their rows; what exists nowhere else is not counted.
 
-    Works inside an open transaction as well, and sees its state.
+    Works inside an open transaction as well, and sees its state. `sizes` asks the file system about each chunk.
     """
-    version, community = conn.execute(EDITION).fetchone() or ("", False)
+    version, community, now = conn.execute(EDITION).fetchone() or ("", False, 0)
     if not version:
         return Stock(version="", community=False)
-    jobs = [Job(**dict(zip(Job.__dataclass_fields__, row, strict=True))) for row in conn.execute(JOBS)]
-    hypertables = tuple(hypertable(row, jobs) for row in conn.execute(HYPERTABLES).fetchall())
+    if tuple(int(each) for each in version.split("-")[0].split(".")[:2]) < OLDEST:
+        raise TooOld(version)
+    jobs = policies.take(conn)
+    reach = ranges(conn)
+    hypertables = [hypertable(row, jobs, reach) for row in conn.execute(HYPERTABLES).fetchall()]
     aggregates: list[Aggregate] = []
     for row in conn.execute(AGGREGATES).fetchall():
-        found = aggregate(row, jobs)
+        found = aggregate(conn, row, jobs, reach)
         root = next((each.hypertable for each in aggregates if each.name == found.parent), found.source)
-        found = with_spans(conn, replace(found, hypertable=root))
-        aggregates.append(replace(found, doubtful=doubtful(conn, found, jobs)))
-    rest = tuple(each for each in jobs if not each.on)
-    return Stock(version=version, community=community, hypertables=hypertables, aggregates=tuple(aggregates), jobs=rest)
+        aggregates.append(replace(found, hypertable=root))
+    if sizes:
+        hypertables = [replace(each, size_bytes=size(conn, each.name)) for each in hypertables]
+        aggregates = [replace(each, size_bytes=size(conn, each.relation)) for each in aggregates]
+    owned = {each.name for each in hypertables} | {each.name for each in aggregates}
+    return Stock(
+        version=version,
+        community=community,
+        hypertables=tuple(hypertables),
+        aggregates=tuple(aggregates),
+        jobs=tuple(each for each in jobs if each.on not in owned),
+        now=now,
+    )
 
 
-def hypertable(row: tuple[Any, ...], jobs: list[Job]) -> Hypertable:
+def hypertable(row: tuple[Any, ...], jobs: Sequence[Job], reach: Ranges) -> Hypertable:
     """One row of HYPERTABLES."""
-    name, time, kind, interval, chunks, compressed, first, last, size, columnstore = row
+    name, time, kind, interval, chunks, compressed, columnstore = row
+    spans = reach.get(name)
     return Hypertable(
         name=name,
         time=time,
@@ -112,17 +133,18 @@ def hypertable(row: tuple[Any, ...], jobs: list[Job]) -> Hypertable:
         chunk_interval=interval,
         chunks=chunks,
         compressed=compressed,
-        span=Span(start=first, end=last, kind=regular(kind)) if chunks else None,
-        size_bytes=size,
+        span=Span(start=spans[0][0], end=max(end for _, end in spans), kind=regular(kind)) if spans else None,
         columnstore=columnstore,
         jobs=tuple(each for each in jobs if each.on == name),
     )
 
 
-def aggregate(row: tuple[Any, ...], jobs: list[Job]) -> Aggregate:
-    """One row of AGGREGATES."""
-    name, number_, parent, bucket, fixed, zone, column, kind, relation, source, time, direct, real, store, size = row
-    return Aggregate(
+def aggregate(conn: Connection, row: tuple[Any, ...], jobs: Sequence[Job], reach: Ranges) -> Aggregate:
+    """One row of AGGREGATES, with the spans of its rows and of its source's. Its hypertable is its source for now."""
+    name, number_, parent, bucket, fixed, zone, column, kind, relation, source, time, source_kind = row[:12]
+    direct, real, store, clock, unread = row[12:]
+    dropping = next((each for each in jobs if each.on == (parent or source) and each.proc == RETENTION), None)
+    found = Aggregate(
         name=name,
         number=number_,
         hypertable=source,
@@ -135,47 +157,32 @@ def aggregate(row: tuple[Any, ...], jobs: list[Job]) -> Aggregate:
         relation=relation,
         source=source,
         source_time=time,
+        source_kind=regular(source_kind),
         direct=direct,
         real_time=real,
         columnstore=store,
-        size_bytes=size,
         jobs=tuple(each for each in jobs if each.on == name),
+        unread=tuple(unread),
+        chunks=reach.get(source, ()),
+        retention=dropping.offsets.get("drop_after") if dropping and dropping.scheduled else None,
     )
+    found = with_spans(conn, found, reach.get(relation, ()))
+    return replace(found, doubtful=doubtful(found, policies.aged(conn, dropping, clock, found.kind in INTEGERS)))
 
 
-def with_spans(conn: Connection, found: Aggregate) -> Aggregate:
-    """The same, with the spans of its rows and of its source's."""
-    own = sql.Identifier(found.column)
-    materialized = span(conn, found, found.relation, own, bucket_end(found, sql.SQL("max({})").format(own)))
-    time = sql.Identifier(found.source_time)
-    last = sql.SQL("max({})").format(time)
-    raw = span(conn, found, found.source, time, last)
-    if raw is not None:
-        raw = replace(raw, end=raw.end + 1)  # a span is without its end
-    return replace(found, materialized=materialized, raw=raw)
+def doubtful(found: Aggregate, aged: int | None) -> int | None:
+    """Until where buckets of the source may be there in part.
 
-
-def doubtful(conn: Connection, found: Aggregate, jobs: list[Job]) -> int | None:
-    """Until where buckets of the source may be there in part: its first chunk, and the age at which retention drops."""
-    if found.raw is None:
+    Retention drops whole chunks: what is cut is the bucket in which the first chunk begins. A chunk that is older than
+    retention allows may have been dropped, and come back with a late row.
+    """
+    if not found.chunks:
         return None
-    row = conn.execute(FIRST_CHUNK, {"source": found.source, "first": found.raw.start}).fetchone()
-    until: int | None = row[0] if row else None
-    of = found.parent or found.source
-    kept = next((each.config.get("drop_after") for each in jobs if each.proc == RETENTION and each.on == of), None)
-    if kept is not None and found.kind not in INTEGERS:
-        aged = conn.execute(AGE, (kept,)).fetchone()
-        until = max(each for each in (until, aged and aged[0]) if each is not None)
-    return until
+    late = [end for _, end in found.chunks if aged is not None and end <= aged]
+    return max([found.chunks[0][0], *late])
 
 
-def span(
-    conn: Connection, found: Aggregate, relation: str, column: sql.Identifier, last: sql.Composable
-) -> Span | None:
-    """From the least value of a column to `last`; None without rows."""
-    # Names come from the catalog by format('%I.%I'): they are quoted.
-    query = sql.SQL("SELECT {}, {} FROM {}").format(
-        number(found.kind, sql.SQL("min({})").format(column)), number(found.kind, last), sql.SQL(relation)
-    )
-    row = conn.execute(query).fetchone()
-    return Span(start=row[0], end=row[1], kind=found.kind) if row and row[0] is not None else None
+def size(conn: Connection, name: str) -> int:
+    """Bytes of a hypertable with all its chunks, in both stores."""
+    [found] = conn.execute(SIZE, {"name": name}).fetchone() or (0,)
+    return int(found)

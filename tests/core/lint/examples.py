@@ -68,6 +68,10 @@ ADVICE = ("LK015", "LK042")
 """Their rewrites do not take the place of the statement: one comes beside it, the other replaces two."""
 
 
+REPEATABLE = ("LK001", "LK002", "LK003", "LK005", "LK006", "LK010", "LK011", "LK013")
+"""What their rewrites make has a guard, so that they may run twice."""
+
+
 def mended(code: str) -> tuple[SourceFile, ...] | None:
     """A bad example with the first rewrite of its rule in the place of the statement; None when there is none.
 

@@ -1,4 +1,4 @@
-"""What lint says of files that git knows otherwise."""
+"""What lint says of files that git knows otherwise, and of what tidelock.toml says of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from tests.core.lint import examples
 
 from tidelock.app.reading import Reader
 from tidelock.core.lint.engine import Engine, Selection
+from tidelock.core.model import Place
+from tidelock.core.renumbering import marked
 from tidelock.core.source import SourceFile, migrations
 
 PARCELS = SourceFile("db/001_parcels.sql", b"CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY);\n")
@@ -68,7 +70,51 @@ def test_a_deleted_file_is_named():
     engine = Engine(
         Reader(read, load=str, detailed=True).script, Selection(select=("HY028",)), main_branch=on_main(PARCELS, CROPS)
     )
-    assert [each.message for each in engine.run(read)] == ["the main branch has db/002_crops.sql"]
+    assert [str(each.place) for each in engine.run(read)] == ["db/002_crops.sql:1:1"]
+
+
+def renumbered(file: SourceFile, path: str) -> SourceFile:
+    """As `tidelock renumber` leaves it."""
+    return SourceFile(path, marked(file.data.decode(), file.path.partition("/")[2]).encode())
+
+
+def test_a_file_that_renumber_renamed_is_fine_also_twice():
+    once = renumbered(CROPS, "db/003_crops.sql")
+    twice = renumbered(once, "db/004_crops.sql")
+    assert found((PARCELS, twice), on_main(PARCELS, CROPS)) == []
+    assert found((PARCELS, twice), on_main(PARCELS, once)) == []
+
+
+def test_a_renumbered_file_with_another_content_is_a_changed_one():
+    new = renumbered(CROPS, "db/003_crops.sql")
+    edited = replace(new, data=new.data.replace(b"bigint", b"uuid"))
+    assert found((PARCELS, edited), on_main(PARCELS, CROPS)) == [("HY026", "db/003_crops.sql")]
+
+
+# tidelock.toml
+
+
+def critical(table: str, *files: SourceFile) -> list[str]:
+    read = migrations(files)
+    engine = Engine(
+        Reader(read, load=str, detailed=True).script,
+        Selection(select=("HY030",)),
+        critical={Place("tidelock.toml", 7): table},
+    )
+    return [f"{each.place}: {each.message}; {each.hint}" for each in engine.run(read) if each.code == "HY030"]
+
+
+def test_a_critical_table_that_no_migration_creates_is_named_with_the_nearest_one():
+    (said,) = critical("parcles", PARCELS, CROPS)
+    assert said == "tidelock.toml:7:1: no migration creates parcles; did you mean parcels?"
+    assert critical("parcels", PARCELS) == critical("public.parcels", PARCELS) == []
+
+
+def test_a_critical_table_that_may_be_made_by_built_sql_is_none_of_lints_business():
+    built = SourceFile("db/002_built.sql", b"DO $$ BEGIN EXECUTE format('CREATE TABLE %I (id int)', 'jobs'); END $$;\n")
+    assert critical("jobs", PARCELS, built) == []
+    broken = SourceFile("db/002_broken.sql", b"CREATE TABEL jobs (id int);\n")
+    assert critical("jobs", PARCELS, broken) == []
 
 
 def test_examples_know_nothing_of_git():

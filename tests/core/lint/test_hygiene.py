@@ -26,6 +26,8 @@ NONE = [
     "ALTER ROLE a PASSWORD '${PASSWORD}';",
     "-- psql postgresql://a:$PASSWORD@host/d, or postgres://a@host/d, or https://host:8080/a@b\nSELECT 1;",
     "-- dblink('host=h password=<password>')\nSELECT 1;",
+    "COMMENT ON TABLE farms IS 'reached at postgres://user:password@host/farm, or user:your_password@';",
+    "COMMENT ON TABLE farms IS 'https://user:changeme@example.com';",
     "UPDATE users SET password = crypt(password, gen_salt('bf')) WHERE user = 'a' AND password = 'x';",
     "CREATE TABLE IF NOT EXISTS users (id bigint PRIMARY KEY, password text NOT NULL);",
     "COMMENT ON COLUMN users.password IS 'a hash';",

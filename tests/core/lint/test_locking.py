@@ -200,8 +200,11 @@ def test_not_null_and_the_drop_of_its_proof_stay_apart():
 def test_a_constraint_gets_a_name_to_be_validated_by():
     only, index = found(START, "ALTER TABLE parcels ADD FOREIGN KEY (crop) REFERENCES crops")
     assert (only.code, index.code) == ("LK011", "LK015")
-    assert only.rewrite.splitlines() == [
-        "ALTER TABLE parcels ADD CONSTRAINT parcels_crop_fkey FOREIGN KEY (crop) REFERENCES crops NOT VALID;",
+    assert "IF NOT EXISTS (SELECT FROM pg_constraint" in only.rewrite
+    added = "ALTER TABLE parcels ADD CONSTRAINT parcels_crop_fkey FOREIGN KEY (crop) REFERENCES crops NOT VALID;"
+    block = ("DO", "BEGIN", "IF", "END", "$$")
+    assert [line.strip() for line in only.rewrite.splitlines() if not line.strip().startswith(block)] == [
+        added,
         "-- in the next file, so that this one's locks are gone:",
         "ALTER TABLE parcels VALIDATE CONSTRAINT parcels_crop_fkey;",
     ]

@@ -16,8 +16,9 @@ ELSEWHERE = {
     "HY026": "test_branch",
     "HY027": "test_branch",
     "HY028": "test_branch",
+    "HY030": "test_branch",
 }
-"""Rules of the engine itself, and of git: their tests need more than SQL."""
+"""Rules of the engine itself, of git and of tidelock.toml: their tests need more than SQL."""
 
 
 def test_every_rule_has_examples():

@@ -171,11 +171,11 @@ def test_tables_without_timescaledb_are_left_alone():
         ("CREATE INDEX ON t(a);", "CREATE INDEX ON t(a) WITH (timescaledb.transaction_per_chunk);"),
         (
             "CREATE INDEX CONCURRENTLY i ON t (a, lower(b)) INCLUDE (c) WHERE d = ')'",
-            "CREATE INDEX i ON t (a, lower(b)) INCLUDE (c) WITH (timescaledb.transaction_per_chunk) WHERE d = ')'",
+            "CREATE INDEX IF NOT EXISTS i ON t (a, lower(b)) INCLUDE (c) WITH (timescaledb.transaction_per_chunk) WHERE d = ')'",
         ),
         (
             "create index i on t using btree (a) with (fillfactor=70) tablespace s",
-            "create index i on t using btree (a) with (timescaledb.transaction_per_chunk, fillfactor=70) tablespace s",
+            "create index IF NOT EXISTS i on t using btree (a) with (timescaledb.transaction_per_chunk, fillfactor=70) tablespace s",
         ),
     ],
 )

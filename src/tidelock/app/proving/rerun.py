@@ -74,12 +74,16 @@ def first_line(failure: TidelockError) -> str:
 def changes(file: Migration, change: str, statement: Statement | None) -> Finding:
     """It changes something."""
     place = statement.place if statement else Place(file.path, 1)
+    guard = "guard it, so that it finds its work done"
+    if "has other values in" in change:
+        guard = "write only rows that are not right yet (DO UPDATE … WHERE t.x IS DISTINCT FROM excluded.x): a write "
+        guard += "moves what now() or a trigger sets"
     return Finding(
         code="P003",
         severity=Severity.ERROR,
         message=f"changes something when run a second time: {change}",
         place=place,
-        hint="guard it, so that it finds its work done; or allow it: `-- tidelock: allow P003: it runs once`",
+        hint=f"{guard}; or allow it: `-- tidelock: allow P003: it runs once`",
         detail=excerpt(file, place),
     )
 

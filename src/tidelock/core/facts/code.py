@@ -58,7 +58,7 @@ def create_function(draft: Draft, node: Node, read: Read) -> None:
     language = given.get("language", {}).get("String", {}).get("sval", "sql").lower()
     texts = strings(given.get("as", {}).get("List", {}).get("items", ()))
     if len(texts) == 1:
-        draft.body = read_body(texts[0], language, draft.text, read, header=_header(node))
+        draft.body = read_body(texts[0], language, draft.text, read, header=lambda: _header(node))
         if language == "sql":
             _analysed(draft, draft.body)
 
@@ -70,13 +70,13 @@ def _analysed(draft: Draft, body: Facts) -> None:
             draft.lock(each.table, each.mode)
 
 
-def read_body(text: str, language: str, whole: str, read: Read, header: str = "DO") -> Facts:
+def read_body(text: str, language: str, whole: str, read: Read, header: Callable[[], str] = lambda: "DO") -> Facts:
     """What a body in plpgsql or sql does; other languages may do anything.
 
-    `whole` is the statement that the body stands in; `header` what stands before the body in a simpler one.
+    `whole` is the statement that the body stands in; `header` makes what stands before the body in a simpler one.
     """
     if language == "plpgsql":
-        return _plpgsql((whole, f"{header} {_quoted(_DECLARATIONS.sub(_simpler, text))}"), read)
+        return _plpgsql(whole, lambda: f"{header()} {_quoted(_DECLARATIONS.sub(_simpler, text))}", read)
     if language == "sql":
         return read(text)
     return Facts(kind=Kind.UNKNOWN, command=f"LANGUAGE {language}")
@@ -100,14 +100,16 @@ _UNKNOWN_TYPES = (
 """The parser has no catalog: it refuses types in a schema, arrays of types and fields of rows that it does not know."""
 
 
-def _functions(texts: tuple[str, ...]) -> list[Node]:
-    """The bodies in the first of some forms of a statement that the parser takes."""
-    for text in texts:
-        try:
-            return parser.parse_plpgsql(text)
-        except parser.Unreadable:
-            continue
-    return []
+def _functions(whole: str, simpler: Callable[[], str]) -> list[Node]:
+    """The bodies in the first form of a statement that the parser takes."""
+    try:
+        return parser.parse_plpgsql(whole)
+    except parser.Unreadable:
+        pass
+    try:
+        return parser.parse_plpgsql(simpler())
+    except parser.Unreadable:
+        return []
 
 
 def _header(node: Node) -> str:
@@ -152,11 +154,11 @@ _QUERY = 0
 """PLpgSQL_expr.parseMode of a whole statement; every other mode is an expression or an assignment."""
 
 
-def _plpgsql(texts: tuple[str, ...], read: Read) -> Facts:
+def _plpgsql(whole: str, simpler: Callable[[], str], read: Read) -> Facts:
     draft = Draft(kind=Kind.CODE, rerunnable=True)
-    functions = _functions(texts)
+    functions = _functions(whole, simpler)
     if not functions:
-        committing = f"its body has {found[1].upper()}" if (found := _COMMITTING.search(texts[-1])) else ""
+        committing = f"its body has {found[1].upper()}" if (found := _COMMITTING.search(simpler())) else ""
         return Facts(kind=Kind.UNKNOWN, command="plpgsql", alone=committing)
     dynamic: set[int] = set()
     for key, value in every(functions):

@@ -19,7 +19,9 @@ Scope = frozenset[str]
 _NO_NAMES: Scope = frozenset()
 _WRITERS = frozenset({"InsertStmt", "UpdateStmt", "DeleteStmt", "MergeStmt"})
 _NOTED = _WRITERS | {"FuncCall", "RangeVar"}
-_ELSEWHERE = frozenset({"withClause", "lockingClause"})
+_PASSED_BY = frozenset({"withClause", "lockingClause", "String", "ColumnRef", "funcname", "keys"})
+"""The first two are read elsewhere, and nothing is in the others but names."""
+_NESTED = frozenset({dict, list})
 _Stack = list[tuple[Any, Scope]]
 
 
@@ -33,14 +35,16 @@ def look(draft: Draft, root: Any, *, reads: bool = False, runs: bool = True, lit
     while stack:
         node, scope = stack.pop()
         if type(node) is list:
-            stack.extend((each, scope) for each in node if type(each) in (dict, list))
+            stack += [(each, scope) for each in node if type(each) in _NESTED]
             continue
         if "withClause" in node:
             scope = _enter(node["withClause"], scope, stack)
         if reads and "lockingClause" in node:
             _lock_rows(draft, node, scope)
         for key, value in node.items():
-            if type(value) not in (dict, list) or key in _ELSEWHERE:
+            if type(value) not in _NESTED or key in _PASSED_BY:
+                continue
+            if key == "typeName" and "typmods" not in value:
                 continue
             if key == "A_Const":
                 if literals and "sval" in value:

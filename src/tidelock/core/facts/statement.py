@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from tidelock.core import parser
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tidelock.core.parser import Node
 
 
+@lru_cache(maxsize=4096)  # BEGIN, RETURN NEW, now(): what files and bodies say again and again
 def facts_of(text: str, *, detailed: bool = False) -> Facts:
     """What planner, linter and recovery need to know of one statement. Never raises.
 

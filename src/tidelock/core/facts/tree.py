@@ -195,10 +195,10 @@ def every(root: Any) -> Iterator[tuple[str, Any]]:
     while stack:
         node = stack.pop()
         if type(node) is list:
-            stack.extend(reversed(node))
+            stack += node[::-1]
         elif type(node) is dict:
             yield from node.items()
-            stack.extend(value for value in reversed(node.values()) if type(value) in (dict, list))
+            stack += [value for value in reversed(node.values()) if type(value) is dict or type(value) is list]
 
 
 _IDENTIFIER = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s."]+))\s*(\.)?')

@@ -44,7 +44,7 @@ def named(table: str, columns: tuple[str, ...], ending: str) -> str:
 
 def lines(*statements: str) -> str:
     """Statements one below the other, each with its semicolon; "" when the parser refuses them."""
-    text = "\n".join(each if each.startswith("--") else f"{each};" for each in statements)
+    text = "\n".join(each if each.startswith("--") or each.endswith(";") else f"{each};" for each in statements)
     try:
         parser.parse(text)
     except parser.Unreadable:

@@ -6,12 +6,12 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from tidelock.core import parser
 from tidelock.core.lint import (
     destruction,
     destruction_access,
     destruction_rows,
     hygiene,
+    hygiene_project,
     hygiene_rights,
     hygiene_schema,
     hygiene_secrets,
@@ -27,10 +27,9 @@ from tidelock.core.lint.known import Known
 from tidelock.core.lint.look import Directory, File, Look
 from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES, Remark, Rule
-from tidelock.core.lint.syntax import cause
+from tidelock.core.lint.syntax import unreadable
 from tidelock.core.model import Place
 from tidelock.core.report import Finding
-from tidelock.core.statement import Kind
 from tidelock.core.steps import Surroundings, steps_of
 from tidelock.errors import SourceFault
 
@@ -54,6 +53,7 @@ FAMILIES = (
     hygiene_secrets,
     hygiene_rights,
     hygiene_schema,
+    hygiene_project,
 )
 """Imported, and so registered."""
 SYNTAX = "HY000"
@@ -94,6 +94,7 @@ class Engine:
     """Raises a SourceFault for a file that is no script."""
     selection: Selection = Selection()
     main_branch: Mapping[str, str] = field(default_factory=dict)
+    critical: Mapping[Place, str] = field(default_factory=dict)
     known: Known = field(default_factory=Known)
     """The schema so far; what a live database has may be given."""
     surroundings: Surroundings = field(default_factory=Surroundings)
@@ -103,17 +104,35 @@ class Engine:
     _asked: dict[frozenset[str], tuple[Rule, ...]] = field(default_factory=dict, init=False)
     """What statements do → the rules for it."""
 
-    def run(self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True) -> list[Finding]:
-        """Findings in the order of place and code. All files are read; those of `only` are spoken of."""
+    def run(
+        self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True, *, last: bool = True
+    ) -> list[Finding]:
+        """Findings in the order of place and code. All files are read; those of `only` are spoken of.
+
+        Unless they are the `last` ones, the rules about all files together wait.
+        """
         for migration in migrations:
+            first = len(self.found)
             file = self.file(migration)
             self.files.append(file)
             before = len(self.found)
             self.statements(file)
             self.ask_file(file)
-            self.found[before:] = self.allowed(file, self.found[before:]) if only(migration) else []
-        self.ask_directory(only)
+            self.found[before:] = self.allowed(file, self.found[before:])
+            if not only(migration):
+                del self.found[first:]
+        if last:
+            self.ask_directory(only)
         return sorted(self.found, key=lambda each: (each.place or Place("", 0), each.code))
+
+    def learn(self, past: Iterable[tuple[Migration, Script | None]], surroundings: Surroundings) -> None:
+        """Take in files that others ask about, and what they leave to those after them."""
+        for migration, script in past:
+            self.files.append(file := File(migration, script, known=self.known))
+            for statement in file.statements:
+                for action in statement.facts.actions:
+                    self.known.learn(action, statement.place)
+        self.surroundings = self.surroundings.and_those(surroundings)
 
     def file(self, migration: Migration) -> File:
         """Read one; what is wrong with it as a script is a finding, and the others go on."""
@@ -133,8 +152,9 @@ class Engine:
     def statements(self, file: File) -> None:
         """Ask every statement rule of every statement, and learn from it what it does."""
         for number, statement in enumerate(file.statements):
-            if statement.facts.kind is Kind.UNKNOWN and not statement.runtime:
-                self.found.extend(unreadable(statement))
+            if slip := unreadable(statement):
+                said = Remark(message=slip.message, hint=slip.hint, place=slip.place)
+                self.found.append(finding(RULES[SYNTAX], said, place=statement.place))
             look = Look(file, statement, number, self.known)
             for each in self.asked(statement):
                 assert each.statement is not None, "chosen so"
@@ -163,15 +183,15 @@ class Engine:
 
     def ask_directory(self, only: Callable[[Migration], bool]) -> None:
         """Ask the rules about all files together."""
-        spoken_of = {file.migration.path for file in self.files if only(file.migration)}
-        directory = Directory(self.files, self.known, self.main_branch)
+        files = {file.migration.path: file for file in self.files}
+        directory = Directory(self.files, self.known, self.main_branch, self.critical)
         for each in RULES.values():
             if each.directory and self.selection.takes(each):
-                made = [finding(each, remark, place=Place("", 0)) for remark in each.directory(directory)]
-                for file in self.files:
-                    mine = [one for one in made if one.place and one.place.path == file.migration.path]
-                    if file.migration.path in spoken_of:
-                        self.found.extend(one for one in mine if not allowance(file, one))
+                for remark in each.directory(directory):
+                    made = finding(each, remark, place=Place("", 0))
+                    file = files.get(made.place.path) if made.place else None
+                    if file is None or (only(file.migration) and not allowance(file, made)):
+                        self.found.append(made)
 
     def allowed(self, file: File, found: list[Finding]) -> list[Finding]:
         """Without what the file allows; an allowance that nothing needs is a finding."""
@@ -272,14 +292,3 @@ def offset_of(text: str, place: Place) -> int:
     for _ in range(place.line - 1):
         start = text.index("\n", start) + 1
     return start + place.column - 1
-
-
-def unreadable(statement: Statement) -> Iterator[Finding]:
-    """A statement that PostgreSQL's grammar refuses, with the nearest cause."""
-    try:
-        parser.parse(statement.text)
-    except parser.Unreadable as error:
-        offset = max(error.offset, 0)
-        what, hint = cause(statement.text, offset, error.message)
-        rule = RULES[SYNTAX]
-        yield finding(rule, Remark(message=what, hint=hint, place=statement.place_at(offset)), place=statement.place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.compose import quoted
 from tidelock.core.lint.edit import applied
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark
@@ -95,6 +96,12 @@ def in_do(condition: str, statement: str) -> str:
     tag = "$$" if "$$" not in statement else "$do$"
     inner = "\n".join(f"        {line}" if line else "" for line in statement.strip().splitlines())
     return f"DO {tag}\nBEGIN\n    IF {condition} THEN\n{inner};\n    END IF;\nEND\n{tag};"
+
+
+def no_constraint(table: str, name: str) -> str:
+    """The condition under which a table has no constraint of that name."""
+    relation = f"{sql_text(quoted(table))}::regclass"
+    return f"NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = {relation} AND conname = {sql_text(name)})"
 
 
 def listed(names: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, directory_rule, file_rule, rule
 from tidelock.core.model import Place
 from tidelock.core.report import Severity
-from tidelock.core.source import NAME, name_of, number_of
+from tidelock.core.source import name_of, number_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -157,7 +157,8 @@ def ledger_version(look: Look) -> Iterator[str]:
     own = look.file.migration.version
     others = [each for each in look.facts.ledger_versions or () if each != own]
     if others:
-        yield f"the file is version {own}, and says that {listed(map(str, others))} is applied"
+        what = f"version {own}" if own >= 0 else "a fallback"
+        yield f"the file is {what}, and says that {listed(map(str, others))} is applied"
 
 
 @rule(
@@ -180,70 +181,3 @@ def ledger_columns(look: Look) -> Iterator[str]:
             if missing:
                 place = f"{table.place.path}:{table.place.line}"
                 yield f"{each.table} has no {listed(missing)} ({place}), but {', '.join(table.columns)}"
-
-
-# --- what git knows ------------------------------------------------------------------------------------------------
-
-
-@directory_rule(
-    "HY026",
-    "a file changed after it was on the main branch",
-    Severity.ERROR,
-    why="What is on the main branch has been applied, or will be at any moment. Databases that have it never get the "
-    "change, new ones do: from then on no two are alike. (`apply` refuses a file whose statements have changed.)",
-    fix="restore it, and put the change into a new file",
-)
-def changed(directory: Directory) -> Iterator[Remark]:
-    """The same path with other bytes."""
-    for file in directory.files:
-        before = directory.main_branch.get(file.migration.path)
-        if before is not None and before != file.migration.checksum:
-            message = f"it was {before[:8]} on the main branch and is {file.migration.checksum[:8]}"
-            yield Remark(message=message, place=Place(file.migration.path, 1))
-
-
-@directory_rule(
-    "HY027",
-    "a new file with a number below the main branch's last",
-    Severity.ERROR,
-    why="Databases that follow the main branch are past that number: they run the file after later ones, new databases "
-    "before them. `apply` refuses it as out of order.",
-    fix="give it the next number, or say so in the file: -- tidelock: out-of-order",
-)
-def below(directory: Directory) -> Iterator[Remark]:
-    """A path that the main branch does not have, and a number that it is past."""
-    numbers = {path: int(number_of(path)) for path in directory.main_branch if number_of(path)}
-    last = max(numbers, key=numbers.__getitem__, default="")
-    moved = {directory.main_branch[path] for path in _gone(directory)}
-    for file in directory.files:
-        path, version = file.migration.path, file.migration.version
-        if not last or path in directory.main_branch or file.migration.directive("out-of-order"):
-            continue
-        if version <= numbers[last] and file.migration.checksum not in moved:
-            message = f"the main branch is at {name_of(last)}, and this one is new"
-            yield Remark(message=message, place=Place(path, 1))
-
-
-@directory_rule(
-    "HY028",
-    "a file of the main branch is gone",
-    Severity.ERROR,
-    why="Databases that have applied it know a version that no file explains, and new ones never get what it did. "
-    "Under another number it is run a second time.",
-    fix="restore it under the name that it had",
-)
-def gone(directory: Directory) -> Iterator[Remark]:
-    """A path that the main branch has, renamed or deleted."""
-    by_content = {file.migration.checksum: file.migration.path for file in directory.files}
-    for path in _gone(directory):
-        new = by_content.get(directory.main_branch[path])
-        if new:
-            yield Remark(message=f"on the main branch its name is {path}", place=Place(new, 1))
-        elif directory.files:
-            yield Remark(message=f"the main branch has {path}", place=Place(directory.files[-1].migration.path, 1))
-
-
-def _gone(directory: Directory) -> list[str]:
-    """Migrations of the main branch that no file is."""
-    here = {file.migration.path for file in directory.files}
-    return sorted(each for each in directory.main_branch if each not in here and NAME.fullmatch(name_of(each)))

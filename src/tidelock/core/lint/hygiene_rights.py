@@ -29,6 +29,9 @@ THERE = frozenset(
 """Roles that a server, or a provider's, has from the beginning; pg_… as well."""
 CREATES = re.compile(r"\bCREATE\s+(?:ROLE|USER|GROUP)\s+(?:IF\s+NOT\s+EXISTS\s+)?(%?\w+|\"[^\"]+\")", re.IGNORECASE)
 
+MAY_CREATE = re.compile(r"create\s+(?:role|user|group)")
+"""What a text in lower case must hold for that; found much faster."""
+
 
 @directory_rule(
     "HY008",
@@ -62,7 +65,7 @@ def _created(directory: Directory) -> Iterator[str]:
     yield from directory.known.roles
     for file in directory.files:
         text = file.migration.text
-        for found in CREATES.finditer(text) if "create" in text.lower() else ():
+        for found in CREATES.finditer(text) if MAY_CREATE.search(text.lower()) else ():
             name = found[1]
             if name.startswith("%"):
                 for statement in file.statements:

@@ -35,28 +35,30 @@ def create_table(look: Look) -> Iterator[Remark]:
         yield from mended(look, [(f"a second run stops at {each.table}, which is there already", edit)])
 
 
+BEFORE_NAME = r"\A\s*CREATE\s+(?:UNIQUE\s+)?INDEX(?:\s+CONCURRENTLY)?\b"
+
+
 @rule(
     "ID002",
     "CREATE INDEX without IF NOT EXISTS",
     Severity.WARNING,
     why="A second run stops with 42P07; an index without a name is built a second time, under another name, and every "
-    "write pays for both. (An index built CONCURRENTLY is not meant: there the guard hides an invalid one, see ID011.)",
+    "write pays for both. Also for one built CONCURRENTLY: an invalid one of that name, which the guard would pass "
+    "by, is dropped by `apply` before it builds. (Where other tools run the files, ID011 tells of that.)",
     fix="give it a name and write IF NOT EXISTS",
     on=("create index",),
 )
 def create_index(look: Look) -> Iterator[Remark]:
     """An index that nobody guards."""
     for each in twice(look, "create index"):
-        if is_long(each):
-            continue
         edit = None
         if each.name:
-            edit = insert_behind(look.text, r"\A\s*CREATE\s+(?:UNIQUE\s+)?INDEX\b", " IF NOT EXISTS")
+            edit = insert_behind(look.text, BEFORE_NAME, " IF NOT EXISTS")
             message = f"a second run stops at the index {each.name}, which is there already"
         else:
             columns = ", ".join(name or "…" for name in each.names)
             message = f"a second run builds a second index on {each.table} ({columns}), as this one has no name"
-        named = insert_behind(look.text, r"\bINDEX\b", f" IF NOT EXISTS {quoted(_name(each))}")
+        named = insert_behind(look.text, BEFORE_NAME, f" IF NOT EXISTS {quoted(_name(each))}")
         remark = edit or named
         yield Remark(message=message, rewrite=rewritten(look.text, remark) if remark else "", edit=edit)
 
@@ -289,8 +291,10 @@ def _other_type(old: Column | None, new: Column) -> bool:
     Severity.NOTE,
     why="A build CONCURRENTLY or per chunk that is stopped half-way leaves an invalid index: it costs every write and "
     "serves no query. Run again, IF NOT EXISTS finds the name, says “already exists, skipping” and succeeds. Tidelock "
-    "looks for that when it runs the file, and mends it; psql and other tools do not.",
-    fix="nothing where Tidelock runs the file; for other tools leave out IF NOT EXISTS, so that a second run stops",
+    "looks for that when it runs the file, and drops it first; psql and other tools do not. Optional, for directories "
+    "that others run too.",
+    fix="drop an invalid one before it, in the same file; or leave out IF NOT EXISTS, so that a second run stops",
+    optional=True,
     on=("create index",),
 )
 def hidden_index(look: Look) -> Iterator[Remark]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.lint.compose import quoted
 from tidelock.core.lint.edit import Edit, insert_behind, rewritten
-from tidelock.core.lint.guards import OWNED, checked, in_do, mended, sql_text, twice
+from tidelock.core.lint.guards import OWNED, checked, in_do, mended, no_constraint, sql_text, twice
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, rule
 from tidelock.core.report import Severity
@@ -165,11 +165,9 @@ def add_constraint(look: Look) -> Iterator[Remark]:
         message = f"a second run stops at the constraint {name} of {each.table}, which is there already"
         if not name:
             message = UNNAMED.get(each.constraint.kind, "a second run adds it again").format(table=each.table)
-        condition = (
-            "NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = "
-            f"{sql_text(quoted(each.table))}::regclass AND conname = {sql_text(name)})"
+        yield Remark(
+            message=message, rewrite=in_do(no_constraint(each.table, name), look.text) if name and alone else ""
         )
-        yield Remark(message=message, rewrite=in_do(condition, look.text) if name and alone else "")
 
 
 @rule(
@@ -228,10 +226,7 @@ def _old_name_exists(action: Action) -> str:
     if kind in ("type", "domain"):
         return f"to_regtype({sql_text(quoted(action.name))}) IS NOT NULL"
     if kind == "constraint":
-        return (
-            "EXISTS (SELECT FROM pg_constraint WHERE conrelid = "
-            f"{sql_text(quoted(action.table))}::regclass AND conname = {sql_text(action.name)})"
-        )
+        return no_constraint(action.table, action.name).removeprefix("NOT ")
     return ""
 
 
@@ -246,12 +241,19 @@ ONCE = {
 }
 
 
+LOOKS_FIRST = (
+    "no block may hold it, so look first: SELECT EXISTS (SELECT FROM pg_inherits WHERE inhrelid = to_regclass({})) AS "
+    "attached \\gset, and put it between \\if :attached and \\endif"
+)
+
+
 @rule(
     "ID018",
     "ALTER TABLE that can be done only once",
     Severity.WARNING,
     why="A second run stops: PostgreSQL refuses to attach what is attached, and to take away what is gone.",
-    fix="put it into a DO block that looks first; DROP IDENTITY and DROP EXPRESSION know IF EXISTS",
+    fix="put it into a DO block that looks first; DROP IDENTITY and DROP EXPRESSION know IF EXISTS; DETACH … "
+    "CONCURRENTLY, which no block may hold, goes between \\if and \\endif",
     on=tuple(ONCE),
 )
 def once(look: Look) -> Iterator[Remark]:
@@ -261,5 +263,8 @@ def once(look: Look) -> Iterator[Remark]:
             what = ONCE[each.what].format(table=each.table, name=each.name)
             edit = insert_behind(look.text, r"\bDROP\s+(?:IDENTITY|EXPRESSION)\b", " IF EXISTS")
             yield Remark(
-                message=f"a second run stops, as {what}", rewrite=rewritten(look.text, edit) if edit else "", edit=edit
+                message=f"a second run stops, as {what}",
+                hint=LOOKS_FIRST.format(sql_text(quoted(each.name))) if "concurrently" in each.flags else "",
+                rewrite=rewritten(look.text, edit) if edit else "",
+                edit=edit,
             )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from tidelock.core.action import Action
     from tidelock.core.lint.known import Known
-    from tidelock.core.model import Migration
+    from tidelock.core.model import Migration, Place
     from tidelock.core.statement import Facts, Script, Statement
     from tidelock.core.step import Step
 
@@ -136,3 +136,5 @@ class Directory:
     known: Known
     main_branch: Mapping[str, str]
     """path → SHA-256 (hex) of its bytes on the main branch; empty when git does not tell."""
+    critical: Mapping[Place, str] = field(default_factory=dict)
+    """Where tidelock.toml says so → a table that the application cannot start without."""

@@ -1,9 +1,18 @@
-"""The nearest cause of a syntax error, from the words around it."""
+"""A statement that the parser cannot read: where, and the nearest cause, from the words around it."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from tidelock.core import parser
+from tidelock.core.statement import Kind
+
+if TYPE_CHECKING:
+    from tidelock.core.model import Place
+    from tidelock.core.statement import Statement
 
 WORD = re.compile(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|\w+|[^\s\w]")
 KEYWORDS = tuple(
@@ -32,6 +41,28 @@ ELSEWHERE = {
     "[": 'names are quoted by "double quotes"',
 }
 """Words of other languages, and what to write here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What the grammar of PostgreSQL 18 refuses. The server decides: it may know more."""
+
+    message: str
+    hint: str
+    place: Place
+
+
+def unreadable(statement: Statement) -> Unreadable | None:
+    """Why a statement is UNKNOWN, when that is because the parser cannot read it."""
+    if statement.facts.kind is not Kind.UNKNOWN or statement.runtime:
+        return None
+    try:
+        parser.parse(statement.text)
+    except parser.Unreadable as error:
+        offset = max(error.offset, 0)
+        message, hint = cause(statement.text, offset, error.message)
+        return Unreadable(message, hint, statement.place_at(offset))
+    return None
 
 
 def cause(text: str, offset: int, message: str) -> tuple[str, str]:

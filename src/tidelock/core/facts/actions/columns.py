@@ -25,7 +25,7 @@ def type_name(node: Node) -> str:
     """`int4`, `varchar(20)`, `public.mood`, `text[]`."""
     parts = strings(node.get("names", ()))
     name = ".".join(parts[1:] if parts[:1] == ["pg_catalog"] else parts)
-    sizes = [constant(each) for each in node.get("typmods", ())]
+    sizes = [constant(each) for each in node["typmods"]] if "typmods" in node else ()
     if sizes and name != "interval" and all(isinstance(each, int) for each in sizes):
         name += f"({','.join(map(str, sizes))})"
     return name + "[]" * len(node.get("arrayBounds", ()))
@@ -34,6 +34,8 @@ def type_name(node: Node) -> str:
 def default_kind(expression: Node) -> str:
     """constant, stable, volatile or unknown."""
     found = "constant"
+    if "A_Const" in expression:
+        return found
     for key, value in every([expression]):
         if key == "SQLValueFunction" and found == "constant":
             found = "stable"
@@ -54,27 +56,30 @@ STABLE = frozenset(("now", "transaction_timestamp", "statement_timestamp", "curr
 
 def column_of(node: Node) -> Column:
     """A ColumnDef."""
-    found = [each["Constraint"] for each in node.get("constraints", ())]
-    deferred = any(each["contype"] == "CONSTR_ATTR_DEFERRED" for each in found)
-    default = next((each.get("raw_expr", {}) for each in found if each["contype"] == "CONSTR_DEFAULT"), None)
-    name = node.get("colname", "")
+    name, default, generated, deferred = node.get("colname", ""), "", "", False
+    found: list[Node] = []
+    for each in node.get("constraints", ()):
+        constraint = each["Constraint"]
+        match constraint["contype"]:
+            case "CONSTR_DEFAULT":
+                default = default or default_kind(constraint.get("raw_expr", {}))
+            case "CONSTR_IDENTITY":
+                generated = generated or "identity"
+            case "CONSTR_GENERATED":
+                generated = generated or ("virtual" if constraint.get("generated_kind") == "v" else "stored")
+            case "CONSTR_ATTR_DEFERRED":
+                deferred = True
+            case kind if kind in CONSTRAINTS:
+                found.append(constraint)
     return Column(
         name=name,
         type=type_name(node.get("typeName", {})),
-        default="" if default is None else default_kind(default),
-        generated=next(filter(None, map(_generated, found)), ""),
+        default=default,
+        generated=generated,
         constraints=tuple(
-            constraint_of({"initdeferred": deferred, **each}, name) for each in found if each["contype"] in CONSTRAINTS
+            [constraint_of({"initdeferred": True, **each} if deferred else each, name) for each in found]
         ),
     )
-
-
-def _generated(node: Node) -> str:
-    if node["contype"] == "CONSTR_IDENTITY":
-        return "identity"
-    if node["contype"] == "CONSTR_GENERATED":
-        return "virtual" if node.get("generated_kind") == "v" else "stored"
-    return ""
 
 
 def constraint_of(node: Node, column: str = "") -> Constraint:

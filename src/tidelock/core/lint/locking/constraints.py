@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.lint.compose import NEXT_FILE, lines, listed, named, quoted, with_ending
 from tidelock.core.lint.edit import replace_first, rewritten
+from tidelock.core.lint.guards import in_do, no_constraint
 from tidelock.core.lint.known import key
 from tidelock.core.lint.locking.use import (
     STRONG,
@@ -32,7 +33,7 @@ def in_two_steps(look: Look, action: Action, constraint: Constraint, ending: str
     """The constraint NOT VALID, and VALIDATE in the next file."""
     if not single(look) or action.column:
         return ""
-    name, text = constraint.name, look.text
+    name, text = constraint.name, look.text.strip()
     if not name:
         name = named(action.table, constraint.columns, ending)
         edit = replace_first(text, r"\bADD\s+(?=CHECK\b|FOREIGN\b|NOT\b)", f"ADD CONSTRAINT {quoted(name)} ")
@@ -40,7 +41,7 @@ def in_two_steps(look: Look, action: Action, constraint: Constraint, ending: str
             return ""
         text = rewritten(text, edit)
     return lines(
-        with_ending(text, "NOT VALID"),
+        in_do(no_constraint(action.table, name), with_ending(text, "NOT VALID")),
         NEXT_FILE,
         f"ALTER TABLE {quoted(action.table)} VALIDATE CONSTRAINT {quoted(name)}",
     )
@@ -138,15 +139,18 @@ def set_not_null(look: Look) -> Iterator[Remark]:
     for action, column in found:
         if is_not_null(look, action.table, column) or has_columnstore(look, action.table):
             continue
-        table, name = quoted(action.table), quoted(named(action.table, (column,), "not_null"))
+        bare = named(action.table, (column,), "not_null")
+        table, name, absent = quoted(action.table), quoted(bare), no_constraint(action.table, bare)
+        added = f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({quoted(column)} IS NOT NULL) NOT VALID"
+        validated = f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}"
         yield Remark(
             message=f"nobody reads or writes {action.table} while all rows are searched for NULLs in {column}",
             rewrite=lines(
-                f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({quoted(column)} IS NOT NULL) NOT VALID",
+                in_do(absent, added),
                 NEXT_FILE,
-                f"ALTER TABLE {table} VALIDATE CONSTRAINT {name}",
+                in_do(absent.removeprefix("NOT "), validated),
                 f"ALTER TABLE {table} ALTER COLUMN {quoted(column)} SET NOT NULL",
-                f"ALTER TABLE {table} DROP CONSTRAINT {name}",
+                f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}",
             )
             if single(look)
             else "",
@@ -229,7 +233,7 @@ def _unserved(known: Known, table: Table, constraint: Constraint, place: Place) 
     online = "" if table.hypertable or table.partitioned else " CONCURRENTLY"
     yield Remark(
         message=f"to delete a row of {constraint.references}, all of {table.name} is read for {columns}",
-        rewrite=lines(f"CREATE INDEX{online} {name} ON {quoted(table.name)} ({columns}){ending}"),
+        rewrite=lines(f"CREATE INDEX{online} IF NOT EXISTS {name} ON {quoted(table.name)} ({columns}){ending}"),
         place=place,
     )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.lint.compose import lines, listed, named, quoted
 from tidelock.core.lint.edit import replace_first, rewritten
+from tidelock.core.lint.guards import in_do, no_constraint
 from tidelock.core.lint.known import key
 from tidelock.core.lint.locking.use import (
     changes,
@@ -27,12 +28,11 @@ if TYPE_CHECKING:
     from tidelock.core.lint.look import Look
 
 
-def concurrently(look: Look, word: str) -> str:
-    """The statement with CONCURRENTLY behind a word; without IF NOT EXISTS, which would pass by an invalid index."""
-    edit = replace_first(look.text, rf"\b{word}\b", f"{word} CONCURRENTLY")
-    if edit is None or not single(look):
-        return ""
-    return re.sub(r"\s+IF\s+NOT\s+EXISTS\b", "", rewritten(look.text, edit), count=1, flags=re.IGNORECASE)
+def concurrently(look: Look, word: str, guard: str = "") -> str:
+    """The statement with CONCURRENTLY behind a word, and with its guard: `apply` drops an invalid index first."""
+    there = re.search(rf"\b{word}\s+IF\b", look.text, re.IGNORECASE)
+    edit = replace_first(look.text, rf"\b{word}\b", f"{word} CONCURRENTLY{'' if there else guard}")
+    return rewritten(look.text, edit) if edit and single(look) else ""
 
 
 @rule(
@@ -53,8 +53,10 @@ def index_blocks_writes(look: Look) -> Iterator[Remark]:
             or key(each.table) in look.known.views  # a materialized view: nobody writes to it
         ):
             continue
+        name = "" if each.name else f" {quoted(named(each.table, each.names, 'idx'))}"
         yield Remark(
-            message=f"writes to {each.table} wait until the index is built", rewrite=concurrently(look, "INDEX")
+            message=f"writes to {each.table} wait until the index is built",
+            rewrite=concurrently(look, "INDEX", f" IF NOT EXISTS{name}"),
         )
 
 
@@ -75,7 +77,7 @@ def index_of_partitions(look: Look) -> Iterator[Remark]:
             yield Remark(
                 message=f"writes to {each.table} and all its partitions wait until all the indexes are built",
                 rewrite=lines(
-                    rewritten(look.text, only),
+                    re.sub(r"\bINDEX\s+(?!IF\b)", "INDEX IF NOT EXISTS ", rewritten(look.text, only), count=1),
                     "-- for each partition, in files of their own: CREATE INDEX CONCURRENTLY …, and then:",
                     f"-- ALTER INDEX {quoted(each.name)} ATTACH PARTITION …",
                 )
@@ -102,7 +104,9 @@ def drop_index(look: Look) -> Iterator[Remark]:
         if index and (fresh(look, index.table) or is_timescale(look, index.table) or is_partitioned(look, index.table)):
             continue
         table = index.table if index else f"the table of {each.table}"
-        yield Remark(message=f"{table} is locked against reads and writes", rewrite=concurrently(look, "INDEX"))
+        yield Remark(
+            message=f"{table} is locked against reads and writes", rewrite=concurrently(look, "INDEX", " IF EXISTS")
+        )
 
 
 @rule(
@@ -141,12 +145,16 @@ def through_an_index(look: Look, action: Action, constraint: Constraint, words: 
     if column and (column.default or column.generated or column.serial or len(column.constraints) > 1):
         return ""
     table, parts = quoted(action.table), constraint.columns if ending != "pkey" else ()
-    name = quoted(constraint.name or named(action.table, parts, ending))
-    added = () if column is None else (f"ALTER TABLE {table} ADD COLUMN {quoted(column.name)} {column.type}",)
+    bare = constraint.name or named(action.table, parts, ending)
+    name = quoted(bare)
+    added = f"ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {quoted(column.name)} {column.type}" if column else ""
     return lines(
-        *added,
-        f"CREATE UNIQUE INDEX CONCURRENTLY {name} ON {table} ({listed(constraint.columns)})",
-        f"ALTER TABLE {table} ADD CONSTRAINT {name} {words} USING INDEX {name}",
+        *filter(None, (added,)),
+        f"CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {table} ({listed(constraint.columns)})",
+        in_do(
+            no_constraint(action.table, bare),
+            f"ALTER TABLE {table} ADD CONSTRAINT {name} {words} USING INDEX {name}",
+        ),
     )
 
 

@@ -158,8 +158,10 @@ def several_alters(look: Look) -> Iterator[Remark]:
     Severity.WARNING,
     why="Each row stays locked until the transaction ends, and whoever wants to write to one waits so long; the dead "
     "versions of all rows stay in the table until a VACUUM after it.",
-    fix="change the rows in batches, each committed by itself: a procedure that commits, in a file with "
-    "`-- tidelock: no-transaction`; for DELETE of everything TRUNCATE is quicker, if the lock is bearable",
+    fix="change the rows in batches by key, each UPDATE a statement of its own in a file with "
+    "`-- tidelock: no-transaction`: cut off, such a file goes on where it stopped. A loop that commits, in a DO block "
+    "or a procedure, leaves open how far it came: `apply` then asks (L020), and `prove` wants `-- tidelock: allow "
+    "P004: why`. For DELETE of everything TRUNCATE is quicker, if the lock is bearable",
     on=("update", "delete"),
 )
 def every_row(look: Look) -> Iterator[str]:

@@ -91,8 +91,8 @@ def serial(look: Look) -> Iterator[Remark]:
         sequence = f"{each.table}_{each.name}_seq"
         also = f", and {', '.join(sorted(table.fragile))} with it" if table.fragile else ""
         rewrite = (
-            f"ALTER TABLE {each.table} ADD COLUMN {each.name} bigint;\n"
-            f"CREATE SEQUENCE {sequence} OWNED BY {each.table}.{each.name};\n"
+            f"ALTER TABLE {each.table} ADD COLUMN IF NOT EXISTS {each.name} bigint;\n"
+            f"CREATE SEQUENCE IF NOT EXISTS {sequence} OWNED BY {each.table}.{each.name};\n"
             f"ALTER TABLE {each.table} ALTER COLUMN {each.name} SET DEFAULT nextval('{sequence}');"
         )
         yield Remark(message=f"{each.name} becomes NULL in all compressed rows of {each.table}{also}", rewrite=rewrite)

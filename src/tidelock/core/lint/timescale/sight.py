@@ -154,6 +154,7 @@ _TOKEN = re.compile(
 def per_chunk(text: str) -> str:
     """A CREATE INDEX built chunk by chunk, without CONCURRENTLY; empty when the text cannot be read."""
     text = re.sub(r"\bCONCURRENTLY\s+", "", text, count=1, flags=re.IGNORECASE)
+    text = re.sub(r"(\bINDEX)\s+(?!IF\b|ON\b)", r"\1 IF NOT EXISTS ", text, count=1, flags=re.IGNORECASE)
     groups = list(_groups(text))
     if not groups:
         return ""

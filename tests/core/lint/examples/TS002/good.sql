@@ -2,4 +2,4 @@
 CREATE TABLE IF NOT EXISTS readings (time timestamptz NOT NULL, device int NOT NULL, celsius double precision, level int);
 SELECT create_hypertable('readings', 'time', if_not_exists => true);
 -- file: 002_device.sql
-CREATE INDEX readings_device ON readings (device) WITH (timescaledb.transaction_per_chunk);
+CREATE INDEX IF NOT EXISTS readings_device ON readings (device) WITH (timescaledb.transaction_per_chunk);

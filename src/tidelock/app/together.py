@@ -1,0 +1,102 @@
+"""Lint's files read and asked about on all cores."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from tidelock.app import sharing
+from tidelock.core import action, report
+from tidelock.core.lint.edit import Edit
+from tidelock.core.model import Place
+from tidelock.core.statement import Facts, Guard, Script, Statement, Variable
+from tidelock.core.steps import Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tidelock.app.sharing import Link, Ways
+    from tidelock.core.lint.engine import Engine
+    from tidelock.core.model import Migration
+    from tidelock.core.report import Finding
+
+    Only = Callable[[Migration], bool]
+
+
+def run(make: Callable[[], Engine], migrations: Sequence[Migration], only: Only) -> list[Finding]:
+    """What one engine finds in all files."""
+    row = sharing.parts([len(each.text) for each in migrations])
+    if len(row) > 1:
+        results = sharing.in_a_row(lambda part, link: of_part(make(), migrations, part, only, link), row, WAYS)
+        if results is not None:
+            return [one for each in results for one in each]
+    return make().run(migrations, only)
+
+
+def of_part(engine: Engine, migrations: Sequence[Migration], part: slice, only: Only, link: Link) -> list[Finding]:
+    """What is found in some of the files; those before them are read, and asked about, by other processes."""
+    mine = migrations[part]
+    scripts = {each.path: tried(engine.read, each) for each in mine}
+    past = link.hand_on((list(scripts.values()), left_by(list(scripts.values()))))
+    read, engine.read = engine.read, lambda each: scripts[each.path] or read(each)
+    link.keeps = engine
+    upto = 0
+    for earlier, surroundings in past:
+        engine.learn(zip(migrations[upto : upto + len(earlier)], earlier, strict=True), surroundings)
+        upto += len(earlier)
+    return engine.run(mine, only, last=part.stop == len(migrations))
+
+
+def tried(read: Callable[[Migration], Script], migration: Migration) -> Script | None:
+    """A file's script; None where there is none, and the engine, which asks again, hears why."""
+    try:
+        return read(migration)
+    except Exception:
+        return None
+
+
+def left_by(scripts: Sequence[Script | None]) -> Surroundings:
+    """What files leave to the cutting of those after them."""
+    surroundings = Surroundings()
+    for script in scripts:
+        surroundings = surroundings.after(script) if script else surroundings
+    return surroundings
+
+
+# How what is found, and what is known of files that other processes have read, travels.
+
+
+def statement_way(statement: Statement) -> tuple[Any, ...]:
+    """A statement with as much as others need: what it does and where."""
+    facts = statement.facts
+    given = (statement.text, statement.place, statement.guards, facts.kind, facts.literals, facts.actions)
+    return past_statement, given
+
+
+def past_statement(text: str, place: Place, guards: Any, kind: Any, literals: Any, actions: Any) -> Statement:
+    """The statement again."""
+    return Statement(
+        text=text, place=place, guards=guards, facts=Facts(kind=kind, literals=literals, actions=actions)
+    )  # fmt: skip
+
+
+def script_way(script: Script) -> tuple[Any, ...]:
+    """A script with its statements alone."""
+    return past_script, (script.statements,)
+
+
+def past_script(statements: tuple[Statement, ...]) -> Script:
+    """The script again."""
+    return Script(statements, MappingProxyType({}), "")
+
+
+WAYS: Ways = {
+    Script: script_way,
+    Statement: statement_way,
+    Place: lambda place: (Place, (place.path, place.line, place.column)),
+    MappingProxyType: lambda proxy: (dict, (dict(proxy),)),
+    **{
+        each: sharing.by_fields(each)
+        for each in (action.Action, action.Column, action.Constraint, Guard, Variable, report.Finding, Edit)
+    },
+}
