@@ -264,7 +264,7 @@ def test_a_second_refresh_of_the_same_range_and_a_policy_disturb_neither(large: 
     thread.join()
     assert state(large, "hourly")[2] == large.one("SELECT count(*) FROM energy")
     stats = large.query(
-        "SELECT total_failures FROM timescaledb_information.job_stats s JOIN timescaledb_information.jobs j USING (job_id) WHERE j.hypertable_name = 'hourly'"
+        "SELECT total_failures, (SELECT string_agg(err_message, $$;$$) FROM timescaledb_information.job_errors) FROM timescaledb_information.job_stats s JOIN timescaledb_information.jobs j USING (job_id) WHERE j.hypertable_name = 'hourly'"
     )
     assert not stats or stats[0][0] == 0
 
