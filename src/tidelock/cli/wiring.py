@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tidelock.app.apply import Run
     from tidelock.app.ports import Sink, StepHooks
+    from tidelock.core.check import Check
     from tidelock.core.model import Observed, Plan, PlannedMigration
     from tidelock.core.report import Finding
     from tidelock.postgres.address import Address
@@ -174,6 +175,21 @@ def examiner(target: Target, database: PostgresDatabase) -> Callable[[Plan, Obse
     return examine
 
 
+def checker(database: PostgresDatabase) -> Callable[[Observed], list[Check]]:
+    """What `verify` asks of a live database beside: on TimescaleDB, of its jobs and aggregates."""
+
+    def more_checks(observed: Observed) -> list[Check]:
+        if "timescaledb" not in observed.extensions:
+            return []
+        from tidelock.postgres.database import translated
+        from tidelock.timescale.soundness import checks
+
+        with translated(database.target):
+            return checks(database.conn, database.noted)
+
+    return more_checks
+
+
 def run_in_part(target: Target, asked: Asked, sink: Sink) -> Run:
     """A run without the files that something is wrong with; it carries what."""
     run = run_of(target, asked, sink, reads=False)
@@ -214,6 +230,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         fallback=lambda path: directory.content(path, path),
         restoring=lambda file, entry: git.restoring(target.directory, file, entry),
         examine=examiner(target, database),
+        more_checks=checker(database),
         policy=Policy(
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
