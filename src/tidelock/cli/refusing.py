@@ -10,8 +10,7 @@ from tidelock.core.lint.known import Known, target
 from tidelock.core.lint.refusing import LIVE, Pending, Server, live, refused
 from tidelock.core.model import Place
 from tidelock.core.report import Finding, Severity
-from tidelock.core.statement import Kind
-from tidelock.timescale import refusals
+from tidelock.timescale import denials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from tidelock.core.model import Observed, Plan, PlannedMigration
     from tidelock.core.statement import Statement
     from tidelock.postgres.database import PostgresDatabase
-    from tidelock.timescale.refusals import Connection
+    from tidelock.timescale.denials import Connection
 
 NEWEST_GRAMMAR = 19
 """Of this PostgreSQL and newer ones it is not known what their grammar has not."""
@@ -32,22 +31,22 @@ def refuse(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Obs
     """Raise what the server would refuse: no extension, its edition, its limits. Changes nothing."""
     conn = database.conn
     present = "timescaledb" in observed.extensions
-    standing = refusals.standing(conn) if present else refusals.Standing()
-    if not refusals.matters(plan, standing):
+    standing = denials.standing(conn) if present else denials.Standing()
+    if not denials.matters(plan, standing):
         return
     pending = detailed(reader, plan)
     if not present:
-        version = refusals.check_extension(conn, pending, Known())
+        version = denials.check_extension(conn, pending, Known())
         if not version:
             return
-        standing = refusals.Standing(version=version)
+        standing = denials.Standing(version=version)
     if standing.apache:
-        refusals.check_edition(pending, Known())
+        denials.check_edition(pending, Known())
     if not standing.measured:
         return
     found = [*unwritable(plan, observed), *ruled(database, pending, present)]
     if found:
-        raise refusals.ServerRefuses(sorted(found, key=lambda each: each.place or Place("", 0)))
+        raise denials.ServerRefuses(sorted(found, key=lambda each: each.place or Place("", 0)))
 
 
 def detailed(reader: Reader, plan: Plan) -> list[Pending]:
@@ -56,9 +55,7 @@ def detailed(reader: Reader, plan: Plan) -> list[Pending]:
     return [
         Pending(
             migration=each.migration,
-            script=ours.script(each.migration)
-            if any(one.facts.kind not in (Kind.DML, Kind.COPY) for one in each.script.statements)
-            else each.script,
+            script=ours.script(each.migration) if any(map(denials.is_asked, each.script.statements)) else each.script,
             done=done(each),
         )
         for each in plan.pending
@@ -83,9 +80,9 @@ def schema(database: PostgresDatabase) -> Known:
 def ruled(database: PostgresDatabase, pending: Sequence[Pending], present: bool) -> Iterator[Finding]:
     """What rules and rows say, where names mean here what the rules take them for."""
     conn = database.conn
-    known, server = (schema(database), refusals.server(conn)) if present else (Known(), Server())
+    known, server = (schema(database), denials.server(conn)) if present else (Known(), Server())
     pairs = list(refused(pending, known, server, partial(filled, conn)))
-    other = refusals.elsewhere(conn, {name for statement, _ in pairs for name in named(statement)}) if pairs else set()
+    other = denials.elsewhere(conn, {name for statement, _ in pairs for name in named(statement)}) if pairs else set()
     return (found for statement, found in pairs if not other & named(statement))
 
 
@@ -101,14 +98,14 @@ def unwritable(plan: Plan, observed: Observed) -> Iterator[Finding]:
     for each in plan.pending:
         ran = done(each)
         for statement in each.script.statements:
-            message, hint = refusals.unwritable(statement)
+            message, hint = denials.unwritable(statement)
             if message and statement.place not in ran:
                 yield Finding(code="", severity=Severity.ERROR, message=message, place=statement.place, hint=hint)
 
 
 def filled(conn: Connection, look: Look, doubt: Doubt) -> Iterator[Finding]:
     """create_hypertable on a table that has rows."""
-    if name := refusals.not_empty(conn, look, doubt.changed):
+    if name := denials.not_empty(conn, look, doubt.changed):
         yield Finding(
             code="TS008",
             severity=Severity.ERROR,
