@@ -16,11 +16,18 @@ from tidelock.config import KEYS, targets
 SHELL = {"sh", "console", "bash"}
 
 
+def below() -> list[click.Command]:
+    """The commands of groups."""
+    return [
+        each for group in app.commands.values() if isinstance(group, click.Group) for each in group.commands.values()
+    ]
+
+
 def options() -> set[str]:
     """Every way to write every option of every command."""
     return {
         name
-        for command in (app, *app.commands.values())
+        for command in (app, *app.commands.values(), *below())
         for parameter in command.params
         if isinstance(parameter, click.Option)
         for name in (*parameter.opts, *parameter.secondary_opts)

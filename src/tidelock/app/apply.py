@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tidelock.app.ports import Database, Sink
     from tidelock.app.reading import Reader
+    from tidelock.core.check import Check
     from tidelock.core.critical import Critical, Standing
     from tidelock.core.model import LedgerEntry, Observed, Plan
 
@@ -46,8 +47,10 @@ class Run:
     """The content of a fallback script."""
     restoring: Callable[[Migration, LedgerEntry], str | None] = lambda *_: None
     """The command that brings a file back as it was applied; empty when git has no such version, None without git."""
-    examine: Callable[[Plan, Observed], None] = lambda *_: None
-    """Refuses, before anything runs, what the live database shows to be harmful or impossible."""
+    examine: Callable[[Plan, Observed], Sequence[Finding]] = lambda *_: ()
+    """Refuses, before anything runs, what the live database shows to be harmful or impossible; returns remarks."""
+    more_checks: Callable[[Observed], list[Check]] = lambda _: []
+    """What `verify` asks beside: of what an extension keeps in this database."""
     versions: Collection[int] = ()
     """What the ledger had when it was last looked at."""
     failure: TidelockError | None = None
@@ -158,7 +161,9 @@ def attempt(run: Run) -> None:
         announce(run, decided, observed)
         return
     run.database.check(decided)
-    run.examine(decided, observed)
+    found = run.examine(decided, observed)
+    if run.plan is None:
+        run.findings += found
     scripts = [each.script for each in decided.pending]
     highest = max((file.version for file in run.files), default=0)
     detail = {"bundle": bundle_digest(run.files), "plan": decided.id, "files": len(run.files)}

@@ -35,11 +35,22 @@ class Scene(Protocol):
     """What a run lets those see who look on."""
 
     @property
+    def migration(self) -> Migration:
+        """The migration at hand."""
+
+    @property
     def conn(self) -> Any:
         """The psycopg connection that statements are sent through. In a step's transaction it is of it."""
 
+    @property
+    def plan(self) -> PlannedMigration:
+        """The migration at hand, with its script and steps."""
+
     def connect(self) -> Any:
         """Another connection to the same server; the caller closes it."""
+
+    def snapshot(self) -> Snapshot:
+        """The schema as `conn` sees it now, also inside of a transaction."""
 
     def query(self, statements: Sequence[str]) -> None:
         """SQL through `conn`, as the run sends its own: seen by its watch, with its limits. A lock that is not had

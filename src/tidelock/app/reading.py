@@ -35,6 +35,10 @@ class Reader:
     """Facts with actions, for the checks."""
     digests: bool = True
     """Scripts with their digests, for the ledger."""
+    on_recreate: str = "refuse"
+    """`[timescale] on_recreate`."""
+    refresh: str = ""
+    """`[timescale] refresh`: after or never; empty for who wants the file as it stands."""
     _scripts: dict[str, Script] = field(default_factory=dict, init=False)
 
     def target(self, observed: Observed) -> None:
@@ -58,7 +62,8 @@ class Reader:
         """The file's statements with their facts. Raises a SourceFault with file, line and column."""
         key = f"{migration.path}\0{migration.text}"
         if key not in self._scripts:
-            self._scripts[key] = self._read(migration.path, migration.text, self.load)
+            script = self._read(migration.path, migration.text, self.load)
+            self._scripts[key] = self._prepared(migration, script) if self.refresh else script
         return self._scripts[key]
 
     def _read(self, path: str, text: str, load: Callable[[str], str] | None) -> Script:
@@ -75,6 +80,14 @@ class Reader:
             facts=partial(facts_of, detailed=self.detailed),
             digests=self.digests,
         )
+
+    def _prepared(self, migration: Migration, script: Script) -> Script:
+        """The script as it runs: aggregates that are made anew are made empty, and filled at the end."""
+        from tidelock.core.rebuilding import concerned, prepared
+
+        if not any(map(concerned, script.sources.values())):
+            return script
+        return prepared(migration, script, self, self.refresh, detailed=self.detailed)
 
     def beside(self, path: str, text: str) -> Script:
         """A script that is no migration, such as a fallback: read as one, with nothing included."""

@@ -157,7 +157,8 @@ def verify(asked: Asked, output: Output) -> int:
     """Check the live database, and change nothing: exit 0 when all is well, 8 otherwise.
 
     Critical tables, ledger against files, invalid indexes, unvalidated constraints, disabled triggers, sequences near
-    their end, lost primary keys, interrupted runs; each with what mends it.
+    their end, lost primary keys, interrupted runs; each with what mends it. On TimescaleDB also refresh policies that
+    erase history, failed and forgotten jobs, defaults over compressed chunks, overwritten views of aggregates.
     """
     from tidelock.cli import verbs
 
@@ -300,6 +301,45 @@ def new(
         return verbs.new_fallback(asked, Output(json=json), critical)
     chosen = {name.replace("_", "-"): text for name, text in templates.items() if text}
     return verbs.new(asked, Output(json=json), description, chosen, timestamp=timestamp)
+
+
+@app.group()
+def aggregates() -> None:
+    """Continuous aggregates of TimescaleDB."""
+
+
+@aggregates.command("list")
+@targeted("wait")
+def list_aggregates(asked: Asked, output: Output) -> int:
+    """Show continuous aggregates and hypertables, what exists nowhere else, and what erases it. Changes nothing.
+
+    What is materialized, what raw data is left, policies, jobs with their failures, sizes. Needs no ledger.
+    """
+    from tidelock.cli import aggregates as verb
+
+    return verb.listed(asked, output)
+
+
+@aggregates.command("refresh")
+@targeted("direct", "wait", "role")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+@click.option("--from", "start", metavar="TIME", help="From this moment on; without it, from where raw data begins.")
+@click.option("--to", "end", metavar="TIME", help="Up to this moment; without it, to the end of the raw data.")
+@click.option("--parallel", type=click.IntRange(min=1), metavar="N", help="Windows at the same time. Default: 2.")
+@click.option(
+    "--max-lock-wait",
+    metavar="DURATION",
+    help="The longest that others wait for a lock because of it, and how long a window takes. Default: 1s.",
+)
+def refresh(asked: Asked, output: Output, **wanted: Any) -> int:
+    """Fill continuous aggregates from raw data, newest first, without ever erasing what raw data no longer holds.
+
+    In windows that are each durable: stop it when you like, and run it again to go on. An aggregate beneath goes first
+    when it is stale. Deployments do not wait for it.
+    """
+    from tidelock.cli import refreshing
+
+    return refreshing.refresh(asked, output, refreshing.Wanted(**wanted))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from tidelock.core.planner import NoMigrations
 from tidelock.errors import SourceFault, TidelockError, UsageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from tidelock.app.apply import Run
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tidelock.cli.output import Output
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
+    from tidelock.core.model import Observed, Plan
+    from tidelock.core.report import Finding
 
 
 NEED_CRITICAL = ("apply", "plan", "verify")
@@ -110,14 +112,25 @@ def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
             raise NoMigrations(run.directory)
         observed, _ = run.known_anew(run.database.observe())
         decided = run.decide(observed)
-        run.examine(decided, observed)
-        out.show(
-            plan_text(decided, run.database.target, server(observed)),
-            json.plan(decided, run.database.target),
+        found, refusal = examined(run, decided, observed)
+        target = run.database.target
+        text = "\n".join(
+            [plan_text(decided, target, server(observed)), *(f"{each.code} {each.message}" for each in found)]
         )
+        out.show(text, json.plan(decided, target, found, refusal))
+        if refusal is not None:
+            return refusal.exit_code if out.json else out.fail(refusal, "plan", target)
         return 1 if exit_code and decided.pending else 0
 
     return each_target(asked, out, "plan", act)
+
+
+def examined(run: Run, decided: Plan, observed: Observed) -> tuple[Sequence[Finding], TidelockError | None]:
+    """What the live database shows to be known of a plan, and why it must not run there."""
+    try:
+        return run.examine(decided, observed), None
+    except TidelockError as refusal:
+        return (), refusal
 
 
 def server(observed: Any) -> str:

@@ -19,8 +19,13 @@ if TYPE_CHECKING:
 
     from tidelock.app.apply import Run
     from tidelock.app.ports import Sink, StepHooks
+<<<<<<< HEAD
     from tidelock.app.reading import Reader
+=======
+    from tidelock.core.check import Check
+>>>>>>> def6463c73c2e62badaa5c8f124c0b69e1de18d0
     from tidelock.core.model import Observed, Plan, PlannedMigration
+    from tidelock.core.report import Finding
     from tidelock.postgres.address import Address
     from tidelock.postgres.database import PostgresDatabase
     from tidelock.postgres.turn import Turn
@@ -159,9 +164,10 @@ def hooks_of(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) ->
         return ()
     from tidelock.timescale.keepers import keepers
 
-    return keepers(turn, target)
+    return keepers(turn, target, pending)
 
 
+<<<<<<< HEAD
 OF_TIMESCALE = re.compile(
     r"timescaledb\s*[.;]|\btsdb\.|create_hypertable|continuous_aggregate|_policy\s*\(", re.IGNORECASE
 )
@@ -183,17 +189,41 @@ def examiner(target: Target, database: PostgresDatabase, reader: Reader) -> Call
             refuse(database, reader, decided, observed)
             asked.add(decided.id)
         if present:
+=======
+def examiner(target: Target, database: PostgresDatabase) -> Callable[[Plan, Observed], Sequence[Finding]]:
+    """What is asked of a live database before anything runs there: on TimescaleDB, what its history would lose."""
+
+    def examine(decided: Plan, observed: Observed) -> Sequence[Finding]:
+        if decided.pending and "timescaledb" in observed.extensions:
+>>>>>>> def6463c73c2e62badaa5c8f124c0b69e1de18d0
             from tidelock.timescale.precheck import check
 
-            check(database.conn, decided, target)
+            return check(database.conn, decided, target)
+        return ()
 
     return examine
 
 
+<<<<<<< HEAD
 def speaks_of_timescale(decided: Plan) -> bool:
     """Whether a pending file has something that only TimescaleDB knows."""
     texts = (text for each in decided.pending for text in each.script.sources.values())
     return any(OF_TIMESCALE.search(each) for each in texts)
+=======
+def checker(database: PostgresDatabase) -> Callable[[Observed], list[Check]]:
+    """What `verify` asks of a live database beside: on TimescaleDB, of its jobs and aggregates."""
+
+    def more_checks(observed: Observed) -> list[Check]:
+        if "timescaledb" not in observed.extensions:
+            return []
+        from tidelock.postgres.database import translated
+        from tidelock.timescale.soundness import checks
+
+        with translated(database.target):
+            return checks(database.conn, database.noted)
+
+    return more_checks
+>>>>>>> def6463c73c2e62badaa5c8f124c0b69e1de18d0
 
 
 def run_in_part(target: Target, asked: Asked, sink: Sink) -> Run:
@@ -218,7 +248,13 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
     from tidelock.core.planner import Policy
 
     files = migrations(directory.files(target.directory)) if reads else ()
-    reader = Reader(files, load=lambda path: directory.load_beside(target.directory, path), variables=target.variables)
+    reader = Reader(
+        files,
+        load=lambda path: directory.load_beside(target.directory, path),
+        variables=target.variables,
+        on_recreate=target.on_recreate,
+        refresh=target.refresh,
+    )
     database = database_of(target, asked, sink)
     return Run(
         database=database,
@@ -229,7 +265,12 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         critical=tuple(replace(each, fallback=shown(each.fallback)) for each in target.critical),
         fallback=lambda path: directory.content(path, path),
         restoring=lambda file, entry: git.restoring(target.directory, file, entry),
+<<<<<<< HEAD
         examine=examiner(target, database, reader),
+=======
+        examine=examiner(target, database),
+        more_checks=checker(database),
+>>>>>>> def6463c73c2e62badaa5c8f124c0b69e1de18d0
         policy=Policy(
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),

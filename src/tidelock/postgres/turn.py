@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink, StepHooks
     from tidelock.core.model import Migration, PlannedMigration
+    from tidelock.core.snapshot import Snapshot
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
     from tidelock.postgres.ledger import Author, Ledger
@@ -41,6 +42,11 @@ if TYPE_CHECKING:
 
 AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE")
 """The ledger is written as the role that connected, whatever a file has made of the session."""
+
+
+ROLES = """
+SELECT quote_ident(session_user),
+       CASE current_setting('role') WHEN 'none' THEN 'NONE' ELSE quote_ident(current_user) END"""
 
 
 @dataclass(slots=True)
@@ -133,6 +139,12 @@ class Turn:
         """The connection that statements are sent through."""
         return self.session.conn
 
+    def snapshot(self) -> Snapshot:
+        """The schema as that connection sees it now."""
+        from tidelock.postgres.snapshot import take
+
+        return take(self.session.conn)
+
     def looking(self, step: Step) -> list[StepHooks]:
         """Who looks on at a step."""
         return [each for each in self.hooks if each.attends(step)]
@@ -160,13 +172,27 @@ class Turn:
         """A line in the journal about the migration at hand: of the open transaction, or committed at once."""
         line = tables.journal(self.ledger, self.author, event, version=self.migration.version, detail=detail)
         if self.session.in_transaction:
-            self.run(ours([line]))
+            with self.as_connected():
+                self.run(ours([line]))
         else:
             self.write(line)
 
     def noted(self, event: str) -> list[tuple[int, str, dict[str, Any]]]:
         """(version, run, detail) of such lines, oldest first."""
-        return tables.noted(self.session.conn, self.ledger, event)
+        if self.session.in_transaction:
+            with self.as_connected():
+                return tables.noted(self.session.conn, self.ledger, event)
+        with self.session.conn.transaction():
+            self.run(ours(AS_CONNECTED))
+            return tables.noted(self.session.conn, self.ledger, event)
+
+    @contextmanager
+    def as_connected(self) -> Iterator[None]:
+        """In the open transaction: the file, or the target, may have taken a role without a right to the journal."""
+        [(user, role)] = self.run(ours([ROLES]))[0].rows
+        self.run(ours(AS_CONNECTED))
+        yield
+        self.run(ours([f"SET LOCAL SESSION AUTHORIZATION {user}", f"SET LOCAL ROLE {role}"]))
 
     def pause(self, seconds: float) -> bool:
         """Wait, at the expense of patience."""

@@ -116,8 +116,10 @@ def event(value: Event) -> dict[str, Any]:
     return known
 
 
-def plan(value: Plan, target: str) -> dict[str, Any]:
-    """What would run."""
+def plan(
+    value: Plan, target: str, findings: Sequence[Finding] = (), refusal: TidelockError | None = None
+) -> dict[str, Any]:
+    """What would run, what should be known of it, and why it must not."""
     return {
         "schema": SCHEMA,
         "command": "plan",
@@ -128,6 +130,8 @@ def plan(value: Plan, target: str) -> dict[str, Any]:
         "ahead": list(value.ahead),
         "missing": list(value.missing),
         "pending": [planned(each) for each in value.pending],
+        **({"findings": [finding(each) for each in findings]} if findings else {}),
+        **({"failure": failure(refusal)} if refusal else {}),
     }
 
 

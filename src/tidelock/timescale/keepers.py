@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.timescale.guard import Guard
 from tidelock.timescale.quiet import Quieter
+from tidelock.timescale.rebuild import Rebuilder
+from tidelock.timescale.refresher import Refresher
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tidelock.app.ports import Scene, StepHooks
     from tidelock.config import Target
+    from tidelock.core.model import PlannedMigration
 
 
-def keepers(scene: Scene, target: Target) -> Sequence[StepHooks]:
+def keepers(scene: Scene, target: Target, pending: Sequence[PlannedMigration]) -> Sequence[StepHooks]:
     """All of them."""
-    del target
-    return (Quieter(scene),)
+    refresher = Refresher(scene, target)
+    return (Quieter(scene), Guard(scene, target, pending), Rebuilder(scene, target, refresher), refresher)

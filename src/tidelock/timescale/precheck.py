@@ -4,13 +4,59 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.report import Finding, Severity
+from tidelock.core.threats import How, threats
+from tidelock.timescale import look
+from tidelock.timescale.losses import Reckoning, among, refuse
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import psycopg
 
     from tidelock.config import Target
-    from tidelock.core.model import Plan
+    from tidelock.core.model import Plan, PlannedMigration
+    from tidelock.core.statement import Statement
+    from tidelock.core.step import Mode
+    from tidelock.core.threats import Threat
+
+    Found = list[tuple[Mode, Statement, Sequence[Threat]]]
+
+ALONE = (How.CREATE,)
+"""Harmless by itself, in a plan that takes nothing."""
 
 
-def check(conn: psycopg.Connection[Any], plan: Plan, target: Target) -> None:
-    """Raise the first reason why the plan must not run here. Changes nothing."""
-    del conn, plan, target
+def check(conn: psycopg.Connection[Any], plan: Plan, target: Target) -> list[Finding]:
+    """Raise the reason why the plan must not run here; return what should be known of it. Changes nothing."""
+    found = [(planned, threatening(planned)) for planned in plan.pending]
+    accepting = [each for each in plan.pending if each.migration.directive("accept-loss")]
+    serious = any(one.how not in ALONE or one.guarded for _, file in found for _, _, many in file for one in many)
+    if not serious and not accepting:
+        return []
+    reckoning = Reckoning(conn=conn, stock=look.take(conn), target=target)
+    for planned, statements in found:
+        reckoning.take(planned, statements)
+    refuse(reckoning)
+    return [finding for planned in accepting for finding in idle(planned, reckoning.threatened)]
+
+
+def threatening(planned: PlannedMigration) -> Found:
+    """The statements that are left of a file, with what each may take."""
+    steps = planned.steps[planned.done :]
+    return [(step.mode, each, threats(each)) for step in steps for each in step.statements]
+
+
+def idle(planned: PlannedMigration, threatened: set[str]) -> list[Finding]:
+    """A remark for each accept-loss that accepts nothing."""
+    from tidelock.core.facts.tree import identifier
+
+    return [
+        Finding(
+            code="N006",
+            severity=Severity.NOTE,
+            message=f"{each.place}: nothing threatens {each.value}, so `accept-loss` accepts nothing",
+            place=each.place,
+        )
+        for each in planned.migration.directives
+        if each.name == "accept-loss" and not any(among(name, [identifier(each.value)]) for name in threatened)
+    ]

@@ -1,0 +1,243 @@
+"""Where an aggregate can be computed anew: chunks of its source, edges of its buckets, and what has to stay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from tidelock.core.aggregates import EPOCH, INTEGERS, RETENTION, Span
+from tidelock.core.windows import clipped, marks, merged, pieces
+from tidelock.timescale.points import bucket_end, number, point, text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+
+    from tidelock.core.aggregates import Aggregate, Stock
+
+    Connection = psycopg.Connection[Any]
+
+CHUNKS = """
+SELECT DISTINCT coalesce(c.range_start_integer, (extract(epoch FROM c.range_start) * 1000000)::bigint),
+       coalesce(c.range_end_integer, (extract(epoch FROM c.range_end) * 1000000)::bigint)
+  FROM timescaledb_information.chunks c
+ WHERE format('%%I.%%I', c.hypertable_schema, c.hypertable_name) = %s ORDER BY 1"""
+FUNCTION = """
+SELECT split_part(bucket_func::text, '(', 1), bucket_width, bucket_timezone, bucket_origin, bucket_offset
+  FROM _timescaledb_catalog.continuous_aggs_bucket_function WHERE mat_hypertable_id = %s"""
+AGE = "SELECT (extract(epoch FROM now() - %s::interval) * 1000000)::bigint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Buckets:
+    """How a point in time finds its bucket: the call that the aggregate's own definition makes."""
+
+    aggregate: Aggregate
+    function: str
+    """`public.time_bucket`, as the catalog quotes it."""
+    width: str
+    timezone: str | None
+    origin: str | None
+    offset: str | None
+
+    def start(self, value: sql.Composable) -> sql.Composable:
+        """SQL for the beginning of the bucket that a value is in."""
+        whole = self.aggregate.kind in INTEGERS
+        kind = sql.SQL(self.aggregate.kind)
+        cast = kind if whole else sql.SQL("interval")
+        parts = [sql.SQL("{}::{}").format(sql.Literal(self.width), cast), value]
+        if self.timezone:
+            parts.append(sql.SQL("timezone => {}::text").format(sql.Literal(self.timezone)))
+        if self.origin:
+            parts.append(sql.SQL("origin => {}::{}").format(sql.Literal(self.origin), kind))
+        if self.offset:
+            parts.append(sql.SQL('"offset" => {}::{}').format(sql.Literal(self.offset), cast))
+        return sql.SQL("{}({})").format(sql.SQL(self.function), sql.SQL(", ").join(parts))
+
+    def around(self, conn: Connection, points: Sequence[int]) -> list[tuple[int, int]]:
+        """For each point the beginning and the end of its bucket."""
+        kind = self.aggregate.kind
+        query = sql.SQL(
+            "SELECT {start}, {end} FROM (SELECT {bucket} AS b, n FROM unnest({points}::text[]) WITH ORDINALITY p(v, n))"
+            " found ORDER BY n"
+        ).format(
+            start=number(kind, sql.SQL("b")),
+            end=number(kind, bucket_end(self.aggregate, sql.SQL("b"))),
+            bucket=self.start(sql.SQL("v::{}").format(sql.SQL(kind))),
+            points=sql.Literal([text(each, kind) for each in points]),
+        )
+        return [(row[0], row[1]) for row in conn.execute(query)] if points else []
+
+
+def buckets(conn: Connection, aggregate: Aggregate) -> Buckets:
+    """How this aggregate's buckets are found."""
+    row = conn.execute(FUNCTION, (aggregate.number,)).fetchone()
+    assert row is not None, f"{aggregate.name} has no bucket function in the catalog"
+    function, width, timezone, origin, offset = row
+    return Buckets(
+        aggregate=aggregate, function=function, width=width, timezone=timezone or None, origin=origin, offset=offset
+    )
+
+
+def chunks(conn: Connection, aggregate: Aggregate) -> list[Span]:
+    """Where its source has chunks."""
+    rows = conn.execute(CHUNKS, (aggregate.source,)).fetchall()
+    return [Span(start=start, end=end, kind=aggregate.kind) for start, end in rows]
+
+
+def whole(conn: Connection, aggregate: Aggregate, start: int | None, end: int | None) -> tuple[int | None, int | None]:
+    """A window in whole buckets, none of them in part only: as the server narrows it."""
+    asked = [each for each in (start, end) if each is not None]
+    found = iter(buckets(conn, aggregate).around(conn, asked))
+    if start is not None:
+        first, after = next(found)
+        start = start if first == start else after
+    if end is not None:
+        end = next(found)[0]
+    return start, end
+
+
+def ground(conn: Connection, aggregate: Aggregate, start: int | None, end: int | None) -> list[Span]:
+    """Where the source has rows within a window of whole buckets: pieces of whole buckets, oldest first."""
+    if aggregate.raw is None:
+        return []
+    there = clipped(chunks(conn, aggregate), aggregate.raw.start, aggregate.raw.end)
+    there = clipped(there, start, end)
+    points = sorted({*marks(there), *(each.start for each in there)})
+    around = dict(zip(points, buckets(conn, aggregate).around(conn, points), strict=True))
+    occupied = merged(Span(start=around[each.start][0], end=around[each.end - 1][1], kind=each.kind) for each in there)
+    return pieces(clipped(occupied, start, end), (first for first, _ in around.values()))
+
+
+LEAST = "SELECT {number} FROM {source} WHERE {time} >= {start} AND {time} < {end} LIMIT 1"
+LOST = """
+SELECT {start}, {end} FROM (
+  SELECT DISTINCT a.{column} AS b FROM {relation} a WHERE a.{column} >= {low} AND a.{column} < {high}) b
+ WHERE NOT EXISTS (SELECT FROM {source} s WHERE s.{time} >= b AND s.{time} < {after}
+                      AND s.{time} >= {low} AND s.{time} < {high})"""
+# Compared as text: not every type that an aggregate can hold has an equality.
+IN_PART = """
+SELECT DISTINCT {start}, {end} FROM (
+  SELECT b FROM (SELECT {column} AS b, ROW({columns})::text AS r FROM {relation}
+                  WHERE {column} >= {low} AND {column} < {high}
+                 EXCEPT ALL
+                 SELECT {column}, ROW({columns})::text FROM {direct}
+                  WHERE {column} >= {low} AND {column} < {high}) other) found"""
+COLUMNS = """
+SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
+ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"""
+
+
+def remains(conn: Connection, aggregate: Aggregate, window: Span, until: int | None) -> list[Span]:
+    """Buckets of a window that the source cannot give any more, or gives in part only: those a refresh would erase.
+
+    `until`: before this point a bucket that the source gives otherwise counts as one that it holds in part.
+    """
+    column, kind = sql.Identifier(aggregate.column), aggregate.kind
+    names = {
+        "start": number(kind, sql.SQL("b")),
+        "end": number(kind, bucket_end(aggregate, sql.SQL("b"))),
+        "after": bucket_end(aggregate, sql.SQL("b")),
+        "column": column,
+        "relation": sql.SQL(aggregate.relation),
+        "source": sql.SQL(aggregate.source),
+        "time": sql.Identifier(aggregate.source_time),
+        "direct": sql.SQL(aggregate.direct),
+        "low": point(window.start, kind),
+        "high": point(window.end, kind),
+    }
+    rows = conn.execute(sql.SQL(LOST).format(**names)).fetchall()
+    if until is not None and window.start < until and has_rows(conn, aggregate, window):
+        [columns] = conn.execute(COLUMNS, (aggregate.direct,)).fetchone() or ([],)
+        names |= {
+            "columns": sql.SQL(", ").join(map(sql.Identifier, columns)),
+            "high": point(min(window.end, until), kind),
+        }
+        rows += conn.execute(sql.SQL(IN_PART).format(**names)).fetchall()
+    return merged(Span(start=start, end=end, kind=kind) for start, end in set(rows))
+
+
+def has_rows(conn: Connection, aggregate: Aggregate, window: Span) -> bool:
+    """Whether the aggregate has anything in a window."""
+    return first_in(conn, aggregate.relation, aggregate.column, window)
+
+
+def first_in(conn: Connection, relation: str, column: str, window: Span) -> bool:
+    """Whether a relation has a row in a window. In a transaction this locks (AccessShare) the chunks of the window."""
+    query = sql.SQL("SELECT FROM {} WHERE {} >= {} AND {} < {} LIMIT 1").format(
+        sql.SQL(relation),
+        sql.Identifier(column),
+        point(window.start, window.kind),
+        sql.Identifier(column),
+        point(window.end, window.kind),
+    )
+    return conn.execute(query).fetchone() is not None
+
+
+def in_part_until(conn: Connection, aggregate: Aggregate, stock: Stock) -> int | None:
+    """Until where a bucket that the source gives otherwise is one that it holds in part only.
+
+    Narrower than `Aggregate.doubtful`, which holds the whole first chunk for doubtful: on a young database that is
+    all there is, and no refresh could ever take up rows that came late. Retention leaves doubt below its age. Other
+    ways to drop chunks leave some in the first chunk (a late row brings it back with that row alone), when the
+    aggregate has buckets from before it; and in the closed bucket that begins before it.
+    """
+    if aggregate.raw is None or aggregate.materialized is None:
+        return None
+    first = next((each for each in chunks(conn, aggregate) if each.end > aggregate.raw.start), None)
+    points: list[int] = []
+    if first is not None and aggregate.materialized.start < first.start:
+        [(_, after)] = buckets(conn, aggregate).around(conn, [aggregate.materialized.start])
+        if after <= first.start:
+            points.append(first.end)
+        elif after <= aggregate.raw.end:
+            points.append(after)
+    if age := kept_for(aggregate, stock):
+        points += [row[0] for row in conn.execute(AGE, (age,))]
+    return max(points, default=None)
+
+
+def kept_for(aggregate: Aggregate, stock: Stock) -> str:
+    """The age at which retention drops chunks of its source; empty for none, or over integers."""
+    if aggregate.kind in INTEGERS:
+        return ""
+    beneath = stock.aggregate(aggregate.parent)
+    found = next((each for each in stock.hypertables if each.name == aggregate.source), None)
+    jobs = beneath.jobs if beneath else found.jobs if found else ()
+    return next((str(each.config.get("drop_after", "")) for each in jobs if each.proc == RETENTION), "")
+
+
+OUTSIDE = "SELECT count(DISTINCT {column}), {first}, {end} FROM {relation} WHERE {asked} AND NOT ({there})"
+MOST_GAPS = 200
+
+
+def outside(conn: Connection, aggregate: Aggregate, there: Sequence[Span], start: int | None, end: int | None) -> Any:
+    """(buckets, from, to) of the aggregate's buckets in the asked window where its source has no chunk at all."""
+    column, kind = sql.Identifier(aggregate.column), aggregate.kind
+    spans = merged(there)
+    if len(spans) > MOST_GAPS:  # too many to ask for: what lies between is looked at window by window
+        spans = [Span(start=spans[0].start, end=spans[-1].end, kind=kind)]
+    within = [sql.SQL("({0} >= {1} AND {0} < {2})").format(column, point(each.start, kind), point(each.end, kind))
+              for each in spans]  # fmt: skip
+    asked: list[sql.Composable] = [sql.SQL("true")]
+    if start is not None:
+        asked.append(sql.SQL("{} >= {}").format(column, point(start, kind)))
+    if end is not None:
+        asked.append(sql.SQL("{} < {}").format(column, point(end, kind)))
+    query = sql.SQL(OUTSIDE).format(
+        column=column,
+        first=number(kind, sql.SQL("min({})").format(column)),
+        end=number(kind, bucket_end(aggregate, sql.SQL("max({})").format(column))),
+        relation=sql.SQL(aggregate.relation),
+        asked=sql.SQL(" AND ").join(asked),
+        there=sql.SQL(" OR ").join(within) if within else sql.SQL("false"),
+    )
+    return conn.execute(query).fetchone()
+
+
+def moment_of(value: Any) -> int:
+    """A datetime as TimescaleDB's number."""
+    return int((value - EPOCH).total_seconds() * 1_000_000)

@@ -1,0 +1,202 @@
+"""Compares aggregates before and after a step, in the step's own transaction: what no parser can see is rolled back.
+
+It attends the steps that may take something: those whose statements name a threat (what was harmless when the run began
+may not be so any more), and those that run code which nobody can read. Others cost nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from tidelock.app.ports import StepHooks
+from tidelock.core.statement import Kind
+from tidelock.core.step import Mode
+from tidelock.core.threats import DANGEROUS, How, foreign, threats
+from tidelock.timescale import history, look
+from tidelock.timescale.losses import Reckoning, among, file_of, refuse
+from tidelock.timescale.refusals import AggregateReplaced, HistoryLost, Loss
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import psycopg
+
+    from tidelock.app.ports import Scene
+    from tidelock.config import Target
+    from tidelock.core.aggregates import Aggregate, History
+    from tidelock.core.model import PlannedMigration
+    from tidelock.core.statement import Statement
+    from tidelock.core.step import Step
+
+    Connection = psycopg.Connection[Any]
+
+AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE")
+"""A file may have taken a role that sees less."""
+SERIOUS = (How.DROP, How.EMPTY, How.UPROOT, How.REPLACE, How.UNSEEN)
+ROWS = (Kind.DML, Kind.COPY, Kind.QUERY)
+
+# Functions of the database's own with a word in them that could do harm; do event triggers set one off?
+CODE = """
+SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+                WHERE p.oid >= 16384 AND (l.lanname NOT IN ('sql', 'plpgsql') OR p.prosrc ~* %(words)s)
+                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::regclass
+                                     AND d.objid = p.oid AND d.deptype = 'e')),
+       EXISTS (SELECT FROM pg_catalog.pg_event_trigger t WHERE t.evtenabled <> 'D'
+                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                                   WHERE d.classid = 'pg_catalog.pg_event_trigger'::regclass
+                                     AND d.objid = t.oid AND d.deptype = 'e'))"""
+WORDS = r"\y(drop|truncate|execute)\y|drop_chunks|_materialized_hypertable_|_hyper_\d"
+"""As DANGEROUS, in PostgreSQL's words."""
+
+# By number: a name may have changed hands. The view's text shows whether another took its place.
+NOW = """
+SELECT a.mat_hypertable_id, pg_catalog.pg_get_viewdef(c.oid), a.materialized_only
+  FROM _timescaledb_catalog.continuous_agg a
+  JOIN pg_catalog.pg_namespace n ON n.nspname = a.user_view_schema
+  JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = a.user_view_name"""
+TRACE = """
+SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(pg_catalog.hashtextextended(a::text, 0)), 0) FROM {relation} a
+ WHERE {within}"""
+"""Of the rows in a span: how many, and what is in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """An aggregate with history, before the step."""
+
+    aggregate: Aggregate
+    history: History | None
+    definition: tuple[str, bool]
+    trace: tuple[int, int]
+
+
+@dataclass
+class Guard(StepHooks):
+    """Watches over what exists in aggregates alone."""
+
+    scene: Scene
+    target: Target
+    pending: Sequence[PlannedMigration] = ()
+    before_step: dict[int, Before] = field(default_factory=dict, init=False)
+    _decided: dict[tuple[int, int], bool] = field(default_factory=dict, init=False)
+    _code: tuple[bool, bool] = field(init=False)
+    _brings: bool = field(default=False, init=False)
+    """A file of this run has made code that could do harm."""
+
+    def __post_init__(self) -> None:
+        # Now: `attends` is asked while the server is at work.
+        row = self.scene.conn.execute(CODE, {"words": WORDS}).fetchone()
+        self._code = (bool(row[0]), bool(row[1])) if row else (True, True)
+
+    def attends(self, step: Step) -> bool:
+        """Steps that may take something, and that are not undone by themselves."""
+        key = (step.version, step.number)
+        if key not in self._decided:
+            self._decided[key] = not step.rolled_back and any(map(self.serious, step.statements))
+            self._brings |= any(
+                each.facts.body is not None and DANGEROUS.search(each.text) is not None for each in step.statements
+            )
+        return self._decided[key]
+
+    def serious(self, statement: Statement) -> bool:
+        """It may take something: by what it says, or by code that it may set off."""
+        found = threats(statement)
+        if any(each.how in SERIOUS or each.how is How.REFRESH for each in found):
+            return True
+        facts = statement.facts
+        if facts.kind in ROWS:
+            return self.code[0]
+        if facts.kind is Kind.DDL:
+            return self.code[0] and (self.code[1] or bool(foreign(facts)))
+        return False
+
+    @property
+    def code(self) -> tuple[bool, bool]:
+        """There is code that could do harm; there are event triggers: from the start, or since a file brought some."""
+        return (self._code[0] or self._brings, self._code[1] or self._brings)
+
+    def prepare(self, step: Step) -> None:
+        """What no transaction holds is reckoned once more, after all that ran before it."""
+        if step.mode is not Mode.ALONE or not self.attends(step):
+            return
+        planned = self.planned(step)
+        if planned is None:
+            return
+        reckoning = Reckoning(conn=self.scene.conn, stock=look.take(self.scene.conn), target=self.target)
+        reckoning.take(planned, [(step.mode, each, threats(each)) for each in step.statements])
+        refuse(reckoning)
+
+    def planned(self, step: Step) -> PlannedMigration | None:
+        """The file of a step."""
+        return next((each for each in self.pending if each.migration.version == step.version), None)
+
+    def opened(self, step: Step) -> None:
+        """Note what is there. Through another connection, so that the step holds no lock that it did not ask for."""
+        self.before_step = {}
+        if step.mode is Mode.ALONE:
+            return
+        with self.scene.connect() as conn:
+            conn.autocommit = True
+            stock = look.take(conn)
+            views = {number: (text, real) for number, text, real in conn.execute(NOW).fetchall()}
+            for each in stock.aggregates:
+                if each.number in views:
+                    found = history.of(conn, each)
+                    trace = self.trace(conn, each, found) if found else (0, 0)
+                    self.before_step[each.number] = Before(each, found, views[each.number], trace)
+
+    def trace(self, conn: Connection, aggregate: Aggregate, found: History) -> tuple[int, int]:
+        """What the rows of its history look like."""
+        query = sql.SQL(TRACE).format(
+            relation=sql.SQL(aggregate.relation), within=history.between(aggregate, found.span.start, found.span.end)
+        )
+        row = conn.execute(query).fetchone()
+        return (int(row[0]), int(row[1])) if row else (0, 0)
+
+    def closing(self, step: Step) -> None:
+        """Compare; raise, so that the transaction is rolled back, when history went that nobody gave up."""
+        if not self.before_step:
+            return
+        if any(each.facts.session or each.runtime for each in step.statements):
+            self.scene.query(AS_CONNECTED)
+        now = {number: (text, real) for number, text, real in self.scene.conn.execute(NOW).fetchall()}
+        planned = self.planned(step)
+        file = file_of(planned, self.target) if planned else None
+        known = [each.aggregate for each in self.before_step.values()]
+        losses: list[Loss] = []
+        for number, before in self.before_step.items():
+            name = before.aggregate.name
+            if file and (among(name, file.accepts) or file.keeps(before.aggregate, known)):
+                continue
+            if number in now and self.replaced(before, now[number]) and not (file and "L044" in file.allows):
+                raise AggregateReplaced(self.statement_of(step).place, name, done=True)
+            if before.history is None:
+                continue
+            if number not in now or self.trace(self.scene.conn, before.aggregate, before.history) != before.trace:
+                losses.append(self.loss(step, before))
+        if losses:
+            raise HistoryLost(losses, done=True)
+
+    def replaced(self, before: Before, now: tuple[str, bool]) -> bool:
+        """Another view stands where the aggregate's was: not one that real-time, or a renaming, wrote anew."""
+        relation = before.aggregate.relation.rpartition(".")[2]
+        return now[0] != before.definition[0] and now[1] == before.definition[1] and relation not in now[0]
+
+    def statement_of(self, step: Step) -> Statement:
+        """The likeliest culprit: the first that may take something."""
+        return next((each for each in step.statements if self.serious(each)), step.statements[0])
+
+    def loss(self, step: Step, before: Before) -> Loss:
+        """What went."""
+        statement = self.statement_of(step)
+        words = " ".join(statement.text.split())
+        assert before.history is not None
+        return Loss(
+            place=statement.place,
+            statement=words if len(words) <= 100 else f"{words[:98]} …",
+            aggregate=before.aggregate.name,
+            history=before.history,
+        )

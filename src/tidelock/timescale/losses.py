@@ -1,0 +1,420 @@
+"""What a plan would take from the aggregates of a live database, reckoned in the order in which it would run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from tidelock.core.aggregates import REFRESH, RETENTION, History, Span
+from tidelock.core.facts.tree import identifier
+from tidelock.core.rebuilding import rebuilt
+from tidelock.core.secrets import masked
+from tidelock.core.statement import Object
+from tidelock.core.step import Mode
+from tidelock.core.threats import OPEN, Bound, How, Threat
+from tidelock.timescale import defaults, definitions, dependents, history, windows
+from tidelock.timescale.points import text as written
+from tidelock.timescale.refusals import AggregateReplaced, DefinitionPassedOver, HistoryLost, Loss, Unseen, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    import psycopg
+
+    from tidelock.core.aggregates import Aggregate, Job, Stock
+    from tidelock.core.model import Migration, Place, PlannedMigration
+    from tidelock.core.rebuilding import Wanted
+    from tidelock.core.statement import Statement
+    from tidelock.errors import LedgerFault
+
+    Connection = psycopg.Connection[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """What the file at hand says about it."""
+
+    accepts: frozenset[tuple[str, str]]
+    """(schema, name) of each accept-loss."""
+    allows: frozenset[str]
+    """Codes."""
+    rebuilds: frozenset[tuple[str, str]]
+    """Aggregates whose history it keeps, or that of all when they are to be preserved."""
+    makes: frozenset[str]
+    """Names of aggregates that it creates."""
+    anywhere: bool
+    """It sets search_path: a name without a schema may be in any."""
+
+    def keeps(self, aggregate: Aggregate, others: Sequence[Aggregate]) -> bool:
+        """A rebuild keeps its history: its own, or that of one beneath it, which brings back what hangs on it."""
+        if among(aggregate.name, self.rebuilds):
+            return True
+        parent = next((each for each in others if each.name == aggregate.parent), None)
+        return parent is not None and self.keeps(parent, others)
+
+
+def file_of(planned: PlannedMigration, target: Wanted) -> File:
+    """What a pending file says."""
+    migration, statements = planned.migration, planned.script.statements
+    return File(
+        accepts=accepted(migration),
+        allows=frozenset(each.value for each in migration.directives if each.name == "allow"),
+        rebuilds=frozenset(identifier(each) for each in rebuilt(migration, planned.script, target)),
+        makes=frozenset(made.name for each in statements for made in each.facts.creates if made.kind == "aggregate"),
+        anywhere=any(each.facts.sets == "search_path" for each in statements),
+    )
+
+
+def accepted(migration: Migration) -> frozenset[tuple[str, str]]:
+    """(schema, name) of each accept-loss."""
+    return frozenset(identifier(each.value) for each in migration.directives if each.name == "accept-loss")
+
+
+def among(aggregate: str, names: Iterable[tuple[str, str]]) -> bool:
+    """Whether one of these names is an aggregate's, with or without its schema."""
+    schema, name = identifier(aggregate)
+    return any(each in ((schema, name), ("", name)) for each in names)
+
+
+@dataclass
+class Reckoning:
+    """What has become of the aggregates so far, and what was lost on the way."""
+
+    conn: Connection
+    stock: Stock
+    target: Wanted
+    losses: list[Loss] = field(default_factory=list)
+    refusals: list[LedgerFault] = field(default_factory=list)
+    hidden: list[tuple[Place, str]] = field(default_factory=list)
+    """Statements that nobody can read and no transaction holds."""
+    open: set[str] = field(default_factory=set)
+    """Aggregates whose loss a file with such a statement does not accept."""
+    gone: set[str] = field(default_factory=set)
+    """Live aggregates that the plan has dropped by then."""
+    fresh: set[str] = field(default_factory=set)
+    """Names, as written, of aggregates that the plan makes: they have no history."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Names, as written, that the plan gives to live aggregates."""
+    uprooted: dict[str, Span | None] = field(default_factory=dict)
+    """Hypertables and aggregates whose rows the plan removes: where; None for all."""
+    retention: dict[str, Bound] = field(default_factory=dict)
+    """Hypertable → how long a policy of the plan keeps its rows."""
+    fragile: set[tuple[str, str]] = field(default_factory=set)
+    """(table, column) that the plan adds with a default over compressed chunks."""
+    recompressed: bool = False
+    """The plan compresses chunks anew, which makes such values durable."""
+    threatened: set[str] = field(default_factory=set)
+    """Aggregates that some statement would have touched."""
+    file: File = File(accepts=frozenset(), allows=frozenset(), rebuilds=frozenset(), makes=frozenset(), anywhere=False)
+    statement: Statement | None = None
+
+    # --- a statement after the other -----------------------------------------------------------------------------
+
+    def take(self, planned: PlannedMigration, found: Sequence[tuple[Mode, Statement, Sequence[Threat]]]) -> None:
+        """Reckon what the statements of a file do, in order."""
+        self.file = file_of(planned, self.target)
+        for mode, statement, threats in found:
+            self.statement = statement
+            for before, after in statement.facts.renames:
+                for each in self.meant(Object("table", before.name, before.schema)):
+                    self.names[after.qualified] = each.name
+                    self.fresh.add(before.qualified)
+            for threat in threats:
+                self.consider(threat, mode)
+
+    def consider(self, threat: Threat, mode: Mode) -> None:
+        """One thing that a statement may take."""
+        match threat.how:
+            case How.DROP:
+                self.drop(threat)
+            case How.REFRESH:
+                for each in self.meant(threat.what):
+                    self.refresh(each, threat)
+            case How.EMPTY:
+                self.empty(threat)
+            case How.UPROOT:
+                self.uproot(threat)
+            case How.REPLACE:
+                self.replace_view(threat)
+            case How.CREATE:
+                self.create(threat)
+            case How.REFRESH_POLICY | How.RETENTION_POLICY:
+                self.policy(threat)
+            case How.JOB:
+                self.job(threat, mode)
+            case How.UNSEEN:
+                self.unseen(mode)
+            case How.REWRITE:
+                defaults.consider(self, threat)
+
+    @property
+    def place(self) -> Place:
+        """Of the statement at hand."""
+        assert self.statement is not None
+        return self.statement.place
+
+    @property
+    def text(self) -> str:
+        """The statement at hand on one line."""
+        assert self.statement is not None
+        words = " ".join(masked(self.statement.text).split())
+        return words if len(words) <= 100 else f"{words[:98]} …"
+
+    def meant(self, what: Object) -> list[Aggregate]:
+        """The live aggregates that a name may mean, and that are still there."""
+        if what.qualified in self.names:
+            found = {self.names[what.qualified]}
+        elif what.qualified in self.fresh or not what.name:
+            found = set()
+        else:
+            found = set(dependents.relations(self.conn, what, anywhere=self.file.anywhere))
+        return [each for each in self.stock.aggregates if each.name in found - self.gone]
+
+    def drop(self, threat: Threat) -> None:
+        """DROP: what it names and, with CASCADE, what hangs on it."""
+        if threat.what.kind == "job" or (threat.what.qualified in self.fresh | self.names.keys()):
+            taken, relations = self.meant(threat.what), frozenset[str]()
+        elif (number := dependents.of_internal(self.conn, threat.what.name)) is not None:
+            return self.empty(replace(threat, how=How.EMPTY), number)
+        else:
+            found = dependents.gone(self.conn, threat.what, cascade=threat.cascade, anywhere=self.file.anywhere)
+            relations = found.relations
+            everything = threat.what.kind == "extension" and threat.what.name == "timescaledb"
+            taken = [each for each in self.stock.aggregates if each.number in found.aggregates or everything]
+        if threat.cascade:
+            also = [above for each in taken for above in self.stock.above(each)]
+            taken = [each for each in self.stock.aggregates if each in taken or each in also]
+        names = {each.name for each in taken}
+        for each in taken:
+            if each.name in self.gone or self.file.keeps(each, taken):
+                self.threatened.add(each.name)
+                continue
+            rootless = each.hypertable in relations
+            self.lose(each, self.history(each, rootless=rootless, orphan=each.parent in names))
+            self.gone.add(each.name)
+        return None
+
+    def refresh(self, aggregate: Aggregate, threat: Threat, why: str = "it computes them anew, from nothing") -> None:
+        """A range is computed anew: what has no raw rows there goes. With care, it is left out."""
+        if self.target.on_recreate == "preserve" or among(aggregate.name, self.file.rebuilds):
+            return
+        within = windows.span(self.conn, threat.start, threat.end, aggregate.kind)
+        found = self.history(aggregate, within=within)
+        self.lose(aggregate, found, why=why, window=safe(aggregate, found, within) if found else "")
+
+    def empty(self, threat: Threat, number: int | None = None) -> None:
+        """Rows of the aggregate itself go."""
+        if number is None:
+            number = dependents.of_internal(self.conn, threat.what.name)
+        aggregates = [each for each in self.stock.aggregates if each.number == number and each.name not in self.gone]
+        for each in aggregates if number is not None else self.meant(threat.what):
+            within = windows.span(self.conn, threat.start, threat.end, each.kind)
+            self.lose(each, self.history(each, within=within))
+
+    def uproot(self, threat: Threat) -> None:
+        """Rows that aggregates are computed from go: from then on what they hold of it exists nowhere else."""
+        found = dependents.relations(self.conn, threat.what, anywhere=self.file.anywhere)
+        tables = {each.name: each.kind for each in self.stock.hypertables}
+        tables |= {each.name: each.kind for each in self.stock.aggregates}
+        for name in found & tables.keys():
+            self.uprooted[name] = windows.span(self.conn, threat.start, threat.end, tables[name])
+
+    def replace_view(self, threat: Threat) -> None:
+        """CREATE OR REPLACE VIEW over an aggregate."""
+        for each in self.meant(threat.what):
+            self.threatened.add(each.name)
+            if "L044" not in self.file.allows and not among(each.name, self.file.accepts):
+                self.refusals.append(AggregateReplaced(self.place, each.name))
+
+    def create(self, threat: Threat) -> None:
+        """An aggregate is made, or IF NOT EXISTS finds another one there."""
+        live = self.meant(threat.what) if threat.guarded else []
+        if not live:
+            self.names.pop(threat.what.qualified, None)
+            self.fresh.add(threat.what.qualified)
+        for each in live:
+            assert self.statement is not None
+            difference = definitions.difference(self.conn, each, self.statement.text)
+            if difference and "L043" not in self.file.allows and not among(each.name, self.file.accepts):
+                self.refusals.append(DefinitionPassedOver(self.place, each.name, difference))
+
+    def job(self, threat: Threat, mode: Mode) -> None:
+        """CALL run_job: what the job does, when it is TimescaleDB's own."""
+        on, job = self.job_of(threat.what.name)
+        if job is None or not job.proc.startswith("policy_"):
+            self.unseen(mode)
+        elif isinstance(on, str):
+            if job.proc == RETENTION:
+                self.uprooted[on] = None
+        elif job.proc == REFRESH:
+            start = ago(job.config.get("start_offset"))
+            self.refresh(on, Threat(how=How.REFRESH, start=start), f"job {job.id} refreshes them")
+        elif job.proc == RETENTION:
+            within = windows.span(self.conn, OPEN, ago(job.config.get("drop_after")), on.kind)
+            self.lose(on, self.history(on, within=within), why=f"job {job.id} drops them")
+
+    def job_of(self, number: str) -> tuple[Aggregate | str, Job | None]:
+        """A background job, and what it is for."""
+        for aggregate in self.stock.aggregates:
+            for each in aggregate.jobs:
+                if str(each.id) == number:
+                    return aggregate, each
+        for table in self.stock.hypertables:
+            for each in table.jobs:
+                if str(each.id) == number:
+                    return table.name, each
+        return "", next((each for each in self.stock.jobs if str(each.id) == number), None)
+
+    def unseen(self, mode: Mode) -> None:
+        """Nobody can say what it does; in a transaction it is compared and rolled back."""
+        if mode is not Mode.ALONE:
+            return
+        accepted = {each.name for each in self.stock.aggregates if among(each.name, self.file.accepts)}
+        self.threatened |= accepted
+        open_ = {each.name for each in self.stock.aggregates} - self.gone - accepted
+        if open_ and "L045" not in self.file.allows:
+            self.hidden.append((self.place, self.text))
+            self.open |= open_
+
+    def policy(self, threat: Threat) -> None:
+        """A refresh policy that reaches further back than raw rows are kept, found at whichever comes second."""
+        if threat.how is How.REFRESH_POLICY:
+            for each in self.meant(threat.what):
+                if not (threat.guarded and each.job(REFRESH)):
+                    self.erode(each, threat.start, self.kept(each))
+            return
+        found = dependents.relations(self.conn, threat.what, anywhere=self.file.anywhere)
+        for name in found:
+            self.retention[name] = threat.start
+        for each in self.stock.aggregates:
+            job = each.job(REFRESH)
+            if job and (each.parent or each.hypertable) in found and each.name not in self.gone:
+                self.erode(each, Bound(str(job.config.get("start_offset") or "")), threat.start)
+
+    def kept(self, aggregate: Aggregate) -> Bound | None:
+        """How long what an aggregate reads is kept, by a policy that is there or one of the plan."""
+        source = aggregate.parent or aggregate.hypertable
+        if source in self.retention:
+            return self.retention[source]
+        tables = [each.jobs for each in self.stock.hypertables if each.name == source]
+        tables += [each.jobs for each in self.stock.aggregates if each.name == source]
+        jobs = [job for each in tables for job in each if job.proc == RETENTION]
+        return Bound(str(jobs[0].config.get("drop_after") or "")) if jobs else None
+
+    def erode(self, aggregate: Aggregate, start: Bound, kept: Bound | None) -> None:
+        """What the policy erases sooner or later: buckets older than what is kept, as far as it reaches."""
+        if kept is None or not kept.value:
+            return
+        end = windows.value(self.conn, Bound(kept.value, age=True), aggregate.kind)
+        if end is None:
+            return
+        low = windows.value(self.conn, Bound(start.value, age=True), aggregate.kind)
+        if low is not None and low >= end:
+            return
+        within = windows.span(self.conn, Bound(start.value, age=True) if start.value else OPEN, OPEN, aggregate.kind)
+        within = replace(within, end=end) if within else Span(start=windows.FIRST, end=end, kind=aggregate.kind)
+        reach = f"the last {start.value}" if start.value else "all of it"
+        why = f"its policy refreshes {reach}, and {kept.value} of raw rows are kept"
+        self.lose(aggregate, history.of(self.conn, aggregate, within=within, rootless=True), why=why)
+
+    # --- what is lost --------------------------------------------------------------------------------------------
+
+    def lose(self, aggregate: Aggregate, found: History | None, *, why: str = "", window: str = "") -> None:
+        """Note a loss, unless the file accepts it."""
+        self.threatened.add(aggregate.name)
+        if found is None or among(aggregate.name, self.file.accepts):
+            return
+        self.losses.append(
+            Loss(
+                place=self.place,
+                statement=self.text,
+                aggregate=aggregate.name,
+                history=found,
+                why=why,
+                window=window,
+                remade=identifier(aggregate.name)[1] in self.file.makes,
+            )
+        )
+
+    def history(
+        self, aggregate: Aggregate, *, within: Span | None = None, rootless: bool = False, orphan: bool = False
+    ) -> History | None:
+        """What exists in the aggregate alone, after what the plan has done by then. `orphan`: its parent goes too."""
+        found = history.of(self.conn, aggregate, within=within, rootless=rootless)
+        if orphan and not rootless:
+            found = larger(found, self.beyond_raw(aggregate, within))
+        for source in {aggregate.hypertable, aggregate.parent} & self.uprooted.keys():
+            span = both(within, self.uprooted[source])
+            if span is None or span.start < span.end:
+                found = larger(found, history.of(self.conn, aggregate, within=span, rootless=True))
+        return found
+
+    def beyond_raw(self, aggregate: Aggregate, within: Span | None) -> History | None:
+        """What the hypertable at the root could not give back, were the aggregates between made anew."""
+        lowest = aggregate
+        while lowest.parent and (parent := self.stock.aggregate(lowest.parent)):
+            lowest = parent
+        direct = replace(
+            aggregate,
+            source=lowest.source,
+            source_time=lowest.source_time,
+            source_kind=lowest.source_kind,
+            raw=lowest.raw,
+            chunks=lowest.chunks,
+            unread=lowest.unread,
+            doubtful=None,
+        )
+        return history.of(self.conn, direct, within=within)
+
+
+def larger(one: History | None, other: History | None) -> History | None:
+    """The one with more buckets."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other, key=lambda each: each.buckets)
+
+
+def both(one: Span | None, other: Span | None) -> Span | None:
+    """What lies in both; None is everything."""
+    if one is None or other is None:
+        return one or other
+    return replace(one, start=max(one.start, other.start), end=min(one.end, other.end))
+
+
+def ago(value: Any) -> Bound:
+    """A policy's offset, which counts from now."""
+    return Bound(str(value), age=True) if value is not None else OPEN
+
+
+def safe(aggregate: Aggregate, found: History, within: Span | None) -> str:
+    """A refresh that begins where history ends."""
+    start = found.span.end
+    last = within.end if within and within.end not in (windows.LAST, 2**62) else None
+    if last is not None and last <= start:
+        return ""
+    ends = [f"'{written(each, aggregate.kind).replace('.000000', '')}'" for each in (start, last) if each is not None]
+    name = shown(aggregate.name)
+    return f"CALL refresh_continuous_aggregate('{name}', {ends[0]}, {ends[1] if last is not None else 'NULL'})"
+
+
+def of_all(reckoning: Reckoning) -> Iterator[Loss]:
+    """The history of every aggregate that a statement could take which nobody can read."""
+    place, text = reckoning.hidden[0]
+    for each in reckoning.stock.aggregates:
+        if each.name in reckoning.open and (found := history.of(reckoning.conn, each)):
+            yield Loss(place=place, statement=text, aggregate=each.name, history=found)
+
+
+def refuse(reckoning: Reckoning) -> None:
+    """Raise what speaks against the plan, all of it in one."""
+    refusals = list(reckoning.refusals)
+    if reckoning.hidden and (losses := list(of_all(reckoning))):
+        refusals.append(Unseen(reckoning.hidden, losses))
+    if reckoning.losses:
+        raise HistoryLost(reckoning.losses, refusals)
+    if refusals:
+        first, *rest = refusals
+        first.detail = "\n\n".join(
+            [first.detail, *(f"{each.code} {each.message}\n{each.detail}" for each in rest)]
+        ).strip()
+        raise first

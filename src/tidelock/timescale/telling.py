@@ -1,0 +1,28 @@
+"""What a refresh did, in a line for people."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidelock.core.windows import amount
+
+if TYPE_CHECKING:
+    from tidelock.timescale.refreshing import Outcome
+
+
+def outcome_line(done: Outcome) -> str:
+    """`energy_hourly refreshed: 60 days in 13 windows, 2 at a time, 3.6 s`."""
+    name = done.aggregate.removeprefix("public.")
+    if done.span is None:
+        return f"{name}: nothing to refresh, its source has no rows there" if not done.stopped else f"{name}: stopped"
+    long = amount(done.span.end - done.span.start, done.span.kind)
+    windows = f"{done.windows} window" + ("" if done.windows == 1 else "s")
+    many = f", {done.parallel} at a time" if done.parallel > 1 else ""
+    return f"{name} refreshed: {long} ({done.span}) in {windows}{many}, {done.took_s:.1f} s"
+
+
+def kept_line(done: Outcome) -> str:
+    """What was left as it is, and why."""
+    name = done.aggregate.removeprefix("public.")
+    buckets = f"{done.kept:,} bucket" + ("" if done.kept == 1 else "s")
+    return f"{name}: {buckets} from {done.kept_span} left as they are: the raw data no longer holds them (whole)"
