@@ -29,6 +29,14 @@ NEWEST_GRAMMAR = 19
 
 def refuse(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Observed) -> None:
     """Raise what the server would refuse: no extension, its edition, its limits. Changes nothing."""
+    from tidelock.postgres.database import translated
+
+    with translated(database.target):
+        look(database, reader, plan, observed)
+
+
+def look(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Observed) -> None:
+    """The same; psycopg's errors go on."""
     conn = database.conn
     present = "timescaledb" in observed.extensions
     standing = denials.standing(conn) if present else denials.Standing()

@@ -19,11 +19,8 @@ if TYPE_CHECKING:
 
     from tidelock.app.apply import Run
     from tidelock.app.ports import Sink, StepHooks
-<<<<<<< HEAD
     from tidelock.app.reading import Reader
-=======
     from tidelock.core.check import Check
->>>>>>> def6463c73c2e62badaa5c8f124c0b69e1de18d0
     from tidelock.core.model import Observed, Plan, PlannedMigration
     from tidelock.core.report import Finding
     from tidelock.postgres.address import Address
@@ -167,49 +164,42 @@ def hooks_of(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) ->
     return keepers(turn, target, pending)
 
 
-<<<<<<< HEAD
 OF_TIMESCALE = re.compile(
     r"timescaledb\s*[.;]|\btsdb\.|create_hypertable|continuous_aggregate|_policy\s*\(", re.IGNORECASE
 )
 """What a file has that needs the extension."""
 
 
-def examiner(target: Target, database: PostgresDatabase, reader: Reader) -> Callable[[Plan, Observed], None]:
-    """What is asked of a live database before anything runs there: on TimescaleDB, what it will refuse, and what its
-    history would lose. What it refuses is asked once for a plan: if that changes, the server says so itself."""
+def examiner(
+    target: Target, database: PostgresDatabase, reader: Reader
+) -> Callable[[Plan, Observed], Sequence[Finding]]:
+    """What is asked of a live database before anything runs there: on TimescaleDB, what its history would lose, and
+    what it will refuse. That is asked once for a plan: if it changes, the server says so itself."""
     asked: set[str] = set()
 
-    def examine(decided: Plan, observed: Observed) -> None:
+    def examine(decided: Plan, observed: Observed) -> Sequence[Finding]:
+        found: Sequence[Finding] = ()
         present = "timescaledb" in observed.extensions
-        if not decided.pending or not (present or speaks_of_timescale(decided)):
-            return
-        if decided.id not in asked:
+        if decided.pending and present:
+            from tidelock.timescale.precheck import check
+
+            found = check(database.conn, decided, target)
+        if decided.id not in asked and decided.pending and (present or speaks_of_timescale(decided)):
             from tidelock.cli.refusing import refuse
 
             refuse(database, reader, decided, observed)
             asked.add(decided.id)
-        if present:
-=======
-def examiner(target: Target, database: PostgresDatabase) -> Callable[[Plan, Observed], Sequence[Finding]]:
-    """What is asked of a live database before anything runs there: on TimescaleDB, what its history would lose."""
-
-    def examine(decided: Plan, observed: Observed) -> Sequence[Finding]:
-        if decided.pending and "timescaledb" in observed.extensions:
->>>>>>> def6463c73c2e62badaa5c8f124c0b69e1de18d0
-            from tidelock.timescale.precheck import check
-
-            return check(database.conn, decided, target)
-        return ()
+        return found
 
     return examine
 
 
-<<<<<<< HEAD
 def speaks_of_timescale(decided: Plan) -> bool:
     """Whether a pending file has something that only TimescaleDB knows."""
     texts = (text for each in decided.pending for text in each.script.sources.values())
     return any(OF_TIMESCALE.search(each) for each in texts)
-=======
+
+
 def checker(database: PostgresDatabase) -> Callable[[Observed], list[Check]]:
     """What `verify` asks of a live database beside: on TimescaleDB, of its jobs and aggregates."""
 
@@ -223,7 +213,6 @@ def checker(database: PostgresDatabase) -> Callable[[Observed], list[Check]]:
             return checks(database.conn, database.noted)
 
     return more_checks
->>>>>>> def6463c73c2e62badaa5c8f124c0b69e1de18d0
 
 
 def run_in_part(target: Target, asked: Asked, sink: Sink) -> Run:
@@ -265,12 +254,8 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         critical=tuple(replace(each, fallback=shown(each.fallback)) for each in target.critical),
         fallback=lambda path: directory.content(path, path),
         restoring=lambda file, entry: git.restoring(target.directory, file, entry),
-<<<<<<< HEAD
         examine=examiner(target, database, reader),
-=======
-        examine=examiner(target, database),
         more_checks=checker(database),
->>>>>>> def6463c73c2e62badaa5c8f124c0b69e1de18d0
         policy=Policy(
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
