@@ -94,7 +94,8 @@ def read(rebuilt: Iterable[Mapping[str, Any]], refreshed: Iterable[Mapping[str, 
 def above(beneath: Fill) -> Fill:
     """Of one that reads a rebuilt one: where that was not computed anew, its rows may lack what this is made of."""
     gaps = [
-        Span(start=one.end, end=other.start, kind=one.kind) for one, other in zip((first, *rest), rest, strict=False)
+        Span(start=one.end, end=other.start, kind=one.kind)
+        for one, other in zip(beneath.empty, beneath.empty[1:], strict=False)
     ]
     stays = merged([*beneath.stays, *(each for each in gaps if each.start < each.end)])
     return Fill(empty=beneath.empty, stays=tuple(stays))
