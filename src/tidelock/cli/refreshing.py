@@ -233,9 +233,10 @@ def rebuilt(database: Any, aggregate: Aggregate) -> Fill | None:
 
     from tidelock.core.filling import read
     from tidelock.postgres.ledger import noted
+    from tidelock.timescale.filling import NOTED
 
     try:
-        found = [detail for _, _, detail in noted(database.conn, database.ledger, "rebuilt")]
+        found = [detail for event in NOTED for _, _, detail in noted(database.conn, database.ledger, event)]
         done = [detail for _, _, detail in noted(database.conn, database.ledger, "refreshed")] if found else []
     except psycopg.errors.InsufficientPrivilege:
         return None

@@ -7,6 +7,7 @@ differ from what it gives.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.aggregates import Span
@@ -65,19 +66,20 @@ class Fill:
         return any(each.start <= start < each.end for each in (*self.empty, *self.stays))
 
 
-def detail_of(fill: Fill, number: int) -> dict[str, Any]:
-    """For the journal; `number` is the materialized hypertable's."""
+def detail_of(fill: Fill, number: int, refreshed: int = 0) -> dict[str, Any]:
+    """For the journal. `number`: of the materialized hypertable; `refreshed`: windows that the journal had by then."""
     return {
         "number": number,
         "kind": next((each.kind for each in (*fill.empty, *fill.stays)), ""),
         "since": fill.since,
+        "refreshed": refreshed,
         "empty": [[each.start, each.end] for each in fill.empty],
         "stays": [[each.start, each.end] for each in fill.stays],
     }
 
 
-def read(rebuilt: Iterable[Mapping[str, Any]], refreshed: Iterable[Mapping[str, Any]], number: int) -> Fill | None:
-    """What the journal says of an aggregate; None when it was never rebuilt."""
+def read(rebuilt: Iterable[Mapping[str, Any]], refreshed: Sequence[Mapping[str, Any]], number: int) -> Fill | None:
+    """What the journal says of an aggregate; None when it was neither rebuilt nor given a column."""
     found = [one for each in rebuilt for one in each.get("fill", ()) if one["number"] == number]
     if not found:
         return None
@@ -87,15 +89,16 @@ def read(rebuilt: Iterable[Mapping[str, Any]], refreshed: Iterable[Mapping[str, 
         return tuple(Span(start=start, end=end, kind=kind) for start, end in pairs)
 
     fill = Fill(empty=spans(found[-1]["empty"]), stays=spans(found[-1]["stays"]), since=found[-1]["since"])
-    done = [(each["from"], each["to"]) for each in refreshed if each.get("number") == number]
+    done = [(each["from"], each["to"]) for each in refreshed[found[-1]["refreshed"] :] if each.get("number") == number]
     return fill.filled(spans(done))
 
 
 def above(beneath: Fill) -> Fill:
     """Of one that reads a rebuilt one: where that was not computed anew, its rows may lack what this is made of."""
-    gaps = [
-        Span(start=one.end, end=other.start, kind=one.kind)
-        for one, other in zip(beneath.empty, beneath.empty[1:], strict=False)
-    ]
-    stays = merged([*beneath.stays, *(each for each in gaps if each.start < each.end)])
-    return Fill(empty=beneath.empty, stays=tuple(stays))
+    return Fill(empty=beneath.empty, stays=tuple(merged([*beneath.stays, *gaps(beneath.empty)])))
+
+
+def gaps(spans: Sequence[Span]) -> list[Span]:
+    """What lies between them."""
+    found = [Span(start=one.end, end=other.start, kind=one.kind) for one, other in pairwise(spans)]
+    return [each for each in found if each.start < each.end]

@@ -6,13 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.aggregates import Span
-from tidelock.core.filling import Fill, above, read
+from tidelock.core.filling import Fill, above, gaps, read
 from tidelock.core.windows import merged
 from tidelock.timescale.ground import buckets, ground, in_part_until, remains
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import psycopg
 
     from tidelock.app.ports import Scene
@@ -20,13 +18,15 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
+NOTED = ("rebuilt", "widened")
+"""The journal's lines that say so."""
 PIECES = 64
 """Of the source that are looked at with one question: some eight chunks."""
 
 
 def known(scene: Scene, aggregate: Aggregate) -> Fill | None:
     """What this journal says of an aggregate that was rebuilt."""
-    rebuilt = [detail for _, _, detail in scene.noted("rebuilt")]
+    rebuilt = [detail for event in NOTED for _, _, detail in scene.noted(event)]
     return read(rebuilt, [detail for _, _, detail in scene.noted("refreshed")] if rebuilt else [], aggregate.number)
 
 
@@ -71,10 +71,6 @@ def after(fills: dict[str, Fill], name: str, parent: str, *, reshaped: bool, bef
         return found
     # Old buckets are of another width: what lies between those that are replaced is never to be computed beside them.
     first = min((each.start for each in found.empty), default=before.materialized.end)
-    gaps = [
-        Span(start=one.end, end=other.start, kind=one.kind)
-        for one, other in zip(found.empty, found.empty[1:], strict=False)
-    ]
     old = Span(start=before.materialized.start, end=first, kind=before.kind)
-    stays: Sequence[Span] = [each for each in (old, *gaps) if each.start < each.end]
+    stays = [each for each in (old, *gaps(found.empty)) if each.start < each.end]
     return replace(found, stays=tuple(merged([*found.stays, *stays])))

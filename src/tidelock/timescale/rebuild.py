@@ -18,7 +18,7 @@ from tidelock.core.ddl.timescale import columnstore, schema_of, span
 from tidelock.core.ddl.words import literal
 from tidelock.core.facts.tree import identifier
 from tidelock.core.filling import Fill, detail_of
-from tidelock.core.rebuilding import matches, rebuilt
+from tidelock.core.rebuilding import matches, rebuilt, widened
 from tidelock.core.report import Happening
 from tidelock.core.snapshot import key_of, reference
 from tidelock.core.statement import Kind, Object
@@ -103,10 +103,13 @@ class Rebuilder(StepHooks):
     shapes: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
 
     def attends(self, step: Step) -> bool:
-        """Transactions that create an aggregate, and refreshes."""
+        """Transactions that create an aggregate or give one a column, and refreshes."""
         if step.mode is Mode.ALONE:
             return self.refresher.attends(step)
-        return any(each.kind == "aggregate" for one in step.statements for each in one.facts.creates)
+        return any(
+            widened(one) is not None or any(each.kind == "aggregate" for each in one.facts.creates)
+            for one in step.statements
+        )
 
     def opened(self, step: Step) -> None:
         """A transaction begins, perhaps for another time: see what raw data holds of what may be dropped.
@@ -114,10 +117,12 @@ class Rebuilder(StepHooks):
         Through another connection, so that the step holds no lock on chunks that it did not ask for.
         """
         self.kept, self.fills, self.shapes = None, {}, {}
-        if step.mode is Mode.ALONE or not any(map(may_drop, step.statements)):
+        if step.mode is Mode.ALONE:
             return
-        wanted = rebuilt(self.scene.plan.migration, self.scene.plan.script, self.target)
-        names = {identifier(each)[1] for each in wanted}
+        names = {each.name for each in map(widened, step.statements) if each is not None}
+        if any(map(may_drop, step.statements)):
+            wanted = rebuilt(self.scene.plan.migration, self.scene.plan.script, self.target)
+            names |= {identifier(each)[1] for each in wanted}
         if not names:
             return
         with self.scene.connect() as conn:
@@ -177,7 +182,10 @@ class Rebuilder(StepHooks):
 
     def closing(self, step: Step) -> None:
         """Put back what was kept, and see that nothing is missing."""
-        if self.kept is None or step.mode is Mode.ALONE:
+        if step.mode is Mode.ALONE:
+            return
+        self.widen(step)
+        if self.kept is None:
             return
         kept, conn = self.kept, self.scene.conn
         said = self.said(step)
@@ -194,6 +202,17 @@ class Rebuilder(StepHooks):
         policies.resume(self.scene, kept.schema, kept.jobs, came)
         self.own(kept)
         self.report(kept, came)
+
+    def widen(self, step: Step) -> None:
+        """Note what a new column can be filled from: its old rows differ from what they would be now."""
+        for grown in map(widened, step.statements):
+            name = resolved(self.scene.conn, grown) if grown else ""
+            if name in self.fills and (self.kept is None or name not in self.kept.names):
+                found = aggregate(look.take(self.scene.conn), name)
+                done = len(self.scene.noted("refreshed"))
+                self.scene.note(
+                    "widened", {"aggregate": name, "fill": [detail_of(self.fills[name], found.number, done)]}
+                )
 
     def make(self, kept: Kept, key: Key, name: str) -> None:
         """One that depends on a rebuilt one, as it was."""
