@@ -67,9 +67,12 @@ def expire(project: Project, days: int, table: str = "energy") -> None:
 
 
 def migrate(project: Project, call: str, *, header: str = "") -> Any:
+    """With history preserved, a refresh leaves it out; without, it is refused (test_guard)."""
+    settings = project.folder.parent / "tidelock.toml"
+    settings.write_text('[timescale]\non_recreate = "preserve"\n')
     number = len(list(project.folder.iterdir())) + 1
     project.write(f"{number:03}_refresh.sql", f"{header}{call};\n")
-    return ok(project.apply())
+    return ok(project.apply(config=settings))
 
 
 def refreshed(project: Project, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
