@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from tidelock.app.ports import Database, Sink
     from tidelock.app.reading import Reader
+    from tidelock.core.check import Check
     from tidelock.core.critical import Critical, Standing
     from tidelock.core.model import LedgerEntry, Observed, Plan
 
@@ -48,6 +49,8 @@ class Run:
     """The command that brings a file back as it was applied; empty when git has no such version, None without git."""
     examine: Callable[[Plan, Observed], Sequence[Finding]] = lambda *_: ()
     """Refuses, before anything runs, what the live database shows to be harmful or impossible; returns remarks."""
+    more_checks: Callable[[Observed], list[Check]] = lambda _: []
+    """What `verify` asks beside: of what an extension keeps in this database."""
     versions: Collection[int] = ()
     """What the ledger had when it was last looked at."""
     failure: TidelockError | None = None

@@ -157,7 +157,8 @@ def verify(asked: Asked, output: Output) -> int:
     """Check the live database, and change nothing: exit 0 when all is well, 8 otherwise.
 
     Critical tables, ledger against files, invalid indexes, unvalidated constraints, disabled triggers, sequences near
-    their end, lost primary keys, interrupted runs; each with what mends it.
+    their end, lost primary keys, interrupted runs; each with what mends it. On TimescaleDB also refresh policies that
+    erase history, failed and forgotten jobs, defaults over compressed chunks, overwritten views of aggregates.
     """
     from tidelock.cli import verbs
 
@@ -305,6 +306,18 @@ def new(
 @app.group()
 def aggregates() -> None:
     """Continuous aggregates of TimescaleDB."""
+
+
+@aggregates.command("list")
+@targeted("wait")
+def list_aggregates(asked: Asked, output: Output) -> int:
+    """Show continuous aggregates and hypertables, what exists nowhere else, and what erases it. Changes nothing.
+
+    What is materialized, what raw data is left, policies, jobs with their failures, sizes. Needs no ledger.
+    """
+    from tidelock.cli import aggregates as verb
+
+    return verb.listed(asked, output)
 
 
 @aggregates.command("refresh")

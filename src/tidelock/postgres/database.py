@@ -367,7 +367,11 @@ class PostgresDatabase:
         from tidelock.postgres.fallback import path_of
 
         with translated(self.target):
-            return soundness.checks(asking(self.conn), [(name, path_of(name), place) for name, place in keyed])
+            return soundness.checks(
+                asking(self.conn),
+                [(name, path_of(name), place) for name, place in keyed],
+                timescale="timescaledb" in self.observed.extensions,
+            )
 
     def snapshot(self) -> Snapshot:
         """The schema as it is now."""
@@ -451,6 +455,10 @@ class PostgresDatabase:
                 each: state(self.conn, each) if timescale or each.kind not in ("hypertable", "job") else "absent"
                 for each in dict.fromkeys(objects)
             }
+
+    def noted(self, event: str) -> list[tuple[int, str, dict[str, Any]]]:
+        """(version, run, detail) of the journal's lines with an event, oldest first."""
+        return ledgers.noted(self.conn, self.ledger, event)
 
     def journaled(self, event: str) -> frozenset[int]:
         """Versions of which the journal has this event."""

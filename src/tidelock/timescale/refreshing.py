@@ -274,8 +274,8 @@ class Refreshing:
         if not self.kept:
             return 0
         aggregate = self.aggregate
-        within = sql.SQL(" OR ").join([between(aggregate, each.start, each.end) for each in merged(self.kept)])
-        query = sql.SQL("SELECT count(DISTINCT a.{}) FROM {} a WHERE {}").format(
+        within = sql.Composed([between(aggregate, each.start, each.end) for each in merged(self.kept)]).join(" OR ")
+        query = sql.SQL("SELECT count(DISTINCT {}) FROM {} WHERE {}").format(
             sql.Identifier(aggregate.column), sql.SQL(aggregate.relation), within
         )
         row = self.conn.execute(query).fetchone()
@@ -368,7 +368,7 @@ class Refreshing:
             first_in(guard, aggregate.source, aggregate.source_time, window)
             kept = remains(work, aggregate, window, self.until, self.fill)
             for part in without(window, kept):
-                work.execute(self.call.over(part))
+                work.execute(mark(work) + self.call.over(part))
         return kept
 
 
@@ -402,6 +402,13 @@ class _Call:
             point(window.end, window.kind),
             self.arguments,
         )
+
+
+def mark(conn: Connection) -> sql.SQL:
+    """The run's mark, by which its watch knows (and cancels, when the lease is lost) what is its own."""
+    name = conn.info.parameter_status("application_name") or ""
+    run_id = name.removeprefix("tidelock ")
+    return sql.SQL(f"/* tidelock run {run_id} */ " if run_id.isalnum() else "")
 
 
 def hull(spans: Sequence[Span]) -> Span | None:
