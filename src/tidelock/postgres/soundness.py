@@ -30,7 +30,8 @@ class Question:
 
 
 QUESTIONS = (
-    # One that is being built now is invalid too, and is none of our business.
+    # One that is being built now is invalid too, and is none of our business. TimescaleDB's hypertables have no
+    # concurrent builds; chunk by chunk, their chunks are what is seen being built.
     Question(
         "invalid indexes",
         "indexes",
@@ -41,6 +42,11 @@ QUESTIONS = (
                  CASE WHEN c.relkind = 'I'
                       THEN format('ALTER INDEX %s ATTACH PARTITION …; -- for each partition that lacks one',
                                   i.indexrelid::regclass)
+                      WHEN chunks.any AND (i.indisunique OR i.indpred IS NOT NULL OR c.reloptions IS NOT NULL)
+                      THEN format('DROP INDEX %s; %s;', i.indexrelid::regclass, pg_get_indexdef(i.indexrelid))
+                      WHEN chunks.any
+                      THEN format('DROP INDEX %s; %s WITH (timescaledb.transaction_per_chunk);',
+                                  i.indexrelid::regclass, pg_get_indexdef(i.indexrelid))
                       ELSE format('DROP INDEX CONCURRENTLY %s; %s;%s', i.indexrelid::regclass,
                                   regexp_replace(pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX',
                                                  'CREATE \1INDEX CONCURRENTLY'),
@@ -48,8 +54,13 @@ QUESTIONS = (
                  ORDER BY c.relname)
                FILTER (WHERE NOT (i.indisvalid AND i.indisready)
                          AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p
-                                          WHERE p.index_relid = i.indexrelid)), '[]'))
-          FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                                          WHERE p.index_relid = i.indexrelid
+                                             OR p.relid IN (SELECT inhrelid FROM pg_inherits
+                                                             WHERE inhparent = i.indrelid))), '[]'))
+          FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace,
+               LATERAL (SELECT EXISTS (SELECT FROM pg_inherits h JOIN pg_class k ON k.oid = h.inhrelid
+                                        WHERE h.inhparent = i.indrelid AND k.relname ~ '^_hyper_[0-9]+_[0-9]+_chunk$')
+                               AS any) chunks
          WHERE {ours}""",
     ),
     Question(
