@@ -26,7 +26,7 @@ INSERT INTO r SELECT t, d, 1 FROM generate_series('2026-01-01'::timestamptz, '20
 """
 CHUNK = """
 SELECT format('%I.%I', chunk_schema, chunk_name) FROM timescaledb_information.chunks
- WHERE hypertable_name = 'r' ORDER BY range_start OFFSET 3 LIMIT 1"""
+ WHERE hypertable_name = 'r' ORDER BY range_start OFFSET {} LIMIT 1"""
 PER_CHUNK = "WITH (timescaledb.transaction_per_chunk)"
 VALID = """
 SELECT bool_and(i.indisvalid AND i.indisready), count(*) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
@@ -42,9 +42,13 @@ def filled(project: Project) -> Project:
 
 @contextmanager
 def held(project: Project, seconds: float = 0) -> Iterator[None]:
-    """Somebody writes to the fourth chunk, for so long or until the block is left."""
-    chunk, left = project.one(CHUNK), threading.Event()
+    """Somebody writes to the fourth chunk and reads the first, for so long or until the block is left.
+
+    The build waits for the writer; taking back what it has built on the first chunk would wait for the reader.
+    """
+    first, chunk, left = project.one(CHUNK.format(0)), project.one(CHUNK.format(3)), threading.Event()
     with psycopg.connect(project.dsn) as conn:
+        conn.execute(f"SELECT FROM {first} LIMIT 1".encode())
         conn.execute(f"INSERT INTO {chunk} VALUES ('2026-01-04 12:00', 99, 1)".encode())
 
         def end() -> None:
