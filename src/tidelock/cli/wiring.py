@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from tidelock.app.apply import Run
     from tidelock.app.ports import Sink, StepHooks
+    from tidelock.app.reading import Reader
     from tidelock.core.check import Check
     from tidelock.core.model import Observed, Plan, PlannedMigration
     from tidelock.core.report import Finding
@@ -162,17 +164,40 @@ def hooks_of(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) ->
     return keepers(turn, target, pending)
 
 
-def examiner(target: Target, database: PostgresDatabase) -> Callable[[Plan, Observed], Sequence[Finding]]:
-    """What is asked of a live database before anything runs there: on TimescaleDB, what its history would lose."""
+OF_TIMESCALE = re.compile(
+    r"timescaledb\s*[.;]|\btsdb\.|create_hypertable|continuous_aggregate|_policy\s*\(", re.IGNORECASE
+)
+"""What a file has that needs the extension."""
+
+
+def examiner(
+    target: Target, database: PostgresDatabase, reader: Reader
+) -> Callable[[Plan, Observed], Sequence[Finding]]:
+    """What is asked of a live database before anything runs there: on TimescaleDB, what its history would lose, and
+    what it will refuse. That is asked once for a plan: if it changes, the server says so itself."""
+    asked: set[str] = set()
 
     def examine(decided: Plan, observed: Observed) -> Sequence[Finding]:
-        if decided.pending and "timescaledb" in observed.extensions:
+        found: Sequence[Finding] = ()
+        present = "timescaledb" in observed.extensions
+        if decided.pending and present:
             from tidelock.timescale.precheck import check
 
-            return check(database.conn, decided, target)
-        return ()
+            found = check(database.conn, decided, target)
+        if decided.id not in asked and decided.pending and (present or speaks_of_timescale(decided)):
+            from tidelock.cli.refusing import refuse
+
+            refuse(database, reader, decided, observed)
+            asked.add(decided.id)
+        return found
 
     return examine
+
+
+def speaks_of_timescale(decided: Plan) -> bool:
+    """Whether a pending file has something that only TimescaleDB knows."""
+    texts = (text for each in decided.pending for text in each.script.sources.values())
+    return any(OF_TIMESCALE.search(each) for each in texts)
 
 
 def checker(database: PostgresDatabase) -> Callable[[Observed], list[Check]]:
@@ -229,7 +254,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         critical=tuple(replace(each, fallback=shown(each.fallback)) for each in target.critical),
         fallback=lambda path: directory.content(path, path),
         restoring=lambda file, entry: git.restoring(target.directory, file, entry),
-        examine=examiner(target, database),
+        examine=examiner(target, database, reader),
         more_checks=checker(database),
         policy=Policy(
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
