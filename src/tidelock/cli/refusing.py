@@ -52,7 +52,8 @@ def look(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Obser
         denials.check_edition(pending, Known())
     if not standing.measured:
         return
-    found = [*unwritable(plan, observed), *ruled(database, pending, present)]
+    preserves = reader.on_recreate == "preserve"
+    found = [*unwritable(plan, observed), *ruled(database, pending, present=present, preserves=preserves)]
     if found:
         raise denials.ServerRefuses(sorted(found, key=lambda each: each.place or Place("", 0)))
 
@@ -85,10 +86,14 @@ def schema(database: PostgresDatabase) -> Known:
     return live(Reader((), load=str, detailed=True, digests=False).beside(LIVE, text))
 
 
-def ruled(database: PostgresDatabase, pending: Sequence[Pending], present: bool) -> Iterator[Finding]:
+def ruled(
+    database: PostgresDatabase, pending: Sequence[Pending], *, present: bool, preserves: bool
+) -> Iterator[Finding]:
     """What rules and rows say, where names mean here what the rules take them for."""
     conn = database.conn
-    known, server = (schema(database), denials.server(conn)) if present else (Known(), Server())
+    known, server = Known(), Server()
+    if present:
+        known, server = schema(database), denials.server(conn, preserves=preserves)
     pairs = list(refused(pending, known, server, partial(filled, conn)))
     other = denials.elsewhere(conn, {name for statement, _ in pairs for name in named(statement)}) if pairs else set()
     return (found for statement, found in pairs if not other & named(statement))

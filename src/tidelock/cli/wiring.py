@@ -173,23 +173,22 @@ OF_TIMESCALE = re.compile(
 def examiner(
     target: Target, database: PostgresDatabase, reader: Reader
 ) -> Callable[[Plan, Observed], Sequence[Finding]]:
-    """What is asked of a live database before anything runs there: on TimescaleDB, what its history would lose, and
-    what it will refuse. That is asked once for a plan: if it changes, the server says so itself."""
+    """What is asked of a live database before anything runs there: on TimescaleDB, what it will refuse, and what its
+    history would lose. The first is asked once for a plan: if it changes, the server says so itself."""
     asked: set[str] = set()
 
     def examine(decided: Plan, observed: Observed) -> Sequence[Finding]:
-        found: Sequence[Finding] = ()
         present = "timescaledb" in observed.extensions
-        if decided.pending and present:
-            from tidelock.timescale.precheck import check
-
-            found = check(database.conn, decided, target)
         if decided.id not in asked and decided.pending and (present or speaks_of_timescale(decided)):
             from tidelock.cli.refusing import refuse
 
             refuse(database, reader, decided, observed)
             asked.add(decided.id)
-        return found
+        if decided.pending and present:
+            from tidelock.timescale.precheck import check
+
+            return check(database.conn, decided, target)
+        return ()
 
     return examine
 

@@ -135,16 +135,19 @@ def standing(conn: Connection) -> Standing:
     return Standing(version=version, apache=license_ == "apache", names=frozenset(names))
 
 
-def server(conn: Connection) -> Server:
+def server(conn: Connection, *, preserves: bool) -> Server:
     """What the rules cannot know from the schema."""
     return Server(
+        preserves=preserves,
         compressed=frozenset(key(name) for (name,) in conn.execute(COMPRESSED)),
         read=frozenset((key(table), column) for table, column in conn.execute(READ)),
     )
 
 
 OF_TIMESCALE = re.compile(
-    r"timescaledb|\btsdb\.|hypertable|continuous_agg|columnstore|_policy\b|_chunks?\b|time_bucket", re.IGNORECASE
+    r"timescaledb|\btsdb\.|hypertable|continuous_agg|columnstore|_policy\b|_chunks?\b|_job\b|time_bucket|\blocf\b"
+    r"|\binterpolate\b",
+    re.IGNORECASE,
 )
 BY_INDEX = re.compile(r"\bconcurrently\b|\breindex\b", re.IGNORECASE)
 WORD = re.compile(r"\w+")

@@ -38,6 +38,8 @@ class Server:
     """Hypertables with a compressed chunk, by the names that rules know them by."""
     read: frozenset[tuple[str, str]] = frozenset()
     """(table, column) that a view or an aggregate reads."""
+    preserves: bool = False
+    """Aggregates that a file drops and recreates are kept, so that Tidelock itself drops what depends on them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +192,8 @@ def certain(rule: Rule, look: Look, doubt: Doubt, server: Server) -> bool:
             return not any(map(may_be_guarded, actions))
         case "TS044":
             columns = [each for each in actions if each.what in ("alter type", "drop column")]
-            return all((about(each), each.name) in server.read for each in columns)
+            rebuilds = server.preserves or look.file.migration.directive("rebuild")
+            return not rebuilds and all((about(each), each.name) in server.read for each in columns)
         case "TS052":
             return not any("guarded" in each.flags and look.known.is_aggregate(each.table) for each in actions)
         case "TS073":
