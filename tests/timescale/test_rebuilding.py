@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -41,7 +41,7 @@ def notes(project: Project) -> str:
     return "\n".join(project.heard.texts(Happening.NOTE))
 
 
-def settings(project: Project, text: str) -> dict[str, object]:
+def settings(project: Project, text: str) -> dict[str, Any]:
     return {"config": project.write("tidelock.toml", text)}
 
 
@@ -321,7 +321,7 @@ def test_the_report_names_rows_span_nulls_what_came_back_and_a_policy_that_erode
     assert "WARNING" not in said
     grown.query("SELECT add_retention_policy('r', INTERVAL '2 days')")
     said = redo(grown, REDO + hourly(), name="004_redo.sql")
-    assert "WARNING public.energy_hourly: its refresh policy" in said
+    assert "WARNING public.energy_hourly: its refresh (job " in said
     statement = said[said.index("SELECT alter_job") :].partition(";")[0]
     grown.query(statement)
     assert "WARNING" not in redo(grown, REDO + hourly(), name="005_redo.sql")

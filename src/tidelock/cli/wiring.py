@@ -164,6 +164,15 @@ def hooks_of(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) ->
     return keepers(turn, target, pending)
 
 
+def shadow_hooks(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) -> Sequence[StepHooks]:
+    """Who looks on in a shadow database: whoever brings back there what a rebuild brings back here."""
+    if not any("continuous" in each.migration.text.lower() for each in pending):
+        return ()
+    from tidelock.timescale.keepers import rebuilders
+
+    return rebuilders(turn, target)
+
+
 OF_TIMESCALE = re.compile(
     r"timescaledb\s*[.;]|\btsdb\.|create_hypertable|continuous_aggregate|_policy\s*\(", re.IGNORECASE
 )

@@ -125,6 +125,8 @@ SELECT {start}, {end} FROM (
   SELECT DISTINCT a.{column} AS b FROM {relation} a WHERE a.{column} >= {low} AND a.{column} < {high}) b
  WHERE NOT EXISTS (SELECT FROM {source} s WHERE s.{time} >= b AND s.{time} < {after}
                       AND s.{time} >= {low} AND s.{time} < {high})"""
+FLOAT = """
+CASE WHEN {0} IN ('NaN', 'Infinity', '-Infinity') THEN {0}::text ELSE to_char({0}::float8, '9.99999999EEEE') END"""
 # Compared as text: not every type that an aggregate can hold has an equality.
 IN_PART = """
 SELECT DISTINCT {start}, {end} FROM (
@@ -134,8 +136,8 @@ SELECT DISTINCT {start}, {end} FROM (
                  SELECT {column}, ROW({columns})::text FROM {direct}
                   WHERE {column} >= {low} AND {column} < {high}) other) found"""
 COLUMNS = """
-SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
- WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"""
+SELECT attname::text, atttypid::regtype::text FROM pg_attribute
+ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
 
 
 def remains(
@@ -161,9 +163,8 @@ def remains(
     }
     rows = conn.execute(sql.SQL(LOST).format(**names)).fetchall()
     if until is not None and window.start < until and has_rows(conn, aggregate, window):
-        [columns] = conn.execute(COLUMNS, (aggregate.direct,)).fetchone() or ([],)
         names |= {
-            "columns": sql.SQL(", ").join(map(sql.Identifier, columns)),
+            "columns": compared(conn, aggregate.direct),
             "high": point(min(window.end, until), kind),
         }
         rows += conn.execute(sql.SQL(IN_PART).format(**names)).fetchall()
@@ -172,6 +173,14 @@ def remains(
         return merged(found)
     found = [each for each in found if not fill.settles(each.start)]
     return merged([*found, *clipped(fill.stays, window.start, window.end)])
+
+
+def compared(conn: Connection, relation: str) -> sql.Composable:
+    """Its columns as they are compared. Sums of floats differ in their last digits by the order of the rows."""
+    return sql.SQL(", ").join(
+        sql.SQL(FLOAT).format(sql.Identifier(name)) if type_ in ("real", "double precision") else sql.Identifier(name)
+        for name, type_ in conn.execute(COLUMNS, (relation,)).fetchall()
+    )
 
 
 def has_rows(conn: Connection, aggregate: Aggregate, window: Span) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
-from tidelock.core.aggregates import REFRESH, Interval
+from tidelock.core import erosion
 from tidelock.core.quieting import left
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tidelock.app.ports import Scene
-    from tidelock.core.aggregates import Aggregate, Job
+    from tidelock.core.aggregates import Aggregate, Stock
     from tidelock.core.snapshot import Key, Snapshot
 
     Connection = psycopg.Connection[Any]
@@ -92,40 +92,7 @@ def statement(conn: Connection, number: int, was: Timed) -> str:
     return query.as_string(conn)
 
 
-# --- what they would erase -------------------------------------------------------------------------------------------
-
-
-def warnings(aggregate: Aggregate) -> Iterator[str]:
+def warnings(stock: Stock, aggregate: Aggregate) -> Iterator[str]:
     """Refresh policies that go further back than raw data is kept: each run erases kept buckets."""
-    kept = aggregate.retention
-    for job in aggregate.jobs:
-        if job.proc != REFRESH or not job.scheduled or kept is None:
-            continue
-        start = job.offsets.get("start_offset")
-        if start is None or length(start) > length(kept):
-            reach = f"the last {job.config['start_offset']}" if start is not None else "everything"
-            yield (
-                f"WARNING {aggregate.name}: its refresh policy (job {job.id}) computes {reach} anew, and raw data is "
-                f"kept for {words(kept)}: it erases what was kept. Stop it: {mend(job, kept)}"
-            )
-
-
-def length(offset: Interval | int) -> int:
-    """Microseconds, a month as long as none is longer."""
-    return offset if isinstance(offset, int) else (offset.months * 31 + offset.days) * 86_400_000_000 + offset.us
-
-
-def words(offset: Interval | int) -> str:
-    """An offset as the server reads it."""
-    if isinstance(offset, int):
-        return str(offset)
-    parts = [f"{offset.months} months" * bool(offset.months), f"{offset.days} days" * bool(offset.days)]
-    parts += [f"{offset.us // 1_000_000} seconds" * bool(offset.us)]
-    return " ".join(filter(None, parts)) or "0 days"
-
-
-def mend(job: Job, kept: Interval | int) -> str:
-    """SQL that makes it begin where retention ends."""
-    value = json.dumps({"start_offset": kept if isinstance(kept, int) else words(kept)})
-    zone = f", timezone => '{job.timezone}'" if job.timezone else ""
-    return f"SELECT alter_job(job_id, config => config || '{value}'{zone}) FROM timescaledb_information.jobs WHERE job_id = {job.id};"  # noqa: S608, E501 - printed
+    for each in erosion.of(stock, aggregate):
+        yield f"WARNING {each.what}. Stop it: {each.mend}"

@@ -127,6 +127,8 @@ class Rebuilder(StepHooks):
             return
         with self.scene.connect() as conn:
             conn.autocommit = True
+            if not exists(conn, "_timescaledb_catalog.continuous_agg"):  # the file makes the extension
+                return
             stock = look.take(conn)
             for each in stock.aggregates:
                 if identifier(each.name)[1] in names:
@@ -309,7 +311,7 @@ class Rebuilder(StepHooks):
             self.scene.tell(Happening.NOTE, rebuilt_line(copy, span, kept.reshaped.get(name, ""), back))
             for each in (name, *above):
                 if (there := stock.aggregate(each)) is not None:
-                    for text in policies.warnings(there):
+                    for text in policies.warnings(stock, there):
                         self.scene.tell(Happening.NOTE, text)
 
     def filled(self, kept: Kept, stock: Stock, name: str, above: Iterable[str]) -> Iterator[tuple[str, Fill]]:
