@@ -72,6 +72,20 @@ class Target:
     """The major version of PostgreSQL that is meant; 0 when nobody says."""
     shadow: str = ""
     """The server for shadow databases; empty is the embedded one. May hold a password: never print it."""
+    backup_url: str = ""
+    """Where backups go: s3://bucket/prefix, gs://…, az://…, or a directory; empty for nowhere."""
+    backup_before: str = "destructive"
+    """Which runs are preceded by one, where there is a place or a command for it: destructive, always, never."""
+    backup_max_age_s: float = 0.0
+    """A verified one that is not older is good enough; 0 takes a new one each time."""
+    backup_scope: str = "database"
+    """What such a backup holds: the database, or the affected tables alone."""
+    backup_command: str = ""
+    """The user's own way to make one; waited for."""
+    backup_jobs: int = 2
+    """Dumps at the same time."""
+    backup_recipients: tuple[str, ...] = ()
+    """age public keys that a backup is encrypted for."""
     on_recreate: str = "refuse"
     """What a file is that drops and recreates a continuous aggregate with history: refuse, or preserve."""
     refresh: str = "after"
@@ -107,6 +121,15 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
         "extend": ("extend", "list"),
         "ignore": ("ignore", "list"),
     },
+    "backup": {
+        "url": ("backup_url", "secret"),
+        "before": ("backup_before", "destructive|always|never"),
+        "max_age": ("backup_max_age_s", "duration"),
+        "scope": ("backup_scope", "database|affected"),
+        "command": ("backup_command", "text"),
+        "jobs": ("backup_jobs", "number"),
+        "encrypt_to": ("backup_recipients", "list"),
+    },
     "timescale": {
         "on_recreate": ("on_recreate", "refuse|preserve"),
         "refresh": ("refresh", "after|never"),
@@ -119,7 +142,7 @@ DATABASE_KEYS = {
     key: value for name, section in KEYS.items() if name != "snapshot" for key, value in section.items()
 } | {"ledger": ("ledger", "text")}
 # Settings of later chapters (backup, Kubernetes) may stand in a file that this version reads.
-KNOWN_ELSEWHERE = {"backup", "kube", "shadow", "operator"}
+KNOWN_ELSEWHERE = {"kube", "shadow", "operator"}
 
 
 def load(path: Path | None, *, start: Path | None = None) -> tuple[tuple[Target, ...], Path | None]:

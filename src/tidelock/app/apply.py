@@ -46,6 +46,8 @@ class Run:
     """The content of a fallback script."""
     restoring: Callable[[Migration, LedgerEntry], str | None] = lambda *_: None
     """The command that brings a file back as it was applied; empty when git has no such version, None without git."""
+    secure: Callable[[Plan, Observed], str] = lambda *_: ""
+    """Takes or finds the backup that must precede the plan, and returns its id; raises when there is none."""
     examine: Callable[[Plan, Observed], None] = lambda *_: None
     """Refuses, before anything runs, what the live database shows to be harmful or impossible."""
     versions: Collection[int] = ()
@@ -173,6 +175,8 @@ def attempt(run: Run) -> None:
         announce(run, decided, again)
         run.database.check(decided)
         run.examine(decided, again)
+        if decided.pending and (backup := run.secure(decided, again)):
+            run.database.secured(backup)
         done = run.database.apply(decided.pending)
         for planned in decided.pending:
             run.doing = planned.migration.label

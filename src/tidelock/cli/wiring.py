@@ -194,7 +194,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
     files = migrations(directory.files(target.directory)) if reads else ()
     reader = Reader(files, load=lambda path: directory.load_beside(target.directory, path), variables=target.variables)
     database = database_of(target, asked, sink)
-    return Run(
+    run = Run(
         database=database,
         reader=reader,
         sink=sink,
@@ -208,3 +208,8 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
     )
+    if target.backup_url or target.backup_command:
+        from tidelock.cli.securing import secure
+
+        run.secure = secure(run, target, asked)
+    return run

@@ -350,6 +350,11 @@ class PostgresDatabase:
         cast("Executor", self._executor).turn.rows = len(observed.applied)
         return observed
 
+    def secured(self, backup: str) -> None:
+        """The backup that precedes this run. Only inside `lease`."""
+        assert self._executor is not None, "a run has the lease"
+        self._executor.turn.author = self.author = replace(self.author, backup=backup)
+
     def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
         """Run what is left of each migration, in order, and record it. Only inside `lease`."""
         assert self._executor is not None, "apply needs the lease"
