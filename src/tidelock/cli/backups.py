@@ -239,15 +239,19 @@ def restore(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
     def act(target: Target, run: Run, store: Store) -> int:
         server = server_of(target, asked)
         found = chosen(store, server.database, how.wanted, how.before)
-        return bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
+        bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
+        return 0
 
     return with_store(asked, out, "restore", url, act)
 
 
 def bring_back(
     server: PostgresServer, store: Store, found: Manifest, how: Restoring, sink: Sink, out: Output, jobs: int
-) -> int:
-    """Restore a backup beside the live database, look it over, and put it in its place when that is meant."""
+) -> bool:
+    """Restore a backup beside the live database, look it over, and put it in its place when that is meant.
+
+    False when the person said no.
+    """
     from tidelock.backup import restore as restoring
     from tidelock.render import backup as render
 
@@ -257,16 +261,14 @@ def bring_back(
         restoring.check_live(server, live)
         guests = [str(each) for each in restoring.guests(server, live)]
         if not how.yes and not agreed(render.question(found, live, server.target, guests)):
-            return 0
+            return False
     maker = restoring.restorer(server, store, found, name, jobs, progress_of(sink, "restore"))
     maker.run()
     old = "" if how.into else restoring.dated(live, found.id[:15])
     try:
         restoring.look_over(server, store, found, name, maker.progress)
         if old:
-            restoring.swap(server, live, name, old, found.settings)
-        else:
-            restoring.settle(server, name, found.settings)
+            restoring.swap(server, live, name, old)
     except BaseException:
         maker.drop()
         raise
@@ -275,7 +277,7 @@ def bring_back(
         old = ""
     sink.close()
     out.show(render.restored_text(found, how.into or live, old), render.restored_data(found, how.into or live, old))
-    return 0
+    return True
 
 
 def rollback(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
@@ -290,7 +292,14 @@ def rollback(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
         found = chosen(store, server.database, "", version)
         lost = restoring.written_since(server, found)
         print(render.rollback_text(found, observed, version, lost, run.database.history(20)), flush=True)
-        return bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
+        done = bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
+        if done:
+            run.database.reconnect()
+            run.database.observe()
+            with run.database.lease((), 0, {"rolled_back_to": found.id}):
+                gone = sorted(observed.applied.keys() - set(found.applied))
+                run.database.note("rolled back", {"backup": found.id, "versions": gone})
+        return 0
 
     return with_store(asked, out, "rollback", url, act)
 

@@ -350,6 +350,14 @@ class PostgresDatabase:
         cast("Executor", self._executor).turn.rows = len(observed.applied)
         return observed
 
+    def note(self, event: str, detail: Mapping[str, object]) -> None:
+        """A line in the journal about no migration. Only inside `lease`."""
+        assert self._executor is not None, "a run has the lease"
+        turn = self._executor.turn
+        line = ledgers.journal(self.ledger, self.author, event, detail=detail)
+        with translated(self.target):
+            turn.session.run(["BEGIN", turn.fence, line, "COMMIT"])
+
     def secured(self, backup: str) -> None:
         """The backup that precedes this run. Only inside `lease`."""
         assert self._executor is not None, "a run has the lease"
