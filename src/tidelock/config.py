@@ -139,9 +139,12 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
     "prove": {"smoke": ("smoke", "text"), "target": ("prove_on", "number"), "shadow": ("shadow", "secret")},
 }
 DATABASE_KEYS = {
-    key: value for name, section in KEYS.items() if name != "snapshot" for key, value in section.items()
+    key: value
+    for name, section in KEYS.items()
+    if name not in ("snapshot", "backup")  # one store for all: a backup lies under its database's name
+    for key, value in section.items()
 } | {"ledger": ("ledger", "text")}
-# Settings of later chapters (backup, Kubernetes) may stand in a file that this version reads.
+# Settings of later chapters (Kubernetes) may stand in a file that this version reads.
 KNOWN_ELSEWHERE = {"kube", "shadow", "operator"}
 
 
@@ -281,8 +284,14 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
         "number": "a number",
         "list": 'a list of texts, such as ["id", "status"]',
         "duration": 'a duration such as "10s"',
-    }.get(how, " or ".join(f'"{each}"' for each in how.split("|")) if "|" in how else "a text in quotes")
+    }.get(how, one_of(how.split("|")) if "|" in how else "a text in quotes")
     raise BadSetting(where, f"{shown} is not {wanted}", f"write {wanted}")
+
+
+def one_of(words: list[str]) -> str:
+    """`"error", "warning" or "note"`."""
+    quoted = [f'"{each}"' for each in words]
+    return f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
 def duration(text: str, where: str) -> float:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tidelock.app.ports import Database, Sink
     from tidelock.app.reading import Reader
     from tidelock.core.critical import Critical, Standing
+    from tidelock.core.danger import Danger
     from tidelock.core.model import LedgerEntry, Observed, Plan
 
 RECONNECTIONS = 3
@@ -48,6 +49,8 @@ class Run:
     """The command that brings a file back as it was applied; empty when git has no such version, None without git."""
     secure: Callable[[Plan, Observed], str] = lambda *_: ""
     """Takes or finds the backup that must precede the plan, and returns its id; raises when there is none."""
+    endangered: Callable[[Plan], Sequence[Danger] | None] = lambda _: None
+    """Why a backup must precede the plan: empty when each run has one, None when none comes first."""
     examine: Callable[[Plan, Observed], None] = lambda *_: None
     """Refuses, before anything runs, what the live database shows to be harmful or impossible."""
     versions: Collection[int] = ()

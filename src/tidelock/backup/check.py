@@ -7,7 +7,10 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tidelock.backup import restore
+from tidelock.backup.able import restorer
+from tidelock.backup.compare import look_over
+from tidelock.backup.faults import Damaged
+from tidelock.backup.leftovers import new_name
 from tidelock.backup.store import VERIFIED, folder_of
 
 if TYPE_CHECKING:
@@ -28,16 +31,16 @@ def digests(store: Store, manifest: Manifest, progress: Progress) -> None:
             size += len(chunk)
             progress.add(len(chunk))
         if size != piece.size_bytes or digest.hexdigest() != piece.sha256:
-            raise restore.Damaged(f"{store}/{path}", f"its {size} bytes have another digest than the manifest says")
+            raise Damaged(f"{store}/{path}", f"its {size} bytes have another digest than the manifest says")
 
 
 def by_restoring(server: Server, store: Store, manifest: Manifest, jobs: int, progress: Progress) -> None:
     """Restore it into a database of its own on this server, compare, and drop that again. Raises a BackupFault."""
-    name = f"tidelock_verify_{manifest.id[-4:]}_{datetime.now(tz=UTC):%H%M%S}"
-    maker = restore.restorer(server, store, manifest, name, jobs, progress)
+    name = new_name("verify", manifest.id)
+    maker = restorer(server, store, manifest, name, jobs, progress)
     maker.run()
     try:
-        restore.look_over(server, store, manifest, name, progress)
+        look_over(server, store, manifest, name, progress)
     finally:
         maker.drop()
 

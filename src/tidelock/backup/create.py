@@ -18,7 +18,7 @@ from tidelock import __version__
 from tidelock.backup.clients import clients, running
 from tidelock.backup.source import Source, Table, grouped, look
 from tidelock.backup.store import MANIFEST, STARTED, StoreFailed, folder_of
-from tidelock.core.backups import Manifest, Piece, new_id
+from tidelock.core.backups import AFFECTED, WHOLE, Manifest, Piece, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -72,11 +72,14 @@ class Wanted:
     """What is to be backed up, and how."""
 
     label: str = ""
-    run: str = ""
+    precedes: str = ""
+    """Id of the plan that it is made for."""
     bundle: str = ""
     ledger: str = ""
     applied: tuple[int, ...] = ()
     jobs: int = 2
+    only: tuple[str, ...] = ()
+    """The tables whose rows are kept, quoted, with the schema of everything; none for all rows."""
     seal: Seal
 
 
@@ -86,6 +89,7 @@ def create(server: Server, store: Store, wanted: Wanted, progress: Progress) -> 
     with server.connect(APPLICATION) as conn:
         conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         source = look(conn)
+        source = source.limited(wanted.only)
         programs = clients(source.server)
         lock(conn, source.tables)
         [snapshot] = conn.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
@@ -96,7 +100,7 @@ def create(server: Server, store: Store, wanted: Wanted, progress: Progress) -> 
         maker = Maker(server, store, programs, snapshot, folder_of(source.database, backup), wanted.seal, progress)
         store.put(f"{maker.folder}/{STARTED}", json.dumps({"system": source.system, "id": backup}).encode())
         try:
-            pieces, rows = maker.make(source, wanted.jobs, server.schema(conn))
+            pieces, rows = maker.make(source, wanted, server.schema(conn))
             manifest = described(source, backup, wanted, pieces, rows, time.monotonic() - began)
             check_sizes(store, maker.folder, pieces)
             store.publish(manifest)
@@ -121,8 +125,10 @@ def described(
         tidelock=__version__,
         server=source.server,
         extensions=source.extensions,
+        scope=AFFECTED if wanted.only else WHOLE,
+        database_bytes=source.database_bytes,
         label=wanted.label,
-        run=wanted.run,
+        run=wanted.precedes,
         bundle=wanted.bundle,
         ledger=wanted.ledger,
         applied=wanted.applied,
@@ -130,6 +136,7 @@ def described(
         encrypted=wanted.seal.encrypts,
         create=source.create,
         settings=source.settings,
+        comment=source.comment,
         roles=source.roles,
         rows=rows,
         pieces=pieces,
@@ -179,16 +186,18 @@ class Maker:
     seal: Seal
     progress: Progress
 
-    def make(self, source: Source, jobs: int, schema: bytes) -> tuple[tuple[Piece, ...], dict[str, int]]:
+    def make(self, source: Source, wanted: Wanted, schema: bytes) -> tuple[tuple[Piece, ...], dict[str, int]]:
         """All of them, and how many rows each table has."""
-        groups = grouped(source.tables, jobs)
+        jobs = wanted.jobs
+        groups = [[each] for each in source.tables] if wanted.only else grouped(source.tables, jobs)
         apart = [table for group in groups for table in group]
         environment = self.server.environment()
         roles = self.programs.command("pg_dumpall", "--globals-only", "--no-role-passwords", "--no-password")
         with ThreadPoolExecutor(jobs) as pool:
             waiting = [pool.submit(self.tables, number, group) for number, group in enumerate(groups, 1)]
             rest = [f"--exclude-table-data={each.pattern}" for each in apart]
-            waiting.append(pool.submit(self.dump, "01-rest.dump", "rest", ["--section=data", *rest]))
+            if not wanted.only:
+                waiting.append(pool.submit(self.dump, "01-rest.dump", "rest", ["--section=data", *rest]))
             waiting.append(pool.submit(self.dump, "00-schema.dump", "schema", ["--schema-only"]))
             waiting.append(pool.submit(self.piece, "00-roles.sql", "roles", roles, environment))
             small = [each for each in source.tables if each not in set(apart)]

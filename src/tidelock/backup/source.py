@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ ABOUT = """
 SELECT d.datname, current_setting('server_version_num')::int,
        CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text,
        to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-       (SELECT coalesce(json_object_agg(extname, extversion), '{}') FROM pg_extension WHERE extname <> 'plpgsql')
+       (SELECT coalesce(json_object_agg(extname, extversion), '{}') FROM pg_extension WHERE extname <> 'plpgsql'),
+       pg_database_size(d.oid), shobj_description(d.oid, 'pg_database')
   FROM pg_database d WHERE d.datname = current_database()"""
 SYSTEM = "SELECT system_identifier::text FROM pg_control_system()"
 
@@ -79,9 +80,6 @@ SELECT 4, CASE WHEN setrole = 0 THEN 'ALTER DATABASE {database}'
             CASE WHEN name IN ('search_path', 'local_preload_libraries', 'session_preload_libraries',
                                'temp_tablespaces') AND value <> '' THEN value ELSE quote_literal(value) END)
   FROM setting WHERE name <> 'timescaledb.restoring'
-UNION ALL
-SELECT 5, format('COMMENT ON DATABASE {database} IS %L', shobj_description(oid, 'pg_database'))
-  FROM d WHERE shobj_description(oid, 'pg_database') IS NOT NULL
 ORDER BY 1, 2"""
 
 ROLES = """
@@ -107,6 +105,12 @@ class Source:
     settings: tuple[str, ...]
     roles: tuple[str, ...]
     tables: tuple[Table, ...]
+    database_bytes: int
+    comment: str | None
+
+    def limited(self, only: tuple[str, ...]) -> Source:
+        """With these tables' rows alone; with all when none is named."""
+        return replace(self, tables=tuple(each for each in self.tables if not only or each.pattern in only))
 
     @property
     def size_bytes(self) -> int:
@@ -130,8 +134,8 @@ def look(conn: Connection) -> Source:
     [create] = conn.execute(CREATE).fetchone() or ("",)
     settings = tuple(row[1] for row in conn.execute(SETTINGS))
     [roles] = conn.execute(ROLES).fetchone() or ([],)
-    database, server, lsn, at, extensions = about
-    return Source(database, server, lsn, at, extensions, system, create, settings, tuple(roles), tables)
+    database, server, lsn, at, extensions, size, comment = about
+    return Source(database, server, lsn, at, extensions, system, create, settings, tuple(roles), tables, size, comment)
 
 
 def grouped(tables: tuple[Table, ...], jobs: int) -> list[list[Table]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from tidelock.cli.output import Output
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
+    from tidelock.core.model import Observed
     from tidelock.postgres.server import PostgresServer
 
 
@@ -66,22 +68,20 @@ def progress_of(sink: Sink, what: str) -> Progress:
     return Progress(tell)
 
 
-def taken(run: Run, target: Target, asked: Asked, store: Store, *, label: str = "", before: Any = None) -> Manifest:
-    """Make a backup of a target's database. `before` is the plan that it precedes."""
+def taken(run: Run, target: Target, asked: Asked, store: Store, **more: Any) -> Manifest:
+    """Make a backup of a target's database, as it was observed; what else is said of it is `more`: Wanted."""
     from tidelock.backup.create import Wanted, create
     from tidelock.backup.seal import Seal
     from tidelock.core.source import bundle_digest
 
-    observed = run.database.observe() if before is None else None
-    applied = run.versions if observed is None else observed.applied
+    observed: Observed = more.pop("observed", None) or run.database.observe()
     wanted = Wanted(
-        label=label,
-        run=before.id if before else "",
         bundle=bundle_digest(run.files) if run.files else "",
-        ledger=(observed.ledger if observed else "") or "",
-        applied=tuple(sorted(applied)),
+        ledger=observed.ledger or "",
+        applied=tuple(sorted(observed.applied)),
         jobs=target.backup_jobs,
         seal=Seal(target.backup_recipients),
+        **more,
     )
     return create(server_of(target, asked), store, wanted, progress_of(run.sink, "backup"))
 
@@ -170,7 +170,7 @@ def roles_of(store: Store, found: Manifest, sink: Sink) -> str:
     """The SQL that makes the cluster's roles, without passwords."""
     from io import BytesIO
 
-    from tidelock.backup.restore import unsealed
+    from tidelock.backup.reading import unsealed
 
     content = BytesIO()
     if piece := found.piece("roles"):
@@ -252,28 +252,35 @@ def bring_back(
 
     False when the person said no.
     """
-    from tidelock.backup import restore as restoring
+    from tidelock.backup import able, compare, leftovers, replace
+    from tidelock.backup.faults import CannotRestore
     from tidelock.render import backup as render
 
     live = server.database
-    name = how.into or f"tidelock_restore_{found.id[-4:]}"
     if not how.into:
-        restoring.check_live(server, live)
-        guests = [str(each) for each in restoring.guests(server, live)]
-        if not how.yes and not agreed(render.question(found, live, server.target, guests)):
+        if found.scope != backups.WHOLE:
+            raise CannotRestore(server.target, f"{found.id} has only some tables' rows", "restore it with --into NAME")
+        replace.check_live(server, live)
+    name = how.into or leftovers.new_name("restore", found.id)
+    maker = able.restorer(server, store, found, name, jobs, progress_of(sink, "restore"))
+    if not how.into and not how.yes:
+        guests = [str(each) for each in replace.guests(server, live)]
+        if not agreed(render.question(found, live, server.target, guests)):
             return False
-    maker = restoring.restorer(server, store, found, name, jobs, progress_of(sink, "restore"))
     maker.run()
-    old = "" if how.into else restoring.dated(live, found.id[:15])
+    old = "" if how.into else replace.dated(live, found.id[:15])
     try:
-        restoring.look_over(server, store, found, name, maker.progress)
+        compare.look_over(server, store, found, name, maker.progress)
         if old:
-            restoring.swap(server, live, name, old)
+            replace.swap(server, live, name, old, found.comment)
+            maker.close()
+        else:
+            maker.done()
     except BaseException:
         maker.drop()
         raise
     if how.drop_old and old:
-        restoring.drop(server, old)
+        replace.drop(server, old)
         old = ""
     sink.close()
     out.show(render.restored_text(found, how.into or live, old), render.restored_data(found, how.into or live, old))
@@ -282,7 +289,7 @@ def bring_back(
 
 def rollback(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
     """`tidelock rollback`: what failed, what precedes it, what would be lost, and back on yes."""
-    from tidelock.backup import restore as restoring
+    from tidelock.backup.compare import written_since
     from tidelock.render import backup as render
 
     def act(target: Target, run: Run, store: Store) -> int:
@@ -290,8 +297,9 @@ def rollback(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
         observed = run.database.observe()
         version = how.before if how.before is not None else last_run(run, observed)
         found = chosen(store, server.database, "", version)
-        lost = restoring.written_since(server, found)
-        print(render.rollback_text(found, observed, version, lost, run.database.history(20)), flush=True)
+        lost = written_since(server, found)
+        told = render.rollback_text(found, observed, version, lost, run.database.history(20))
+        print(told, file=sys.stderr if out.json else sys.stdout, flush=True)
         done = bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
         if done:
             run.database.reconnect()

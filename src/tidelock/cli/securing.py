@@ -6,7 +6,7 @@ import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tidelock.core.backups import WHOLE, BackupFault, newest_first
+from tidelock.core.backups import AFFECTED, WHOLE, BackupFault, newest_first
 from tidelock.core.report import Event, Happening
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def secure(run: Run, target: Target, asked: Asked) -> Callable[[Plan, Observed],
     """What `apply` calls before it runs a plan: it returns the id of the backup that precedes it, or nothing."""
 
     def before(plan: Plan, observed: Observed) -> str:
-        found = needed(target, plan, observed)
+        found = needed(target, plan)
         if found is None:
             return ""
         why = f"{found[0].place} {found[0].why}" if found else "always"
@@ -45,12 +45,14 @@ def secure(run: Run, target: Target, asked: Asked) -> Callable[[Plan, Observed],
         run.sink.emit(Event(what=Happening.WAITING, text=f"a backup comes first: {why}{more}"))
         if target.backup_command:
             return asked_for(target.backup_command, plan)
-        return taken(run, target, asked, plan)
+        backup = taken(run, target, asked, plan, observed, found)
+        restore_point(run, target, asked, plan)
+        return backup
 
     return before
 
 
-def needed(target: Target, plan: Plan, observed: Observed) -> Sequence[Danger] | None:
+def needed(target: Target, plan: Plan) -> Sequence[Danger] | None:
     """Why a backup must come first; None when none need."""
     if target.backup_before == "never" or not (target.backup_url or target.backup_command):
         return None
@@ -58,11 +60,28 @@ def needed(target: Target, plan: Plan, observed: Observed) -> Sequence[Danger] |
         return ()
     from tidelock.core.danger import dangers
 
-    del observed
     return dangers(plan) or None
 
 
-def taken(run: Run, target: Target, asked: Asked, plan: Plan) -> str:
+def restore_point(run: Run, target: Target, asked: Asked, plan: Plan) -> None:
+    """Name this moment in the WAL after the plan's first version, for point-in-time systems, where the role may."""
+    from tidelock.cli.backups import server_of
+
+    name = f"tidelock before {plan.pending[0].migration.version}"
+    if server_of(target, asked).restore_point(name):
+        run.sink.emit(Event(what=Happening.NOTE, text=f"restore point “{name}”"))
+
+
+def affected(target: Target, asked: Asked, found: Sequence[Danger]) -> tuple[str, ...]:
+    """The tables that a backup is limited to; none for the whole: it is not wanted, or what it takes is not known."""
+    from tidelock.cli.backups import server_of
+
+    if target.backup_scope != AFFECTED or not found or not all(each.tables for each in found):
+        return ()
+    return server_of(target, asked).tables(sorted({name for each in found for name in each.tables}))
+
+
+def taken(run: Run, target: Target, asked: Asked, plan: Plan, observed: Observed, found: Sequence[Danger]) -> str:
     """A new backup, or a recent one that was verified. Raises a BackupFault."""
     from tidelock.cli.backups import server_of, store_of
     from tidelock.cli.backups import taken as made
@@ -71,7 +90,7 @@ def taken(run: Run, target: Target, asked: Asked, plan: Plan) -> str:
     if recent := verified_since(store, server_of(target, asked).database, target.backup_max_age_s):
         run.sink.emit(Event(what=Happening.NOTE, text=f"backup {recent} is verified and recent enough"))
         return recent
-    manifest = made(run, target, asked, store, before=plan)
+    manifest = made(run, target, asked, store, precedes=plan.id, observed=observed, only=affected(target, asked, found))
     run.sink.emit(Event(what=Happening.NOTE, text=f"backup {manifest.id} in {manifest.took_s:.1f} s"))
     return manifest.id
 

@@ -111,9 +111,10 @@ def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
         observed, _ = run.known_anew(run.database.observe())
         decided = run.decide(observed)
         run.examine(decided, observed)
+        dangers = run.endangered(decided) if decided.pending else None
         out.show(
-            plan_text(decided, run.database.target, server(observed)),
-            json.plan(decided, run.database.target),
+            plan_text(decided, run.database.target, server(observed), dangers),
+            json.plan(decided, run.database.target, dangers),
         )
         return 1 if exit_code and decided.pending else 0
 

@@ -209,7 +209,8 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         ),
     )
     if target.backup_url or target.backup_command:
-        from tidelock.cli.securing import secure
+        from tidelock.cli.securing import needed, secure
 
         run.secure = secure(run, target, asked)
+        run.endangered = lambda plan: needed(target, plan)
     return run

@@ -80,9 +80,13 @@ class Manifest:
     create: str = ""
     """CREATE DATABASE's options: encoding, locale."""
     settings: tuple[str, ...] = ()
-    """SQL with `{database}` in it: owner, privileges, settings of the database and of roles in it, comment."""
+    """SQL with `{database}` in it: owner, privileges, settings of the database and of roles in it."""
+    comment: str | None = None
+    """On the database."""
     roles: tuple[str, ...] = ()
     """Roles that its objects name."""
+    database_bytes: int = 0
+    """On the server's disk."""
     rows: Mapping[str, int] = field(default_factory=dict, hash=False)
     """Table → rows in the snapshot."""
     pieces: tuple[Piece, ...] = ()

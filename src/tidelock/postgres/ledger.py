@@ -229,7 +229,7 @@ def belongs_to_another_tool(columns: Mapping[str, str]) -> bool:
 # --- reading it ------------------------------------------------------------------------------------------------
 
 APPLIED = "SELECT coalesce(json_agg(json_build_array({{columns}})), '[]') FROM {ledger}"
-OWN_COLUMNS = ("applied_at", "sha256", "tokens", "tokens_version", "git_commit", "applied_by")
+OWN_COLUMNS = ("applied_at", "sha256", "tokens", "tokens_version", "git_commit", "applied_by", "backup")
 
 
 def applied(ask: Ask, ledger: Ledger) -> dict[int, LedgerEntry]:
@@ -250,8 +250,9 @@ def applied(ask: Ask, ledger: Ledger) -> dict[int, LedgerEntry]:
             tokens_version=tokens_version,
             commit=commit,
             applied_by=by,
+            backup=backup,
         )
-        for version, description, applied_at, sha256, tokens, tokens_version, commit, by in rows
+        for version, description, applied_at, sha256, tokens, tokens_version, commit, by, backup in rows
     }
 
 

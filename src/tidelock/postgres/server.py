@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from tidelock.core.snapshot import packed
+from tidelock.errors import TidelockError
 from tidelock.postgres.connection import explain_failure
 from tidelock.postgres.snapshot import take
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from tidelock.postgres.address import Address
 
@@ -35,6 +36,18 @@ VARIABLES = {
     "options": "PGOPTIONS",
 }
 """Parameter of a connection → the variable by which libpq's programs take it."""
+
+
+RESTORE_POINT = "SELECT pg_create_restore_point(%s)"
+# What a trigger of TimescaleDB guards has its rows in chunks, and they are nothing without its catalog.
+HOLDERS = """
+WITH RECURSIVE t AS (
+  SELECT to_regclass(%s)::oid AS oid UNION SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid)
+SELECT '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"',
+       c.relkind NOT IN ('r', 'p') OR n.nspname ~ '^_timescaledb'
+       OR EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+                   WHERE g.tgrelid = c.oid AND g.tgname = 'ts_insert_blocker')
+  FROM t JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace"""
 
 
 class PostgresServer:
@@ -72,6 +85,26 @@ class PostgresServer:
         given = self.where.to(database or self.database)
         found = {VARIABLES[name]: value for name, value in given.parameters.items() if name in VARIABLES}
         return {**found, "PGDATABASE": given.database, "PGAPPNAME": "tidelock backup", "PGCONNECT_TIMEOUT": "10"}
+
+    def restore_point(self, name: str) -> bool:
+        """Name this moment in the WAL; False when the role may not, or there is nothing to name."""
+        try:
+            with self.connect("tidelock backup") as conn:
+                conn.execute(RESTORE_POINT, (name[:63],))
+        except (psycopg.Error, TidelockError):
+            return False
+        return True
+
+    def tables(self, names: Sequence[str]) -> tuple[str, ...]:
+        """These and those that hold rows for them, quoted; none when one is more than a table."""
+        with self.connect("tidelock backup") as conn:
+            found: list[str] = []
+            for name in names:
+                rows = conn.execute(HOLDERS, (name,)).fetchall()
+                if not rows or any(row[1] for row in rows):
+                    return ()
+                found += [row[0] for row in rows]
+        return tuple(dict.fromkeys(found))
 
     def schema(self, conn: Any) -> bytes:
         """The canonical snapshot of the schema."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tidelock.core.critical import Standing
+    from tidelock.core.danger import Danger
     from tidelock.core.model import Place, Plan, PlannedMigration
     from tidelock.core.report import AppliedMigration, Event, Finding, Report
     from tidelock.core.statement import Statement
@@ -116,7 +117,7 @@ def event(value: Event) -> dict[str, Any]:
     return known
 
 
-def plan(value: Plan, target: str) -> dict[str, Any]:
+def plan(value: Plan, target: str, dangers: Sequence[Danger] | None = None) -> dict[str, Any]:
     """What would run."""
     return {
         "schema": SCHEMA,
@@ -128,7 +129,13 @@ def plan(value: Plan, target: str) -> dict[str, Any]:
         "ahead": list(value.ahead),
         "missing": list(value.missing),
         "pending": [planned(each) for each in value.pending],
+        **({} if dangers is None else {"backup": [danger(each) for each in dangers]}),
     }
+
+
+def danger(value: Danger) -> dict[str, Any]:
+    """Why a backup comes first."""
+    return {"place": str(value.place), "why": value.why, "tables": list(value.tables)}
 
 
 def planned(value: PlannedMigration) -> dict[str, Any]:
