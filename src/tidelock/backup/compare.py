@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
+from tidelock.backup.create import PLAINLY
 from tidelock.backup.faults import NotTheSame
 from tidelock.backup.leftovers import APPLICATION
 from tidelock.backup.reading import unsealed
@@ -25,6 +26,7 @@ def differences(server: Server, store: Store, manifest: Manifest, name: str, pro
     found: list[str] = []
     with server.connect(APPLICATION, name) as conn:
         progress.tell("counting rows", None)
+        conn.execute(PLAINLY)
         for table, rows in manifest.rows.items():
             try:
                 now: object = rows_of(conn, table)
@@ -69,6 +71,7 @@ def written_since(server: Server, manifest: Manifest) -> list[tuple[str, int, in
     """(table, rows then, rows now) of those tables whose number of rows is another one now."""
     found = []
     with server.connect(APPLICATION) as conn:
+        conn.execute(PLAINLY)
         for table, then in sorted(manifest.rows.items()):
             there = conn.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
             now = rows_of(conn, table) if there and there[0] else 0

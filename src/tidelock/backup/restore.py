@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 OPTIONS = "-c synchronous_commit=off -c maintenance_work_mem=256MB -c statement_timeout=0 -c lock_timeout=0"
 LEFT_OUT = (" COMMENT - EXTENSION ",)
+WANT_ALL_ROWS = (" FK CONSTRAINT ", " MATERIALIZED VIEW DATA ")
 
 
 @dataclass(slots=True)
@@ -121,12 +122,12 @@ class Restorer:
     def listed(self, archive: Path) -> list[str]:
         """Options by which pg_restore leaves out what belongs to the server: comments on extensions.
 
-        Of a backup of some tables also references: what they lead to is not in it.
+        Of a backup of some tables also what needs the rows of others: references, and that views are filled.
         """
         listing = subprocess.run(
             self.programs.command("pg_restore", "--list", str(archive)), capture_output=True, text=True, check=True
         ).stdout
-        without = LEFT_OUT if self.manifest.scope == WHOLE else (*LEFT_OUT, " FK CONSTRAINT ")
+        without = LEFT_OUT if self.manifest.scope == WHOLE else (*LEFT_OUT, *WANT_ALL_ROWS)
         lines = [line for line in listing.splitlines() if not any(each in line for each in without)]
         file = archive.with_suffix(".list")
         file.write_text("\n".join(lines), encoding="utf-8")
