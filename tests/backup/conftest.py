@@ -89,9 +89,9 @@ def folder(tmp_path: Path) -> Place:
 def without_leftovers(project: Project, place: Place) -> Iterator[Farm]:
     """A farm; afterwards no database is there that was not there before, and no file of the store."""
     farm = Farm(project, place)
-    before = farm.databases()
+    before, dsn = farm.databases(), project.dsn
     yield farm
-    with psycopg.connect(project.dsn.rpartition("/")[0] + "/postgres", autocommit=True) as conn:
+    with psycopg.connect(dsn.rpartition("/")[0] + "/postgres", autocommit=True) as conn:
         for (name,) in conn.execute("SELECT datname FROM pg_database WHERE NOT datistemplate").fetchall():
             if name not in before:
                 conn.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

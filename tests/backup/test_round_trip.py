@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.backup.conftest import Farm
     from tests.rig.installation import Installation
-    from tests.rig.postgres import Server
+    from tests.rig.postgres import Garage, Server
 
 
 def beside(farm: Farm, name: str) -> str:
@@ -118,7 +118,9 @@ def test_a_role_that_may_create_databases_is_enough(server: Server, local: Farm)
     assert (refused.returncode, "CREATEDB" in refused.stderr) == (6, True)
 
 
-def test_a_replication_slot_and_a_missing_role_are_found_first(local: Farm, garage, programs: Installation) -> None:
+def test_a_replication_slot_and_a_missing_role_are_found_first(
+    local: Farm, garage: Garage, programs: Installation
+) -> None:
     with garage.server(programs, settings={"wal_level": "logical"}) as server:
         local.project.dsn = server.database(server.create_database("farm"))
         local.project.query("CREATE TABLE a AS SELECT 1 AS i")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 APPLICATION = "tidelock restore"
 MARK = "tidelock: a restore that is not finished"
+MARK_LIMIT = 1_725_493_821
+"""CONNECTION LIMIT of a database that is being made: so it is marked from its first moment, before any comment."""
 NAMES = r"^tidelock_(restore|verify)_"
 
 
@@ -51,14 +53,14 @@ def comment(name: str, text: str | None) -> sql.Composed:
 
 LEFT = """
 SELECT d.datname FROM pg_database d
- WHERE shobj_description(d.oid, 'pg_database') = %s AND (d.datname ~ %s OR d.datname = %s)
+ WHERE (shobj_description(d.oid, 'pg_database') = %s OR d.datconnlimit = %s) AND (d.datname ~ %s OR d.datname = %s)
    AND pg_has_role(d.datdba, 'MEMBER') AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)"""
 
 
 def sweep(conn: Any, wanted: str) -> list[str]:
     """Drop what killed restores left, under names of their own or under the wanted one. Returns their names."""
     gone: list[str] = []
-    for (name,) in conn.execute(LEFT, (MARK, NAMES, wanted)).fetchall():
+    for (name,) in conn.execute(LEFT, (MARK, MARK_LIMIT, NAMES, wanted)).fetchall():
         if not held(conn, name):
             continue
         try:

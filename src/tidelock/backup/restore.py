@@ -15,7 +15,7 @@ from psycopg import sql
 
 from tidelock.backup.clients import ClientFailed, Clients, text
 from tidelock.backup.faults import CannotRestore
-from tidelock.backup.leftovers import APPLICATION, MARK, comment, held, maintenance
+from tidelock.backup.leftovers import APPLICATION, MARK, MARK_LIMIT, comment, held, maintenance
 from tidelock.backup.reading import unsealed
 from tidelock.core.backups import WHOLE, BackupFault, Manifest, Piece
 
@@ -77,7 +77,7 @@ class Restorer:
         if not held(conn, self.name):
             raise CannotRestore(self.server.target, f"another restore makes {self.name}", "wait for it")
         name = sql.Identifier(self.name).as_string(conn)
-        conn.execute(f"CREATE DATABASE {name} WITH {self.manifest.create}".encode())
+        conn.execute(f"CREATE DATABASE {name} WITH {self.manifest.create} CONNECTION LIMIT {MARK_LIMIT}".encode())
         conn.execute(comment(self.name, MARK))
         if version := self.manifest.extensions.get("timescaledb"):
             with self.server.connect(APPLICATION, self.name) as conn:

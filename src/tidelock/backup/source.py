@@ -58,7 +58,6 @@ SELECT format('TEMPLATE template0 ENCODING %L', pg_encoding_to_char(d.encoding))
          ELSE '' END
     || format(' LC_COLLATE %L LC_CTYPE %L', d.datcollate, d.datctype)
     || CASE WHEN t.spcname <> 'pg_default' THEN format(' TABLESPACE %I', t.spcname) ELSE '' END
-    || CASE WHEN d.datconnlimit >= 0 THEN format(' CONNECTION LIMIT %s', d.datconnlimit) ELSE '' END
   FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname = current_database()"""
 
 # Lists of names are stored quoted as they are to be written; other values are one string.
@@ -67,6 +66,7 @@ WITH d AS (SELECT * FROM pg_database WHERE datname = current_database()),
  setting AS (SELECT s.setrole, split_part(c, '=', 1) AS name, substr(c, strpos(c, '=') + 1) AS value
                FROM d JOIN pg_db_role_setting s ON s.setdatabase = d.oid, unnest(s.setconfig) c)
 SELECT 1, format('ALTER DATABASE {database} OWNER TO %I', pg_get_userbyid(datdba)) FROM d
+UNION ALL SELECT 1, format('ALTER DATABASE {database} CONNECTION LIMIT %s', datconnlimit) FROM d
 UNION ALL SELECT 2, 'REVOKE ALL ON DATABASE {database} FROM PUBLIC' FROM d WHERE datacl IS NOT NULL
 UNION ALL
 SELECT 3, format('GRANT %s ON DATABASE {database} TO %s%s', a.privilege_type,

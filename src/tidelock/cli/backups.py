@@ -90,6 +90,8 @@ def with_store(
     asked: Asked, out: Output, command: str, url: str | None, act: Callable[[Target, Run, Store], int]
 ) -> int:
     """Do something for every target with its store."""
+    from tidelock.postgres.database import translated
+
     try:
         targets = wiring.targets(asked)
     except TidelockError as error:
@@ -98,7 +100,8 @@ def with_store(
     for target in targets:
 
         def one(run: Run, target: Target = target) -> int:
-            return act(target, run, store_of(target, url))
+            with translated(run.database.target):
+                return act(target, run, store_of(target, url))
 
         codes.append(one_target(target, asked, out, command, one, reads=False))
     return next((code for code in codes if code), 0)

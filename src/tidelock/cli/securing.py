@@ -45,7 +45,10 @@ def secure(run: Run, target: Target, asked: Asked) -> Callable[[Plan, Observed],
         run.sink.emit(Event(what=Happening.WAITING, text=f"a backup comes first: {why}{more}"))
         if target.backup_command:
             return asked_for(target.backup_command, plan)
-        backup = taken(run, target, asked, plan, observed, found)
+        from tidelock.postgres.database import translated
+
+        with translated(run.database.target):
+            backup = taken(run, target, asked, plan, observed, found)
         restore_point(run, target, asked, plan)
         return backup
 

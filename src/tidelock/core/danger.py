@@ -46,7 +46,7 @@ def dangers(plan: Plan) -> list[Danger]:
 def danger(statement: Statement, made: set[str]) -> Iterator[Danger]:
     """What one statement takes away."""
     facts = statement.facts
-    if statement.runtime or facts.kind is Kind.UNKNOWN:
+    if statement.runtime or facts.kind is Kind.UNKNOWN or facts.unread or unknown_call(facts):
         yield Danger(statement.place, UNREAD, ())
         return
     for thing in facts.drops:
@@ -60,8 +60,19 @@ def danger(statement: Statement, made: set[str]) -> Iterator[Danger]:
             yield Danger(statement.place, f"rewrites {lock.table}", (lock.table,))
 
 
+def unknown_call(facts: Facts) -> bool:
+    """CALL of a procedure whose body is not before us."""
+    return facts.kind is Kind.CODE and facts.command.startswith("CALL ")
+
+
 def changes_rows(facts: Facts) -> str:
-    """The word for what takes or changes rows that are there: a verb, or a function of TimescaleDB's."""
+    """The word for what takes or changes rows that are there: a verb, or a function of TimescaleDB's.
+
+    Of code, and of a query with further ones in its WITH, only the tables are known: it may do anything to them.
+    """
+    adds = facts.kind is Kind.DML and facts.command.startswith("INSERT") and len(facts.writes) < 2
+    if not adds and facts.kind in (Kind.CODE, Kind.QUERY, Kind.DML) and not facts.command.startswith(TAKES_ROWS):
+        return "may change rows of"
     verb = next((each for each in TAKES_ROWS if facts.command.startswith(each)), "")
     called = next((each for each in CALLS_THAT_TAKE if each in facts.calls), "")
     return {"TRUNCATE": "empties", "DELETE": "deletes from", "UPDATE": "updates", "MERGE": "changes"}.get(verb, "") or (
