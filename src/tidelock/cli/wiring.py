@@ -253,7 +253,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         refresh=target.refresh,
     )
     database = database_of(target, asked, sink)
-    return Run(
+    run = Run(
         database=database,
         reader=reader,
         sink=sink,
@@ -268,3 +268,9 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
     )
+    if target.backup_url or target.backup_command:
+        from tidelock.cli.securing import needed, secure
+
+        run.secure = secure(run, target, asked)
+        run.endangered = lambda plan: needed(target, plan)
+    return run
