@@ -164,6 +164,15 @@ def hooks_of(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) ->
     return keepers(turn, target, pending)
 
 
+def shadow_hooks(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) -> Sequence[StepHooks]:
+    """Who looks on in a shadow database: whoever brings back there what a rebuild brings back here."""
+    if not any("continuous" in each.migration.text.lower() for each in pending):
+        return ()
+    from tidelock.timescale.keepers import rebuilders
+
+    return rebuilders(turn, target)
+
+
 OF_TIMESCALE = re.compile(
     r"timescaledb\s*[.;]|\btsdb\.|create_hypertable|continuous_aggregate|_policy\s*\(", re.IGNORECASE
 )
@@ -244,7 +253,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         refresh=target.refresh,
     )
     database = database_of(target, asked, sink)
-    return Run(
+    run = Run(
         database=database,
         reader=reader,
         sink=sink,
@@ -259,3 +268,9 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
     )
+    if target.backup_url or target.backup_command:
+        from tidelock.cli.securing import needed, secure
+
+        run.secure = secure(run, target, asked)
+        run.endangered = lambda plan: needed(target, plan)
+    return run
