@@ -59,6 +59,39 @@ def test_nothing_to_do_imports_neither_the_parser_nor_rich(project: Project):
     assert "Nothing to do" in done.stdout
 
 
+def test_plain_postgresql_imports_nothing_of_timescale(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int PRIMARY KEY);\nCREATE INDEX CONCURRENTLY ON a (id);\n")
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; sys.argv[1:] = ['apply', '--dir', sys.argv[1], '--database', sys.argv[2]]\n"
+        "from tidelock.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print([m for m in sys.modules if m.startswith(('tidelock.timescale', 'tidelock.core.lint', 'tidelock.cli.refus'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(project.folder), project.dsn], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert project.versions() == [1]
+
+
+def test_timescale_without_the_extension_is_told_of_on_plain_postgresql(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (t timestamptz NOT NULL);\nSELECT create_hypertable('a', 't');\n")
+    failure = project.apply().failure
+    assert failure is not None
+    assert failure.code == "D043"
+    assert "this server has no TimescaleDB" in failure.message
+    project.write(
+        "001_a.sql",
+        "CREATE FUNCTION create_hypertable(text) RETURNS text LANGUAGE sql AS 'SELECT $1';\n"
+        "SELECT create_hypertable('a');\n",
+    )
+    ok(project.apply())
+
+
 def test_a_failing_file_leaves_nothing_and_says_where(project: Project):
     project.write("001_a.sql", "CREATE TABLE a (id int);")
     project.write(

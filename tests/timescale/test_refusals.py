@@ -434,3 +434,21 @@ def test_plain_files_ask_a_short_question_and_take_nothing_apart(lived: Project)
         standing = denials.standing(connection(run))
         assert {"r", "h", "c"} <= standing.names
         assert not denials.matters(run.decide(observed), standing)
+
+
+def test_a_role_that_owns_nothing_else_is_told_the_same(lived: Project):
+    """What may not be read is not known, and stops nobody."""
+    role = f"tl_modest_{uuid.uuid4().hex[:8]}"
+    lived.query(f"CREATE ROLE {role} LOGIN")
+    try:
+        lived.query(f"GRANT ALL ON SCHEMA public TO {role}; GRANT ALL ON schema_migrations TO {role}")
+        modest = Project(lived.folder, make_conninfo(lived.dsn, user=role))
+        lived.write(
+            "002_own.sql",
+            "CREATE TABLE own (time timestamptz NOT NULL, n int);\nSELECT create_hypertable('own', 'time');\n",
+        )
+        found = modest.apply().failure
+        assert found is None or not found.code.startswith("D04"), found.message
+    finally:
+        lived.query(f"DROP OWNED BY {role} CASCADE")
+        lived.query(f"DROP ROLE {role}")

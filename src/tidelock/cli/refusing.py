@@ -6,10 +6,13 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import psycopg
+
 from tidelock.core.lint.known import Known, target
 from tidelock.core.lint.refusing import LIVE, Pending, Server, live, refused
 from tidelock.core.model import Place
 from tidelock.core.report import Finding, Severity
+from tidelock.errors import DatabaseFault
 from tidelock.timescale import denials
 
 if TYPE_CHECKING:
@@ -53,7 +56,12 @@ def look(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Obser
     if not standing.measured:
         return
     preserves = reader.on_recreate == "preserve"
-    found = [*unwritable(plan, observed), *ruled(database, pending, present=present, preserves=preserves)]
+    found = list(unwritable(plan, observed))
+    try:
+        found += ruled(database, pending, present=present, preserves=preserves)
+    except (psycopg.Error, DatabaseFault):  # what may not be read is not known; the server speaks for itself
+        if conn.closed:
+            raise
     if found:
         raise denials.ServerRefuses(sorted(found, key=lambda each: each.place or Place("", 0)))
 
