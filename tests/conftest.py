@@ -6,6 +6,7 @@
     server          a server of the test's own, to be killed, restarted or filled up
     garage          to start servers with other settings
     timescale_dsn   an empty database with TimescaleDB, on the server in TIDELOCK_TEST_TIMESCALE_DSN
+    timescale_server  starts a server of the test's own with TimescaleDB and other settings, where Debian's has the library
     pgbouncer       a PgBouncer in transaction mode in front of `cluster`; pooled_dsn leads through it to the
                     database of postgres_dsn
 
@@ -187,6 +188,21 @@ def pgbouncer(cluster: Server, tmp_path_factory: pytest.TempPathFactory, garage:
 def pooled_dsn(postgres_dsn: str, pgbouncer: bouncer.PgBouncer) -> str:
     """The database of `postgres_dsn`, reached through PgBouncer."""
     return pgbouncer.database(postgres_dsn.rpartition("/")[2])
+
+
+@pytest.fixture
+def timescale_server(garage: Garage, find_programs: Callable[[str], Installation]) -> Iterator[Callable[..., Server]]:
+    """Starts servers of the test's own with TimescaleDB: `timescale_server(max_connections="20")`."""
+    found = find_programs("debian")
+    if not (found.bin.parent / "lib" / "timescaledb.so").exists():
+        missing("TimescaleDB's library", f"install it for {found.bin.parent}", package=False)
+    with contextlib.ExitStack() as stack:
+
+        def start(**settings: str) -> Server:
+            loaded = {"shared_preload_libraries": "timescaledb", "timescaledb.telemetry_level": "off"}
+            return stack.enter_context(garage.server(found, settings={**loaded, **settings}))
+
+        yield start
 
 
 @pytest.fixture

@@ -266,6 +266,25 @@ def test_what_a_role_may_not_read_is_said_by_name(project: Project, reader: str)
     assert "not known     this role may not read _timescaledb_internal._materialized_hypertable_2, public.r" in shown
 
 
+def test_what_a_role_may_not_look_at_is_no_flaw_and_is_said(project: Project, reader: str):
+    do(
+        project,
+        *RAW,
+        *HOURLY,
+        "ALTER TABLE r SET (timescaledb.enable_columnstore, timescaledb.segmentby = 'd')",
+        "SELECT compress_chunk(ch) FROM show_chunks('r', older_than => now() - INTERVAL '50 days') ch",
+        "ALTER TABLE r ADD COLUMN extra int DEFAULT 5",
+        "CREATE SCHEMA secret",
+        "ALTER MATERIALIZED VIEW h SET SCHEMA secret",
+    )
+    ended = project.tidelock("verify", "--dir", str(project.folder), "--database", reader, where=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "1 aggregates; this role may not look at secret.h" in ended.stdout
+    assert "10 compressed chunks; this role may not look at public.r" in ended.stdout
+    ended = project.tidelock("aggregates", "list", "--database", reader, where=False)
+    assert ended.returncode == 0, ended.stderr
+
+
 def test_names_that_need_quotes_are_no_trouble(project: Project):
     do(
         project,

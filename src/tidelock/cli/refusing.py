@@ -10,8 +10,7 @@ from tidelock.core.lint.known import Known, target
 from tidelock.core.lint.refusing import LIVE, Pending, Server, live, refused
 from tidelock.core.model import Place
 from tidelock.core.report import Finding, Severity
-from tidelock.core.statement import Kind
-from tidelock.timescale import rejections
+from tidelock.timescale import denials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from tidelock.core.model import Observed, Plan, PlannedMigration
     from tidelock.core.statement import Statement
     from tidelock.postgres.database import PostgresDatabase
-    from tidelock.timescale.rejections import Connection
+    from tidelock.timescale.denials import Connection
 
 NEWEST_GRAMMAR = 19
 """Of this PostgreSQL and newer ones it is not known what their grammar has not."""
@@ -30,24 +29,33 @@ NEWEST_GRAMMAR = 19
 
 def refuse(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Observed) -> None:
     """Raise what the server would refuse: no extension, its edition, its limits. Changes nothing."""
+    from tidelock.postgres.database import translated
+
+    with translated(database.target):
+        look(database, reader, plan, observed)
+
+
+def look(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Observed) -> None:
+    """The same; psycopg's errors go on."""
     conn = database.conn
     present = "timescaledb" in observed.extensions
-    standing = rejections.standing(conn) if present else rejections.Standing()
-    if not rejections.matters(plan, standing):
+    standing = denials.standing(conn) if present else denials.Standing()
+    if not denials.matters(plan, standing):
         return
     pending = detailed(reader, plan)
     if not present:
-        version = rejections.check_extension(conn, pending, Known())
+        version = denials.check_extension(conn, pending, Known())
         if not version:
             return
-        standing = rejections.Standing(version=version)
+        standing = denials.Standing(version=version)
     if standing.apache:
-        rejections.check_edition(pending, Known())
+        denials.check_edition(pending, Known())
     if not standing.measured:
         return
-    found = [*unwritable(plan, observed), *ruled(database, pending, present)]
+    preserves = reader.on_recreate == "preserve"
+    found = [*unwritable(plan, observed), *ruled(database, pending, present=present, preserves=preserves)]
     if found:
-        raise rejections.ServerRefuses(sorted(found, key=lambda each: each.place or Place("", 0)))
+        raise denials.ServerRefuses(sorted(found, key=lambda each: each.place or Place("", 0)))
 
 
 def detailed(reader: Reader, plan: Plan) -> list[Pending]:
@@ -56,9 +64,7 @@ def detailed(reader: Reader, plan: Plan) -> list[Pending]:
     return [
         Pending(
             migration=each.migration,
-            script=ours.script(each.migration)
-            if any(one.facts.kind not in (Kind.DML, Kind.COPY) for one in each.script.statements)
-            else each.script,
+            script=ours.script(each.migration) if any(map(denials.is_asked, each.script.statements)) else each.script,
             done=done(each),
         )
         for each in plan.pending
@@ -80,14 +86,16 @@ def schema(database: PostgresDatabase) -> Known:
     return live(Reader((), load=str, detailed=True, digests=False).beside(LIVE, text))
 
 
-def ruled(database: PostgresDatabase, pending: Sequence[Pending], present: bool) -> Iterator[Finding]:
+def ruled(
+    database: PostgresDatabase, pending: Sequence[Pending], *, present: bool, preserves: bool
+) -> Iterator[Finding]:
     """What rules and rows say, where names mean here what the rules take them for."""
     conn = database.conn
-    known, server = (schema(database), rejections.server(conn)) if present else (Known(), Server())
+    known, server = Known(), Server()
+    if present:
+        known, server = schema(database), denials.server(conn, preserves=preserves)
     pairs = list(refused(pending, known, server, partial(filled, conn)))
-    other = (
-        rejections.elsewhere(conn, {name for statement, _ in pairs for name in named(statement)}) if pairs else set()
-    )
+    other = denials.elsewhere(conn, {name for statement, _ in pairs for name in named(statement)}) if pairs else set()
     return (found for statement, found in pairs if not other & named(statement))
 
 
@@ -103,14 +111,14 @@ def unwritable(plan: Plan, observed: Observed) -> Iterator[Finding]:
     for each in plan.pending:
         ran = done(each)
         for statement in each.script.statements:
-            message, hint = rejections.unwritable(statement)
+            message, hint = denials.unwritable(statement)
             if message and statement.place not in ran:
                 yield Finding(code="", severity=Severity.ERROR, message=message, place=statement.place, hint=hint)
 
 
 def filled(conn: Connection, look: Look, doubt: Doubt) -> Iterator[Finding]:
     """create_hypertable on a table that has rows."""
-    if name := rejections.not_empty(conn, look, doubt.changed):
+    if name := denials.not_empty(conn, look, doubt.changed):
         yield Finding(
             code="TS008",
             severity=Severity.ERROR,

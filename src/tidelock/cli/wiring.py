@@ -183,19 +183,17 @@ def examiner(
     target: Target, database: PostgresDatabase, reader: Reader
 ) -> Callable[[Plan, Observed], Sequence[Finding]]:
     """What is asked of a live database before anything runs there: on TimescaleDB, what it will refuse, and what its
-    history would lose. What it refuses is asked once for a plan: if that changes, the server says so itself."""
+    history would lose. The first is asked once for a plan: if it changes, the server says so itself."""
     asked: set[str] = set()
 
     def examine(decided: Plan, observed: Observed) -> Sequence[Finding]:
         present = "timescaledb" in observed.extensions
-        if not decided.pending or not (present or speaks_of_timescale(decided)):
-            return ()
-        if decided.id not in asked:
+        if decided.id not in asked and decided.pending and (present or speaks_of_timescale(decided)):
             from tidelock.cli.refusing import refuse
 
             refuse(database, reader, decided, observed)
             asked.add(decided.id)
-        if present:
+        if decided.pending and present:
             from tidelock.timescale.precheck import check
 
             return check(database.conn, decided, target)
@@ -255,7 +253,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         refresh=target.refresh,
     )
     database = database_of(target, asked, sink)
-    return Run(
+    run = Run(
         database=database,
         reader=reader,
         sink=sink,
@@ -270,3 +268,9 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
     )
+    if target.backup_url or target.backup_command:
+        from tidelock.cli.securing import needed, secure
+
+        run.secure = secure(run, target, asked)
+        run.endangered = lambda plan: needed(target, plan)
+    return run

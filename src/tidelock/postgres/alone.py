@@ -15,7 +15,7 @@ from tidelock.postgres.presence import path_of
 from tidelock.postgres.session import BatchFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tidelock.core.model import Migration, StepRecord
     from tidelock.core.statement import Statement
@@ -45,12 +45,12 @@ def run(turn: Turn, performer: Performer, step: Step) -> None:
     if not performer.allows(statement.guards):
         turn.write(turn.record(step))
         return
-    for repair in recovery.before_start(turn.session.conn, statement):
+    if recovery.before_start(turn.session.conn, statement):
         why = (
             "an invalid index of that name is there, which IF NOT EXISTS would hide; dropping it and building it again"
         )
         turn.tell(Happening.RECOVERED, why, statement.place)
-        turn.session.run([repair])
+        mend(turn, step, lambda: recovery.before_start(turn.session.conn, statement))
     known = recovery.evidence(turn.session.conn, statement)
     started = turn.line("started", step, statement=statement.text, detail={"evidence": known})
     turn.write(started, durable=step.external)
@@ -69,6 +69,8 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
     surround(turn, snapshots, begin=True)
     number = 0
     while True:
+        if number:  # what the attempt before has left would be in the way, or be hidden by IF NOT EXISTS
+            mend(turn, step, lambda: recovery.leftover_indexes(turn.session.conn, known))
         began = time.monotonic()
         try:
             performer.perform_watched(step, statement)
@@ -114,6 +116,31 @@ def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: f
     raise failures.LockNotHad(turn.migration, statement.place, waited_s, blockers, table) from None
 
 
+def mend(turn: Turn, step: Step, needed: Callable[[], tuple[str, ...]]) -> None:
+    """Run repairs, within the patience for locks. `needed` is asked anew: what somebody builds may be whole by now."""
+    number = 0
+    while repairs := needed():
+        began = time.monotonic()
+        try:
+            for repair in repairs:
+                turn.session.run([repair])
+        except BatchFailed as failed:
+            turn.session.rollback()
+            [statement] = step.statements
+            if failed.error.diag.sqlstate != "55P03":
+                raise failures.step_failed(turn, step, failed, statement.place) from None
+            took_s = time.monotonic() - began
+            turn.tally.lock_wait_s += took_s
+            turn.patience.spend(took_s)
+            if not turn.patience.pause(backoff(number)):
+                table = statement.facts.creates[0].parent if statement.facts.creates else ""
+                waited_s, blockers = turn.tally.lock_wait_s, turn.watch.blockers
+                raise failures.LockNotHad(turn.migration, statement.place, waited_s, blockers, table) from None
+        else:
+            return
+        number += 1
+
+
 def clean_up(turn: Turn, statement: Statement, known: Mapping[str, Any]) -> None:
     """Drop what a failed index build left behind, when that needs no queueing; the next run does it otherwise."""
     cancelled, blockers = turn.watch.cancelled, turn.watch.blockers
@@ -129,6 +156,11 @@ def clean_up(turn: Turn, statement: Statement, known: Mapping[str, Any]) -> None
     turn.watch.cancelled, turn.watch.blockers = cancelled, blockers
 
 
+def once(repairs: tuple[str, ...]) -> Callable[[], tuple[str, ...]]:
+    """The same repairs however often they are asked for: each may be run again."""
+    return lambda: repairs
+
+
 def settle(turn: Turn, step: Step, record: StepRecord) -> bool:
     """Deal with a statement that an earlier run started. True when it needs no run. Raises OutcomeUnknown."""
     [statement] = step.statements
@@ -138,8 +170,7 @@ def settle(turn: Turn, step: Step, record: StepRecord) -> bool:
         raise OutcomeUnknown(turn.migration, record, finding.why, shown)
     at = f" on {record.at:%Y-%m-%d %H:%M %Z}" if record.at else ""
     turn.tell(Happening.RECOVERED, f"{turn.migration.label} was cut off{at}: {finding.why}", statement.place)
-    for repair in finding.repairs:
-        turn.session.run([repair])
+    mend(turn, step, once(finding.repairs))
     turn.write(turn.line("recovered", step, detail={"why": finding.why}))
     if finding.verdict is recovery.Verdict.RETRY:
         return False

@@ -354,6 +354,19 @@ class PostgresDatabase:
         cast("Executor", self._executor).turn.rows = len(observed.applied)
         return observed
 
+    def note(self, event: str, detail: Mapping[str, object]) -> None:
+        """A line in the journal about no migration. Only inside `lease`."""
+        assert self._executor is not None, "a run has the lease"
+        turn = self._executor.turn
+        line = ledgers.journal(self.ledger, self.author, event, detail=detail)
+        with translated(self.target):
+            turn.session.run(["BEGIN", turn.fence, line, "COMMIT"])
+
+    def secured(self, backup: str) -> None:
+        """The backup that precedes this run. Only inside `lease`."""
+        assert self._executor is not None, "a run has the lease"
+        self._executor.turn.author = self.author = replace(self.author, backup=backup)
+
     def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
         """Run what is left of each migration, in order, and record it. Only inside `lease`."""
         assert self._executor is not None, "apply needs the lease"

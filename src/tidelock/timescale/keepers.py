@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.timescale.guard import Guard
+from tidelock.timescale.mender import Mender
 from tidelock.timescale.quiet import Quieter
 from tidelock.timescale.rebuild import Rebuilder
 from tidelock.timescale.refresher import Refresher
@@ -20,7 +21,13 @@ if TYPE_CHECKING:
 def keepers(scene: Scene, target: Target, pending: Sequence[PlannedMigration]) -> Sequence[StepHooks]:
     """All of them."""
     refresher = Refresher(scene, target)
-    return (Quieter(scene), Guard(scene, target, pending), Rebuilder(scene, target, refresher), refresher)
+    return (
+        Quieter(scene),
+        Mender(scene),
+        Guard(scene, target, pending),
+        Rebuilder(scene, target, refresher),
+        refresher,
+    )
 
 
 def rebuilders(scene: Scene, target: Target) -> Sequence[StepHooks]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.report import Finding, Severity
 from tidelock.core.threats import How, threats
-from tidelock.timescale import look
+from tidelock.timescale import budget, look
 from tidelock.timescale.losses import Reckoning, among, refuse
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ ALONE = (How.CREATE,)
 
 def check(conn: psycopg.Connection[Any], plan: Plan, target: Target) -> list[Finding]:
     """Raise the reason why the plan must not run here; return what should be known of it. Changes nothing."""
+    budget.check(conn, plan)
     found = [(planned, threatening(planned)) for planned in plan.pending]
     accepting = [each for each in plan.pending if each.migration.directive("accept-loss")]
     serious = any(one.how not in ALONE or one.guarded for _, file in found for _, _, many in file for one in many)

@@ -36,7 +36,7 @@ from tidelock.errors import SourceFault
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from tidelock.core.model import Directive, Migration
+    from tidelock.core.model import Migration
     from tidelock.core.statement import Script, Statement
 
 FAMILIES = (

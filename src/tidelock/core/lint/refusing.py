@@ -38,6 +38,8 @@ class Server:
     """Hypertables with a compressed chunk, by the names that rules know them by."""
     read: frozenset[tuple[str, str]] = frozenset()
     """(table, column) that a view or an aggregate reads."""
+    preserves: bool = False
+    """Aggregates that a file drops and recreates are kept, so that Tidelock itself drops what depends on them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,8 @@ class Doubt:
             self.words |= set(WORD.findall(text))
             unread |= bool(re.search(r"\b(?:execute|call)\b", text))
         self.everything |= unread or undone or uncertain(statement) or facts.first_in_session
+        if not sure_to_run(statement):
+            self.words |= {about(each).rpartition(".")[2] for each in facts.actions if CHANGES.search(each.name)}
         for each in facts.actions:
             self.changed.add((each.name.rpartition(".")[2] if each.what == "call" else each.what, about(each)))
             self.everything |= each.what == "call" and each.name.endswith("create_hypertable") and not target(each)
@@ -110,6 +114,23 @@ def live(schema: Script) -> Known:
     return known
 
 
+ASKED = (Kind.DDL, Kind.CODE, Kind.QUERY, Kind.UTILITY)
+LITERAL = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
+IN_CASE = re.compile(r"\b(?:from|where|case|coalesce|having|limit|union|with)\b", re.IGNORECASE)
+CHANGES = re.compile(r"\b(?:add|remove|create|alter)_\w+$")
+"""Calls that change what is known, when they come there."""
+
+
+def sure_to_run(statement: Statement) -> bool:
+    """Whether it does what it says: `SELECT add_retention_policy(…) WHERE NOT EXISTS (…)` may not."""
+    facts = statement.facts
+    if facts.command == "DO" or uncertain(statement):
+        return False
+    if facts.kind is Kind.QUERY:
+        return not IN_CASE.search(LITERAL.sub("''", statement.text))
+    return facts.kind in ASKED or facts.command.startswith("TRUNCATE")
+
+
 def refused(
     pending: Sequence[Pending],
     known: Known,
@@ -135,7 +156,7 @@ def certain_ones(pending: Sequence[Pending], known: Known) -> Iterator[tuple[Loo
             if statement.place in each.done:
                 continue
             look = Look(file, statement, number, known)
-            if statement.facts.command != "DO" and not uncertain(statement) and not doubt.about(statement):
+            if sure_to_run(statement) and not doubt.about(statement):
                 yield look, doubt
             for done in statement.facts.actions:
                 known.learn(done, statement.place)
@@ -171,7 +192,8 @@ def certain(rule: Rule, look: Look, doubt: Doubt, server: Server) -> bool:
             return not any(map(may_be_guarded, actions))
         case "TS044":
             columns = [each for each in actions if each.what in ("alter type", "drop column")]
-            return all((about(each), each.name) in server.read for each in columns)
+            rebuilds = server.preserves or look.file.migration.directive("rebuild")
+            return not rebuilds and all((about(each), each.name) in server.read for each in columns)
         case "TS052":
             return not any("guarded" in each.flags and look.known.is_aggregate(each.table) for each in actions)
         case "TS073":

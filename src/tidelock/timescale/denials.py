@@ -12,7 +12,7 @@ from psycopg import sql
 
 from tidelock.core.facts.timescale import switched_on
 from tidelock.core.lint.known import argument, key, target
-from tidelock.core.lint.refusing import Server, certain_ones
+from tidelock.core.lint.refusing import ASKED, LITERAL, Server, certain_ones
 from tidelock.core.statement import Kind
 from tidelock.errors import DatabaseFault
 
@@ -135,20 +135,22 @@ def standing(conn: Connection) -> Standing:
     return Standing(version=version, apache=license_ == "apache", names=frozenset(names))
 
 
-def server(conn: Connection) -> Server:
+def server(conn: Connection, *, preserves: bool) -> Server:
     """What the rules cannot know from the schema."""
     return Server(
+        preserves=preserves,
         compressed=frozenset(key(name) for (name,) in conn.execute(COMPRESSED)),
         read=frozenset((key(table), column) for table, column in conn.execute(READ)),
     )
 
 
 OF_TIMESCALE = re.compile(
-    r"timescaledb|\btsdb\.|hypertable|continuous_agg|columnstore|_policy\b|_chunks?\b|time_bucket", re.IGNORECASE
+    r"timescaledb|\btsdb\.|hypertable|continuous_agg|columnstore|_policy\b|_chunks?\b|_job\b|time_bucket|\blocf\b"
+    r"|\binterpolate\b",
+    re.IGNORECASE,
 )
 BY_INDEX = re.compile(r"\bconcurrently\b|\breindex\b", re.IGNORECASE)
 WORD = re.compile(r"\w+")
-ASKED = (Kind.DDL, Kind.CODE, Kind.QUERY, Kind.UTILITY, Kind.UNKNOWN)
 
 
 def matters(plan: Plan, standing: Standing) -> bool:
@@ -164,13 +166,17 @@ def matters(plan: Plan, standing: Standing) -> bool:
 
 def statements(plan: Plan) -> Iterator[Statement]:
     """Those that rules are asked of."""
-    return (one for each in plan.pending for one in each.script.statements if one.facts.kind in ASKED)
+    return (one for each in plan.pending for one in each.script.statements if is_asked(one))
+
+
+def is_asked(statement: Statement) -> bool:
+    """Whether rules are asked of a statement: rows that come, change and go are never refused for certain."""
+    return statement.facts.kind in (*ASKED, Kind.UNKNOWN) or statement.facts.command.startswith("TRUNCATE")
 
 
 # --- what is asked of single statements ------------------------------------------------------------------------------
 
 CALL_ASKS = re.compile(r"CALL\b.*\(\s*SELECT\b", re.IGNORECASE | re.DOTALL)
-LITERAL = re.compile(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 REPLACES = re.compile(r"CREATE\s+OR\s+REPLACE\s+MATERIALIZED\s+VIEW\b", re.IGNORECASE)
 
 
