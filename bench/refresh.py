@@ -85,16 +85,25 @@ def template(server: str) -> None:
             conn.execute(ROWS.format(day, DEVICES).encode())
         conn.execute(AGGREGATE.encode())
         conn.execute("VACUUM ANALYZE energy")
+    # TimescaleDB's scheduler would sit in it, and nothing can be copied from where someone is.
+    admin(
+        server,
+        f"ALTER DATABASE {TEMPLATE} ALLOW_CONNECTIONS false",
+        f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{TEMPLATE}'",
+    )
 
 
 def fresh(server: str) -> str:
     """A copy, with nothing refreshed."""
-    admin(
-        server,
-        f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)",
-        f"CREATE DATABASE {NAME} TEMPLATE {TEMPLATE}",
-        "CHECKPOINT",
-    )
+    admin(server, f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
+    for left in range(20, -1, -1):
+        try:
+            admin(server, f"CREATE DATABASE {NAME} TEMPLATE {TEMPLATE}", "CHECKPOINT")
+            break
+        except psycopg.errors.ObjectInUse:  # TimescaleDB's own scheduler looks in
+            if not left:
+                raise
+            time.sleep(1)
     return make_conninfo(server, dbname=NAME)
 
 

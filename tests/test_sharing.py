@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import pytest
 
@@ -13,6 +14,7 @@ from tidelock.core.lint.engine import Engine
 from tidelock.core.model import Migration
 from tidelock.core.report import Finding
 from tidelock.core.source import SourceFile, migrations
+from tidelock.core.statement import Script
 
 ROW = [slice(0, 30), slice(30, 60), slice(60, 100)]
 
@@ -77,7 +79,7 @@ def test_findings_are_those_of_one_process(monkeypatch: pytest.MonkeyPatch) -> N
     for row in ([slice(0, 100)], ROW):
         monkeypatch.setattr(sharing, "parts", lambda _, row=row: row)
         reader = Reader(files(), load=lambda path: "", detailed=True, digests=False)
-        made = together.run(lambda reader=reader: Engine(reader.script), files(), lambda each: each.version != 50)
+        made = together.run(partial(Engine, reader.script), files(), lambda each: each.version != 50)
         found.append(sorted(made, key=lambda each: (each.place, each.code, each.message)))
     assert found[0] == found[1]
     assert len(found[0]) > 300
@@ -87,7 +89,7 @@ def test_a_process_that_dies_costs_no_finding(monkeypatch: pytest.MonkeyPatch) -
     parent = os.getpid()
     reader = Reader(files(), load=lambda path: "", detailed=True, digests=False)
 
-    def read(migration: Migration) -> object:
+    def read(migration: Migration) -> Script:
         if os.getpid() != parent:
             os._exit(9)
         return reader.script(migration)

@@ -74,6 +74,20 @@ class Target:
     """`prove` exits 1 also when something could not be proved."""
     shadow: str = ""
     """The server for shadow databases; empty is the embedded one. May hold a password: never print it."""
+    backup_url: str = ""
+    """Where backups go: s3://bucket/prefix, gs://…, az://…, or a directory; empty for nowhere."""
+    backup_before: str = "destructive"
+    """Which runs are preceded by one, where there is a place or a command for it: destructive, always, never."""
+    backup_max_age_s: float = 0.0
+    """A verified one that is not older is good enough; 0 takes a new one each time."""
+    backup_scope: str = "database"
+    """What such a backup holds: the database, or the affected tables alone."""
+    backup_command: str = ""
+    """The user's own way to make one; waited for."""
+    backup_jobs: int = 2
+    """Dumps at the same time."""
+    backup_recipients: tuple[str, ...] = ()
+    """age public keys that a backup is encrypted for."""
     on_recreate: str = "refuse"
     """What a file is that drops and recreates a continuous aggregate with history: refuse, or preserve."""
     refresh: str = "after"
@@ -109,6 +123,15 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
         "extend": ("extend", "list"),
         "ignore": ("ignore", "list"),
     },
+    "backup": {
+        "url": ("backup_url", "secret"),
+        "before": ("backup_before", "destructive|always|never"),
+        "max_age": ("backup_max_age_s", "duration"),
+        "scope": ("backup_scope", "database|affected"),
+        "command": ("backup_command", "text"),
+        "jobs": ("backup_jobs", "number"),
+        "encrypt_to": ("backup_recipients", "list"),
+    },
     "timescale": {
         "on_recreate": ("on_recreate", "refuse|preserve"),
         "refresh": ("refresh", "after|never"),
@@ -123,10 +146,13 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 DATABASE_KEYS = {
-    key: value for name, section in KEYS.items() if name != "snapshot" for key, value in section.items()
+    key: value
+    for name, section in KEYS.items()
+    if name not in ("snapshot", "backup")  # one store for all: a backup lies under its database's name
+    for key, value in section.items()
 } | {"ledger": ("ledger", "text")}
-# Settings of later chapters (backup, Kubernetes) may stand in a file that this version reads.
-KNOWN_ELSEWHERE = {"backup", "kube", "shadow", "operator"}
+# Settings of later chapters (Kubernetes) may stand in a file that this version reads.
+KNOWN_ELSEWHERE = {"kube", "shadow", "operator"}
 
 
 def load(path: Path | None, *, start: Path | None = None) -> tuple[tuple[Target, ...], Path | None]:
@@ -265,14 +291,14 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
         "number": "a number",
         "list": 'a list of texts, such as ["id", "status"]',
         "duration": 'a duration such as "10s"',
-    }.get(how, choice(how) if "|" in how else "a text in quotes")
+    }.get(how, one_of(how.split("|")) if "|" in how else "a text in quotes")
     raise BadSetting(where, f"{shown} is not {wanted}", f"write {wanted}")
 
 
-def choice(how: str) -> str:
-    """`"error", "warning" or "note"`, of `error|warning|note`."""
-    *others, last = (f'"{each}"' for each in how.split("|"))
-    return f"{', '.join(others)} or {last}"
+def one_of(words: list[str]) -> str:
+    """`"error", "warning" or "note"`."""
+    quoted = [f'"{each}"' for each in words]
+    return f"{', '.join(quoted[:-1])} or {quoted[-1]}"
 
 
 def duration(text: str, where: str) -> float:

@@ -16,18 +16,17 @@ from tidelock.config import KEYS, targets
 SHELL = {"sh", "console", "bash"}
 
 
-def below() -> list[click.Command]:
-    """The commands of groups."""
-    return [
-        each for group in app.commands.values() if isinstance(group, click.Group) for each in group.commands.values()
-    ]
+def every_command(group: click.Group = app) -> list[click.Command]:
+    """The commands, and those of groups."""
+    below = [each for each in group.commands.values() if isinstance(each, click.Group)]
+    return [group, *group.commands.values(), *(one for each in below for one in every_command(each)[1:])]
 
 
 def options() -> set[str]:
     """Every way to write every option of every command."""
     return {
         name
-        for command in (app, *app.commands.values(), *below())
+        for command in every_command()
         for parameter in command.params
         if isinstance(parameter, click.Option)
         for name in (*parameter.opts, *parameter.secondary_opts)
@@ -85,8 +84,16 @@ def commands() -> list[tuple[str, list[str]]]:
     ("where", "words"), commands(), ids=lambda value: value if isinstance(value, str) else " ".join(value)
 )
 def test_a_command_in_the_docs_parses(where: str, words: list[str]) -> None:
-    command = app.commands[words[0]]
-    command.make_context(f"tidelock {words[0]}", words[1:])
+    command, rest = command_of(words)
+    command.make_context(f"tidelock {words[0]}", rest)
+
+
+def command_of(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that is meant, also one of a group, and the words for it."""
+    command: click.Command = app
+    while words and isinstance(command, click.Group) and words[0] in command.commands:
+        command, words = command.commands[words[0]], words[1:]
+    return command, words
 
 
 def test_commands_within_the_text_have_their_options() -> None:
@@ -95,7 +102,8 @@ def test_commands_within_the_text_have_their_options() -> None:
     for path in TEXTS:
         prose = FENCE.sub("", path.read_text("utf-8"))
         for name, rest in re.findall(r"`tidelock (\w+)([^`]*)`", prose):
-            known = {each for parameter in app.commands[name].params for each in parameter.opts} | {"--help"}
+            command, _ = command_of([name, *rest.split()])
+            known = {each for parameter in command.params for each in parameter.opts} | {"--help"}
             wrong += [
                 (path.name, name, word) for word in re.findall(r"(?<!\S)--?[a-z][\w-]*", rest) if word not in known
             ]

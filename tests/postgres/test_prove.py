@@ -131,7 +131,7 @@ def test_the_telemetry_is_proved_on_timescaledb(timescale_dsn: str, project: Pro
         "--config", str(project.folder / "telemetry" / "tidelock.toml"), where=False,
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "6 of 6 change nothing" in ended.stdout
+    assert "9 of 9 change nothing" in ended.stdout
     assert "Nothing refuted" in ended.stdout
 
 

@@ -21,6 +21,11 @@ CREATE MATERIALIZED VIEW hourly WITH (timescaledb.continuous) AS
 SELECT time_bucket('1 hour', time) AS bucket, device, sum(v) AS v FROM r GROUP BY 1, 2;
 """
 
+REFRESHING = """
+SELECT {} FROM pg_stat_activity
+ WHERE state = 'active' AND strpos(query, 'refresh_continuous_aggregate') > 0 AND pid <> pg_backend_pid()
+   AND datname = current_database()"""
+
 
 def test_hypertables_aggregates_and_policies_are_applied_in_order(project: Project):
     project.write("001_r.sql", TABLE)
@@ -127,12 +132,10 @@ def test_a_refresh_that_was_cut_off_runs_again(project: Project):
     )
     project.write("003_refresh.sql", "CALL refresh_continuous_aggregate('hourly', NULL, NULL);")
     process = project.start("apply")
-    until(lambda: running(project, "refresh_continuous_aggregate"))
+    until(lambda: bool(project.query(REFRESHING.format("pid"))))
     process.kill()
     process.communicate()
-    project.query(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE starts_with(query, '/* tidelock') AND pid <> pg_backend_pid() AND datname = current_database()"
-    )
+    project.query(REFRESHING.format("pg_terminate_backend(pid)"))
     ok(project.apply())
     assert project.one("SELECT sum(v) FROM hourly") == project.one("SELECT sum(v) FROM r")
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
     from tidelock.app.ports import Database, Sink
     from tidelock.app.reading import Reader
+    from tidelock.core.check import Check
     from tidelock.core.critical import Critical, Standing
+    from tidelock.core.danger import Danger
     from tidelock.core.model import LedgerEntry, Observed, Plan
 
 RECONNECTIONS = 3
@@ -46,8 +48,14 @@ class Run:
     """The content of a fallback script."""
     restoring: Callable[[Migration, LedgerEntry], str | None] = lambda *_: None
     """The command that brings a file back as it was applied; empty when git has no such version, None without git."""
+    secure: Callable[[Plan, Observed], str] = lambda *_: ""
+    """Takes or finds the backup that must precede the plan, and returns its id; raises when there is none."""
+    endangered: Callable[[Plan], Sequence[Danger] | None] = lambda _: None
+    """Why a backup must precede the plan: empty when each run has one, None when none comes first."""
     examine: Callable[[Plan, Observed], Sequence[Finding]] = lambda *_: ()
     """Refuses, before anything runs, what the live database shows to be harmful or impossible; returns remarks."""
+    more_checks: Callable[[Observed], list[Check]] = lambda _: []
+    """What `verify` asks beside: of what an extension keeps in this database."""
     versions: Collection[int] = ()
     """What the ledger had when it was last looked at."""
     failure: TidelockError | None = None
@@ -175,6 +183,8 @@ def attempt(run: Run) -> None:
         announce(run, decided, again)
         run.database.check(decided)
         run.examine(decided, again)
+        if decided.pending and (backup := run.secure(decided, again)):
+            run.database.secured(backup)
         done = run.database.apply(decided.pending)
         for planned in decided.pending:
             run.doing = planned.migration.label

@@ -10,6 +10,7 @@ from tidelock.core.fallback import unfit
 from tidelock.core.lint.engine import Engine, Selection
 from tidelock.core.lint.known import Known
 from tidelock.core.lint.reading import of_fault, readable
+from tidelock.core.lint.refusing import live
 from tidelock.core.model import Migration, Place
 from tidelock.core.source import decoded, directives
 from tidelock.errors import SourceFault
@@ -48,10 +49,7 @@ class Live:
 
     def known(self) -> Known:
         """The schema, as if files had made it."""
-        known = Known()
-        for each in self.schema.statements:
-            for done in each.facts.actions:
-                known.learn(done, Place("the database", each.place.line))
+        known = live(self.schema)
         for name, rows in self.rows.items():
             if table := known.table(name):
                 table.rows = rows
@@ -86,16 +84,16 @@ class Request:
 
 def lint(request: Request) -> Linted:
     """Every rule on every file."""
-    live = request.live
+    there = request.live
     migrations, found = readable(request.files)
     found = [each for each in found if each.place is None or request.speaks_of(each.place.path)]
     found += request.found
-    if live:
-        migrations = [each for each in migrations if each.version not in live.applied]
+    if there:
+        migrations = [each for each in migrations if each.version not in there.applied]
     reader, main_branch = request.reader(migrations), request.main_branch(migrations)
     found += together.run(
         lambda: Engine(
-            reader.script, request.selection, main_branch, request.critical, known=live.known() if live else Known()
+            reader.script, request.selection, main_branch, request.critical, known=there.known() if there else Known()
         ),
         migrations,
         lambda each: request.speaks_of(each.path),
@@ -104,7 +102,7 @@ def lint(request: Request) -> Linted:
         found += fallback(each, reader, request.selection) if request.speaks_of(each.path) else []
     return Linted(
         directory=request.directory,
-        files=(len(migrations) if live else len(request.files)) + len(request.fallbacks),
+        files=(len(migrations) if there else len(request.files)) + len(request.fallbacks),
         findings=tuple(sorted(found, key=lambda each: (each.place or Place("", 0), each.code))),
         texts={
             **{each.path: each.text for each in migrations},

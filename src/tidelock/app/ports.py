@@ -178,6 +178,27 @@ class Cache(Protocol):
         """Keep it."""
 
 
+class Server(Protocol):
+    """A database and its server, as backups see them."""
+
+    @property
+    def database(self) -> str:
+        """Its name."""
+
+    @property
+    def target(self) -> str:
+        """`database@host:port`."""
+
+    def connect(self, application: str, database: str = "") -> Any:
+        """A psycopg connection in autocommit, to another database of the server when one is named."""
+
+    def environment(self, database: str = "") -> Mapping[str, str]:
+        """PG* variables for the clients of PostgreSQL, the password among them."""
+
+    def schema(self, conn: Any) -> bytes:
+        """The canonical snapshot of the schema, as stored."""
+
+
 class Database(Protocol):
     """One target database, as the use cases see it."""
 
@@ -208,6 +229,12 @@ class Database(Protocol):
 
     def renewed(self) -> Observed:
         """A second look, as the holder of the lease: what was seen before may be old."""
+
+    def note(self, event: str, detail: Mapping[str, object]) -> None:
+        """A line in the journal about no migration. Only inside `lease`."""
+
+    def secured(self, backup: str) -> None:
+        """The id of the backup that precedes this run: it stands in each row that follows. Only inside `lease`."""
 
     def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
         """Run what is left of each migration, in order; each comes back when it is recorded. Only inside `lease`."""

@@ -30,6 +30,7 @@ def verify(run: Run) -> list[Check]:
         ledger(found, whole=not run.left_out),
         interrupted(found.observed),
         *run.database.soundness(list(keyed(run, found))),
+        *run.more_checks(found.observed),
     ]
 
 

@@ -157,7 +157,8 @@ def verify(asked: Asked, output: Output) -> int:
     """Check the live database, and change nothing: exit 0 when all is well, 8 otherwise.
 
     Critical tables, ledger against files, invalid indexes, unvalidated constraints, disabled triggers, sequences near
-    their end, lost primary keys, interrupted runs; each with what mends it.
+    their end, lost primary keys, interrupted runs; each with what mends it. On TimescaleDB also refresh policies that
+    erase history, failed and forgotten jobs, defaults over compressed chunks, overwritten views of aggregates.
     """
     from tidelock.cli import verbs
 
@@ -217,6 +218,110 @@ def snapshot(asked: Asked, output: Output, check: bool, live: bool, shadow: str 
     from tidelock.cli import drifting
 
     return drifting.snapshot(asked, output, shadow, check=check, live=live)
+
+
+STORE = click.option(
+    "--store",
+    "url",
+    metavar="URL|DIR",
+    help="Where backups are: s3://…, gs://…, az://…, a directory. Else [backup] url.",
+)
+
+
+@app.group()
+def backup() -> None:
+    """Make, list, prove and prune backups in an object store or a directory."""
+
+
+@backup.command("create")
+@targeted("direct", "wait")
+@STORE
+@click.option("--label", default="", help="A word about it, for the list.")
+def backup_create(asked: Asked, output: Output, url: str | None, label: str) -> int:
+    """Make a backup: one snapshot, dumped in parallel, compressed and stored while it is read."""
+    from tidelock.cli import backups
+
+    return backups.create(asked, output, url, label)
+
+
+@backup.command("list")
+@targeted("wait")
+@STORE
+def backup_list(asked: Asked, output: Output, url: str | None) -> int:
+    """Show what is there, newest first. The database is not asked."""
+    from tidelock.cli import backups
+
+    return backups.listing(asked, output, url)
+
+
+@backup.command("show")
+@click.argument("wanted", metavar="[ID]", default="latest")
+@targeted("wait")
+@STORE
+@click.option("--roles", is_flag=True, help="Print the SQL that makes the cluster's roles (without passwords).")
+def backup_show(asked: Asked, output: Output, url: str | None, wanted: str, roles: bool) -> int:
+    """Show one backup: ID or its beginning, or the latest."""
+    from tidelock.cli import backups
+
+    return backups.show(asked, output, url, wanted, roles=roles)
+
+
+@backup.command("verify")
+@click.argument("wanted", metavar="[ID]", default="latest")
+@targeted("direct", "wait")
+@STORE
+@click.option("--restore", "restoring", is_flag=True, help="Restore it into a database of its own, and compare.")
+def backup_verify(asked: Asked, output: Output, url: str | None, wanted: str, restoring: bool) -> int:
+    """Download a backup and check every digest; with --restore, prove it."""
+    from tidelock.cli import backups
+
+    return backups.verify(asked, output, url, wanted, restoring=restoring)
+
+
+@backup.command("prune")
+@targeted("wait")
+@STORE
+@click.option("--keep-daily", "daily", type=int, default=7, show_default=True)
+@click.option("--keep-weekly", "weekly", type=int, default=4, show_default=True)
+@click.option("--keep-monthly", "monthly", type=int, default=12, show_default=True)
+@click.option("--min-keep", "least", type=int, default=3, show_default=True, help="So many in any case.")
+@click.option("--dry-run", "dry", is_flag=True, help="Only say what would go.")
+def backup_prune(asked: Asked, output: Output, url: str | None, dry: bool, **keep: int) -> int:
+    """Take old backups away; never the last verified one, nor those of the last 10 destructive runs."""
+    from tidelock.cli import backups
+    from tidelock.core.backups import Keep
+
+    return backups.prune(asked, output, url, Keep(**keep), dry=dry)
+
+
+@app.command()
+@click.argument("wanted", metavar="[ID]", default="")
+@targeted("direct", "wait")
+@STORE
+@click.option("--latest", is_flag=True, help="The newest backup (the default).")
+@click.option("--before", type=int, metavar="VERSION", help="The newest one in which this version was not applied.")
+@click.option("--into", default="", metavar="NAME", help="Leave the live database alone: make this one.")
+@click.option("--drop-old", is_flag=True, help="Drop the replaced database instead of keeping it under a dated name.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def restore(asked: Asked, output: Output, url: str | None, latest: bool, **how: Any) -> int:
+    """Restore a backup: into a new database, looked over there, and then put in the live one's place."""
+    from tidelock.cli import backups
+
+    del latest  # it says what is done without it
+    return backups.restore(asked, output, url, backups.Restoring(**how))
+
+
+@app.command()
+@targeted("direct", "wait")
+@STORE
+@click.option("--to", "before", type=int, metavar="VERSION", help="Back to before this version. Default: the last run.")
+@click.option("--drop-old", is_flag=True, help="Drop the replaced database instead of keeping it under a dated name.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def rollback(asked: Asked, output: Output, url: str | None, **how: Any) -> int:
+    """Take the last run back: shows what failed, the backup before it and what would be lost, and restores on yes."""
+    from tidelock.cli import backups
+
+    return backups.rollback(asked, output, url, backups.Restoring(**how))
 
 
 @app.command()
@@ -305,6 +410,18 @@ def new(
 @app.group()
 def aggregates() -> None:
     """Continuous aggregates of TimescaleDB."""
+
+
+@aggregates.command("list")
+@targeted("wait")
+def list_aggregates(asked: Asked, output: Output) -> int:
+    """Show continuous aggregates and hypertables, what exists nowhere else, and what erases it. Changes nothing.
+
+    What is materialized, what raw data is left, policies, jobs with their failures, sizes. Needs no ledger.
+    """
+    from tidelock.cli import aggregates as verb
+
+    return verb.listed(asked, output)
 
 
 @aggregates.command("refresh")

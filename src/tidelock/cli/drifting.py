@@ -89,10 +89,10 @@ def workshop(target: Target, shadow: str | None, what: str) -> Iterator[ShadowWo
     from tidelock.postgres.shadow import Shadow
     from tidelock.postgres.workshop import ShadowWorkshop, opened
 
-    ledger = target.ledger or None
+    ledger, hooks = target.ledger or None, partial(wiring.shadow_hooks, target)
     if named := shadow or target.shadow:
         with opened(address(expanded(named, "--shadow"))) as databases:
-            yield ShadowWorkshop(databases, ledger=ledger)
+            yield ShadowWorkshop(databases, ledger=ledger, hooks=hooks)
         return
     with embedded.server(what=what) as server, Shadow(server.local, disposable=True) as databases:
-        yield ShadowWorkshop(databases, ledger=ledger)
+        yield ShadowWorkshop(databases, ledger=ledger, hooks=hooks)

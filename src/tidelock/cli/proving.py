@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -131,13 +132,13 @@ def stage(target: Target, options: Options) -> Iterator[Stage]:
     from tidelock.postgres.shadow import Shadow
     from tidelock.postgres.stage import Stage
 
-    ledger = target.ledger or None
+    ledger, hooks = target.ledger or None, partial(wiring.shadow_hooks, target)
     if named := options.shadow or target.shadow:
         with Shadow(address(expanded(named, "--shadow"))) as shadow:
-            yield Stage(shadow, ledger=ledger)
+            yield Stage(shadow, ledger=ledger, hooks=hooks)
         return
     with embedded.server(what="prove") as server, Shadow(server.local, disposable=True) as shadow:
-        yield Stage(shadow, outside=server.loopback, ledger=ledger)
+        yield Stage(shadow, outside=server.loopback, ledger=ledger, hooks=hooks)
 
 
 def arranged(run: Run, target: Target, options: Options, wanted: frozenset[Proof], shadows: Stage) -> Proving:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
     from tidelock.core.aggregates import Aggregate, Stock
+    from tidelock.core.filling import Fill
     from tidelock.timescale.refreshing import Outcome, Refreshing
 
 
@@ -192,6 +193,7 @@ def one(run: Run, stock: Stock, name: str, target: Target, wanted: Wanted) -> Ou
             Event(what=Happening.PROGRESS, label=label, text=text, fraction=fraction)
         ),
         note=noter(database, aggregate),
+        fill=rebuilt(database, aggregate),
     )
     return carried_out(work, name.removeprefix("public."))
 
@@ -223,6 +225,22 @@ def noter(database: Any, aggregate: Aggregate) -> Callable[[Span], None]:
             )
 
     return note
+
+
+def rebuilt(database: Any, aggregate: Aggregate) -> Fill | None:
+    """What the journal says of it, when it was rebuilt; None also when this role may not read the journal."""
+    import psycopg
+
+    from tidelock.core.filling import read
+    from tidelock.postgres.ledger import noted
+    from tidelock.timescale.filling import NOTED
+
+    try:
+        found = [detail for event in NOTED for _, _, detail in noted(database.conn, database.ledger, event)]
+        done = [detail for _, _, detail in noted(database.conn, database.ledger, "refreshed")] if found else []
+    except psycopg.errors.InsufficientPrivilege:
+        return None
+    return read(found, done, aggregate.number)
 
 
 def data(target: str, outcomes: Sequence[Outcome]) -> dict[str, Any]:

@@ -21,12 +21,13 @@ from tidelock.core.report import Happening
 from tidelock.render import standing, text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from rich.progress import TaskID
 
     from tidelock.app.status import Standing
+    from tidelock.core.aggregates import Stock
     from tidelock.core.report import Event
 
 STYLES = {
@@ -104,6 +105,33 @@ def show_standing(found: Standing, journal: Sequence[dict[str, Any]] | None) -> 
         parts += ["", Text(standing.history(journal))]
     parts += [Text(f"\n{text.failure(error, ends=False)}", style="red") for error in found.trouble]
     Console(highlight=False).print(Group(*parts))
+
+
+def show_aggregates(target: str, stock: Stock) -> None:
+    """Aggregates and hypertables as tables, and beneath them what is wrong."""
+    from tidelock.render import aggregates
+
+    parts: list[Any] = [Text(aggregates.headline(target, stock), style="bold")]
+    titles = ("aggregate", "from", "bucket", "materialized", "raw data since", "only here", "refresh", "size")
+    parts += table_of(titles, aggregates.rows(stock))
+    parts += table_of(
+        ("hypertable", "chunks", "compressed", "from … to", "policies", "size"), aggregates.hypertable_rows(stock)
+    )
+    console = Console(highlight=False)
+    console.print(Group(*parts))
+    for line in aggregates.wrong(stock):  # SQL to copy: not broken into lines
+        console.print(Text(line, style="red" if "✗" in line else ""), soft_wrap=True)
+
+
+def table_of(titles: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[Any]:
+    """A table with an empty line above; nothing without rows."""
+    found = list(rows)
+    if not found:
+        return []
+    shown = Table(*titles, box=None, header_style="dim", pad_edge=False)
+    for row in found:
+        shown.add_row(*map(Text, row))
+    return ["", shown]
 
 
 def show_page(markdown: str) -> None:

@@ -114,10 +114,11 @@ def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
         decided = run.decide(observed)
         found, refusal = examined(run, decided, observed)
         target = run.database.target
+        dangers = run.endangered(decided) if decided.pending else None
         text = "\n".join(
-            [plan_text(decided, target, server(observed)), *(f"{each.code} {each.message}" for each in found)]
+            [plan_text(decided, target, server(observed), dangers), *(f"{each.code} {each.message}" for each in found)]
         )
-        out.show(text, json.plan(decided, target, found, refusal))
+        out.show(text, json.plan(decided, target, found, refusal, dangers))
         if refusal is not None:
             return refusal.exit_code if out.json else out.fail(refusal, "plan", target)
         return 1 if exit_code and decided.pending else 0

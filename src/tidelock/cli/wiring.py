@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from tidelock.app.apply import Run
     from tidelock.app.ports import Sink, StepHooks
+    from tidelock.app.reading import Reader
+    from tidelock.core.check import Check
     from tidelock.core.model import Observed, Plan, PlannedMigration
     from tidelock.core.report import Finding
     from tidelock.postgres.address import Address
@@ -161,17 +164,63 @@ def hooks_of(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) ->
     return keepers(turn, target, pending)
 
 
-def examiner(target: Target, database: PostgresDatabase) -> Callable[[Plan, Observed], Sequence[Finding]]:
-    """What is asked of a live database before anything runs there: on TimescaleDB, what its history would lose."""
+def shadow_hooks(target: Target, turn: Turn, pending: Sequence[PlannedMigration]) -> Sequence[StepHooks]:
+    """Who looks on in a shadow database: whoever brings back there what a rebuild brings back here."""
+    if not any("continuous" in each.migration.text.lower() for each in pending):
+        return ()
+    from tidelock.timescale.keepers import rebuilders
+
+    return rebuilders(turn, target)
+
+
+OF_TIMESCALE = re.compile(
+    r"timescaledb\s*[.;]|\btsdb\.|create_hypertable|continuous_aggregate|_policy\s*\(", re.IGNORECASE
+)
+"""What a file has that needs the extension."""
+
+
+def examiner(
+    target: Target, database: PostgresDatabase, reader: Reader
+) -> Callable[[Plan, Observed], Sequence[Finding]]:
+    """What is asked of a live database before anything runs there: on TimescaleDB, what it will refuse, and what its
+    history would lose. The first is asked once for a plan: if it changes, the server says so itself."""
+    asked: set[str] = set()
 
     def examine(decided: Plan, observed: Observed) -> Sequence[Finding]:
-        if decided.pending and "timescaledb" in observed.extensions:
+        present = "timescaledb" in observed.extensions
+        if decided.id not in asked and decided.pending and (present or speaks_of_timescale(decided)):
+            from tidelock.cli.refusing import refuse
+
+            refuse(database, reader, decided, observed)
+            asked.add(decided.id)
+        if decided.pending and present:
             from tidelock.timescale.precheck import check
 
             return check(database.conn, decided, target)
         return ()
 
     return examine
+
+
+def speaks_of_timescale(decided: Plan) -> bool:
+    """Whether a pending file has something that only TimescaleDB knows."""
+    texts = (text for each in decided.pending for text in each.script.sources.values())
+    return any(OF_TIMESCALE.search(each) for each in texts)
+
+
+def checker(database: PostgresDatabase) -> Callable[[Observed], list[Check]]:
+    """What `verify` asks of a live database beside: on TimescaleDB, of its jobs and aggregates."""
+
+    def more_checks(observed: Observed) -> list[Check]:
+        if "timescaledb" not in observed.extensions:
+            return []
+        from tidelock.postgres.database import translated
+        from tidelock.timescale.soundness import checks
+
+        with translated(database.target):
+            return checks(database.conn, database.noted)
+
+    return more_checks
 
 
 def run_in_part(target: Target, asked: Asked, sink: Sink) -> Run:
@@ -204,7 +253,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         refresh=target.refresh,
     )
     database = database_of(target, asked, sink)
-    return Run(
+    run = Run(
         database=database,
         reader=reader,
         sink=sink,
@@ -213,8 +262,15 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         critical=tuple(replace(each, fallback=shown(each.fallback)) for each in target.critical),
         fallback=lambda path: directory.content(path, path),
         restoring=lambda file, entry: git.restoring(target.directory, file, entry),
-        examine=examiner(target, database),
+        examine=examiner(target, database, reader),
+        more_checks=checker(database),
         policy=Policy(
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
     )
+    if target.backup_url or target.backup_command:
+        from tidelock.cli.securing import needed, secure
+
+        run.secure = secure(run, target, asked)
+        run.endangered = lambda plan: needed(target, plan)
+    return run

@@ -80,6 +80,8 @@ class LedgerEntry:
     tokens_version: int | None = None
     commit: str | None = None
     applied_by: str | None = None
+    backup: str | None = None
+    """The backup that preceded its run."""
 
 
 class Outcome(StrEnum):

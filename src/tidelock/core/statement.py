@@ -109,6 +109,8 @@ class Facts:
     advisory locks. True whenever that cannot be excluded."""
     session_only: bool = False
     """Its whole effect is on the session (SET, CREATE TEMP …, writes to temporary tables): replay is harmless."""
+    unread: bool = False
+    """Part of it is not before us: SQL that a body puts together while it runs, a body in another language."""
     external: bool = False
     """It has effects that leave the WAL and no rollback undoes: ALTER SYSTEM, tablespaces, dblink, COPY TO a file of
     the server."""

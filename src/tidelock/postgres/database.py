@@ -354,6 +354,19 @@ class PostgresDatabase:
         cast("Executor", self._executor).turn.rows = len(observed.applied)
         return observed
 
+    def note(self, event: str, detail: Mapping[str, object]) -> None:
+        """A line in the journal about no migration. Only inside `lease`."""
+        assert self._executor is not None, "a run has the lease"
+        turn = self._executor.turn
+        line = ledgers.journal(self.ledger, self.author, event, detail=detail)
+        with translated(self.target):
+            turn.session.run(["BEGIN", turn.fence, line, "COMMIT"])
+
+    def secured(self, backup: str) -> None:
+        """The backup that precedes this run. Only inside `lease`."""
+        assert self._executor is not None, "a run has the lease"
+        self._executor.turn.author = self.author = replace(self.author, backup=backup)
+
     def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
         """Run what is left of each migration, in order, and record it. Only inside `lease`."""
         assert self._executor is not None, "apply needs the lease"
@@ -367,7 +380,11 @@ class PostgresDatabase:
         from tidelock.postgres.fallback import path_of
 
         with translated(self.target):
-            return soundness.checks(asking(self.conn), [(name, path_of(name), place) for name, place in keyed])
+            return soundness.checks(
+                asking(self.conn),
+                [(name, path_of(name), place) for name, place in keyed],
+                timescale="timescaledb" in self.observed.extensions,
+            )
 
     def snapshot(self) -> Snapshot:
         """The schema as it is now."""
@@ -451,6 +468,10 @@ class PostgresDatabase:
                 each: state(self.conn, each) if timescale or each.kind not in ("hypertable", "job") else "absent"
                 for each in dict.fromkeys(objects)
             }
+
+    def noted(self, event: str) -> list[tuple[int, str, dict[str, Any]]]:
+        """(version, run, detail) of the journal's lines with an event, oldest first."""
+        return ledgers.noted(self.conn, self.ledger, event)
 
     def journaled(self, event: str) -> frozenset[int]:
         """Versions of which the journal has this event."""

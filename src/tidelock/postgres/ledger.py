@@ -216,7 +216,7 @@ def shape(schema: str, table: str, found: Found | None) -> Ledger:
         raise LedgerUnfit(f"{schema}.{table}", "it has no column version")
     if kind not in INTEGERS:
         raise LedgerUnfit(f"{schema}.{table}", f"its column version is {kind}, not an integer type")
-    return Ledger(schema, table, columns, format=1 if found["ours"] and "sha256" in columns else 0)
+    return Ledger(schema, table, columns, format=1 if found["ours"] and "backup" in columns else 0)
 
 
 def belongs_to_another_tool(columns: Mapping[str, str]) -> bool:
@@ -229,7 +229,7 @@ def belongs_to_another_tool(columns: Mapping[str, str]) -> bool:
 # --- reading it ------------------------------------------------------------------------------------------------
 
 APPLIED = "SELECT coalesce(json_agg(json_build_array({{columns}})), '[]') FROM {ledger}"
-OWN_COLUMNS = ("applied_at", "sha256", "tokens", "tokens_version", "git_commit", "applied_by")
+OWN_COLUMNS = ("applied_at", "sha256", "tokens", "tokens_version", "git_commit", "applied_by", "backup")
 
 
 def applied(ask: Ask, ledger: Ledger) -> dict[int, LedgerEntry]:
@@ -250,8 +250,9 @@ def applied(ask: Ask, ledger: Ledger) -> dict[int, LedgerEntry]:
             tokens_version=tokens_version,
             commit=commit,
             applied_by=by,
+            backup=backup,
         )
-        for version, description, applied_at, sha256, tokens, tokens_version, commit, by in rows
+        for version, description, applied_at, sha256, tokens, tokens_version, commit, by, backup in rows
     }
 
 
@@ -310,14 +311,14 @@ def stored_text(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, ve
 RECORD = """
 WITH written AS (
   INSERT INTO {ledger} AS l (version, {description}, sha256, tokens, tokens_version, content, path, git_commit,
-                             applied_by, run_id, duration_ms)
-  VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
+                             applied_by, run_id, backup, duration_ms)
+  VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
           %s + (extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000)::bigint)
   ON CONFLICT (version) DO UPDATE SET
     {description} = coalesce(l.{description}, excluded.{description}), sha256 = excluded.sha256,
     tokens = excluded.tokens, tokens_version = excluded.tokens_version, content = excluded.content,
     path = excluded.path, git_commit = excluded.git_commit, applied_by = excluded.applied_by,
-    run_id = excluded.run_id, duration_ms = excluded.duration_ms
+    run_id = excluded.run_id, backup = excluded.backup, duration_ms = excluded.duration_ms
   RETURNING l.version, l.run_id, l.duration_ms)
 INSERT INTO {journal} (run_id, event, version, step, digest, duration_ms, lock_wait_ms)
 SELECT run_id, %s, version, %s, %s, duration_ms, %s FROM written
@@ -335,10 +336,14 @@ class Author:
     run_id: str
     who: str
     commit: str | None = None
+    backup: str | None = None
+    """The backup that precedes the run."""
 
 
 PREPARED_RECORD = "tidelock_record"
-RECORD_TYPES = "bigint, text, text, text, integer, bytea, text, text, text, text, bigint, text, integer, text, bigint"
+RECORD_TYPES = (
+    "bigint, text, text, text, integer, bytea, text, text, text, text, text, bigint, text, integer, text, bigint"
+)
 
 
 def record(
@@ -370,6 +375,7 @@ def record(
         author.commit,
         author.who,
         author.run_id,
+        author.backup,
         earlier_ms,
         event,
         step.number if step else None,

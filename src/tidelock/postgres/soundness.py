@@ -19,6 +19,12 @@ NEAR_ITS_END = 0.8
 OURS = "n.nspname !~ '^(pg_|information_schema$|_timescaledb)'"
 """Schemas of users, where n is pg_namespace."""
 
+NOT_OF_HYPERTABLES = """
+           AND NOT EXISTS (SELECT FROM timescaledb_information.hypertables h JOIN pg_namespace tn
+                              ON tn.nspname = h.hypertable_schema JOIN pg_class t ON t.relnamespace = tn.oid
+                             AND t.relname = h.hypertable_name WHERE t.oid = i.indrelid)"""
+"""Their indexes are mended in another way, and asked for in `timescale`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -30,8 +36,7 @@ class Question:
 
 
 QUESTIONS = (
-    # One that is being built now is invalid too, and is none of our business. TimescaleDB's hypertables have no
-    # concurrent builds; chunk by chunk, their chunks are what is seen being built.
+    # One that is being built now is invalid too, and is none of our business.
     Question(
         "invalid indexes",
         "indexes",
@@ -42,11 +47,6 @@ QUESTIONS = (
                  CASE WHEN c.relkind = 'I'
                       THEN format('ALTER INDEX %s ATTACH PARTITION …; -- for each partition that lacks one',
                                   i.indexrelid::regclass)
-                      WHEN chunks.any AND (i.indisunique OR i.indpred IS NOT NULL OR c.reloptions IS NOT NULL)
-                      THEN format('DROP INDEX %s; %s;', i.indexrelid::regclass, pg_get_indexdef(i.indexrelid))
-                      WHEN chunks.any
-                      THEN format('DROP INDEX %s; %s WITH (timescaledb.transaction_per_chunk);',
-                                  i.indexrelid::regclass, pg_get_indexdef(i.indexrelid))
                       ELSE format('DROP INDEX CONCURRENTLY %s; %s;%s', i.indexrelid::regclass,
                                   regexp_replace(pg_get_indexdef(i.indexrelid), '^CREATE (UNIQUE )?INDEX',
                                                  'CREATE \1INDEX CONCURRENTLY'),
@@ -54,14 +54,9 @@ QUESTIONS = (
                  ORDER BY c.relname)
                FILTER (WHERE NOT (i.indisvalid AND i.indisready)
                          AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index p
-                                          WHERE p.index_relid = i.indexrelid
-                                             OR p.relid IN (SELECT inhrelid FROM pg_inherits
-                                                             WHERE inhparent = i.indrelid))), '[]'))
-          FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace,
-               LATERAL (SELECT EXISTS (SELECT FROM pg_inherits h JOIN pg_class k ON k.oid = h.inhrelid
-                                        WHERE h.inhparent = i.indrelid AND k.relname ~ '^_hyper_[0-9]+_[0-9]+_chunk$')
-                               AS any) chunks
-         WHERE {ours}""",
+                                          WHERE p.index_relid = i.indexrelid)), '[]'))
+          FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE {ours}{elsewhere}""",
     ),
     Question(
         "unvalidated constraints",
@@ -130,12 +125,15 @@ SELECT json_build_array(count(*), coalesce(json_agg(json_build_array(
   FROM (VALUES {tables}) wanted (name, path, place)"""
 
 
-def checks(ask: Ask, keyed: Sequence[tuple[str, str, str]]) -> list[Check]:
+def checks(ask: Ask, keyed: Sequence[tuple[str, str, str]], *, timescale: bool = False) -> list[Check]:
     """Every question. `keyed` are (name, quoted path, place) of tables that the files give a primary key."""
-    asked = [
-        (each.name, each.unit, ask(each.query.replace("{ours}", OURS).replace("{near}", str(NEAR_ITS_END))))
-        for each in QUESTIONS
-    ]
+    filled = {"{ours}": OURS, "{near}": str(NEAR_ITS_END), "{elsewhere}": NOT_OF_HYPERTABLES if timescale else ""}
+    asked = []
+    for each in QUESTIONS:
+        query: str = each.query
+        for name, text in filled.items():
+            query = query.replace(name, text)
+        asked.append((each.name, each.unit, ask(query)))
     if keyed:
         tables = ", ".join(f"({', '.join(map(literal, each))})" for each in keyed)
         asked.append(("tables without their primary key", "tables", ask(KEYLESS.format(tables=tables))))

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from tidelock.core.proof import LockLook, State
     from tidelock.postgres.address import Address
     from tidelock.postgres.shadow import Shadow
+    from tidelock.postgres.turn import Hooks
 
     Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -56,9 +57,17 @@ class SourceUnreadable(DatabaseFault):
 class Stage:
     """What proofs do with shadow databases. Safe to use from threads."""
 
-    def __init__(self, shadow: Shadow, *, outside: Address | None = None, ledger: str | None = None) -> None:
-        """`outside`: the server as another program reaches it, when that is not by the address of `shadow`."""
-        self.shadow, self.outside, self.ledger = shadow, outside or shadow.where, ledger
+    def __init__(
+        self,
+        shadow: Shadow,
+        *,
+        outside: Address | None = None,
+        ledger: str | None = None,
+        hooks: Hooks = lambda *_: (),
+    ) -> None:
+        """`outside`: the server as another program reaches it, when that is not by the address of `shadow`.
+        `hooks`: who looks on besides those of the proof."""
+        self.shadow, self.outside, self.ledger, self.hooks = shadow, outside or shadow.where, ledger, hooks
         self._available: frozenset[str] | None = None
         self._lock = threading.Lock()
         self._open: dict[str, Connection] = {}
@@ -106,7 +115,7 @@ class Stage:
 
     def _database(self, name: str, onlooker: Callable[[Scene], StepHooks] | None) -> PostgresDatabase:
         options = Options(
-            hooks=lambda scene, _: (onlooker(scene),) if onlooker else (),
+            hooks=lambda turn, pending: (*self.hooks(turn, pending), *((onlooker(turn),) if onlooker else ())),
             ledger=self.ledger,
             limits=Limits(lock_timeout_s=10.0),
         )

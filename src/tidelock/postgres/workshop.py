@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tidelock.core.model import Migration
     from tidelock.core.snapshot import Snapshot
     from tidelock.postgres.address import Address
+    from tidelock.postgres.turn import Hooks
 
 PATIENCE_S = 30.0
 ROLES = 100
@@ -73,8 +74,8 @@ def opened(where: Address) -> Shadow:
 class ShadowWorkshop:
     """Shadow databases of one run."""
 
-    def __init__(self, shadow: Shadow, *, ledger: str | None) -> None:
-        self.shadow, self.ledger = shadow, ledger
+    def __init__(self, shadow: Shadow, *, ledger: str | None, hooks: Hooks = lambda *_: ()) -> None:
+        self.shadow, self.ledger, self.hooks = shadow, ledger, hooks
         self.named: set[str] = set()
         """Roles that files only name: other hands have made them on the live server."""
 
@@ -155,7 +156,7 @@ class ShadowWorkshop:
 
     def _apply(self, name: str, run: Run, files: Sequence[Migration]) -> None:
         """`apply`, with no one watching."""
-        options = Options(ledger=self.ledger, limits=Limits(lock_timeout_s=10.0))
+        options = Options(hooks=self.hooks, ledger=self.ledger, limits=Limits(lock_timeout_s=10.0))
         database = PostgresDatabase(self.shadow.address(name), Patience(PATIENCE_S), Silent(), options)
         policy = replace(run.policy, out_of_order=True, allow_ahead=True, allow_missing=True)
         try:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tidelock.core.critical import Standing
+    from tidelock.core.danger import Danger
     from tidelock.core.model import Place, Plan, PlannedMigration
     from tidelock.core.report import AppliedMigration, Event, Finding, Report
     from tidelock.core.statement import Statement
@@ -117,7 +118,11 @@ def event(value: Event) -> dict[str, Any]:
 
 
 def plan(
-    value: Plan, target: str, findings: Sequence[Finding] = (), refusal: TidelockError | None = None
+    value: Plan,
+    target: str,
+    findings: Sequence[Finding] = (),
+    refusal: TidelockError | None = None,
+    dangers: Sequence[Danger] | None = None,
 ) -> dict[str, Any]:
     """What would run, what should be known of it, and why it must not."""
     return {
@@ -132,7 +137,13 @@ def plan(
         "pending": [planned(each) for each in value.pending],
         **({"findings": [finding(each) for each in findings]} if findings else {}),
         **({"failure": failure(refusal)} if refusal else {}),
+        **({} if dangers is None else {"backup": [danger(each) for each in dangers]}),
     }
+
+
+def danger(value: Danger) -> dict[str, Any]:
+    """Why a backup comes first."""
+    return {"place": str(value.place), "why": value.why, "tables": list(value.tables)}
 
 
 def planned(value: PlannedMigration) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from tidelock.render.text import sentence
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tidelock.core.danger import Danger
     from tidelock.core.model import Plan, PlannedMigration
     from tidelock.core.statement import Facts, Lock, Statement
     from tidelock.core.step import Step
@@ -20,22 +21,31 @@ if TYPE_CHECKING:
 SENT = "The parser, of PostgreSQL 18, cannot read it; `apply` sends it all the same, and the server decides."
 
 
-def plan_text(plan: Plan, target: str, about: str) -> str:
+def plan_text(plan: Plan, target: str, about: str, dangers: Sequence[Danger] | None = None) -> str:
     """What would run: steps, statements, locks, and why a step stands alone."""
     head = f"plan {plan.id}  for {target} ({about}, {plan.applied} applied)"
     if not plan.pending:
         return f"{target}  {plan.applied} applied, 0 pending. Nothing to do."
-    return "\n\n".join([head, *(planned_text(each) for each in plan.pending)])
+    return "\n\n".join([head, *(planned_text(each, dangers or ()) for each in plan.pending), *foot(dangers)])
 
 
-def planned_text(planned: PlannedMigration) -> str:
+def foot(dangers: Sequence[Danger] | None) -> list[str]:
+    """Whether a backup comes first."""
+    if dangers is None:
+        return []
+    return [
+        "A backup comes first" + (f": {dangers[0].place} {dangers[0].why}." if dangers else ", as before each run.")
+    ]
+
+
+def planned_text(planned: PlannedMigration, dangers: Sequence[Danger] = ()) -> str:
     """One pending migration."""
     lines: list[str] = []
     for step in planned.steps:
         title = planned.migration.label if step.number == 1 else f"  step {step.number}"
         lines.append(f"{title:<36}  {how(step)}" + ("   done by an earlier run" if step.number <= planned.done else ""))
         for each in step.statements:
-            lines.append(f"  {each.place.line:>4}  {first_words(each):<64} {consequences(each)}".rstrip())
+            lines.append(f"  {each.place.line:>4}  {first_words(each):<64} {consequences(each, dangers)}".rstrip())
             if slip := unreadable(each):
                 lines += [f"  !     {slip.place}: {slip.message}. {sentence(slip.hint)}", f"        {SENT}"]
     if planned.interrupted:
@@ -64,13 +74,14 @@ def first_words(statement: Statement) -> str:
     return words if len(words) <= 64 else f"{words[:62]} …"
 
 
-def consequences(statement: Statement) -> str:
-    """Locks and what is not known."""
+def consequences(statement: Statement, dangers: Sequence[Danger] = ()) -> str:
+    """Locks, what is not known, and what asks for a backup."""
+    asks = [f"backup first: {each.why}" for each in dangers if each.place == statement.place]
     if statement.runtime:
-        return "decided while it runs"
+        return "; ".join(["decided while it runs", *asks[:1]])
     strong = [lock for lock in statement.facts.locks if lock.mode not in ("AccessShare", "RowExclusive", "RowShare")]
     shown = [f"{lock.mode} on {lock.table}" + (", rewrites it" if lock.rewrite else "") for lock in strong[:3]]
-    return "; ".join([*shown, *unsaid(statement.facts, strong)])
+    return "; ".join([*shown, *unsaid(statement.facts, strong), *asks])
 
 
 def unsaid(facts: Facts, locks: Sequence[Lock]) -> Iterator[str]:

@@ -102,6 +102,7 @@ def data(found: Standing, journal: Sequence[dict[str, Any]] | None) -> dict[str,
                 "applied_at": each.applied_at,
                 "applied_by": each.applied_by,
                 "commit": each.commit,
+                "backup": each.backup,
                 "sha256": each.checksum,
             }
             for _, each in sorted(observed.applied.items())

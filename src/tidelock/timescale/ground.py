@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from tidelock.core.aggregates import Aggregate, Stock
+    from tidelock.core.filling import Fill
 
     Connection = psycopg.Connection[Any]
 
@@ -100,8 +101,13 @@ def whole(conn: Connection, aggregate: Aggregate, start: int | None, end: int | 
     return start, end
 
 
-def ground(conn: Connection, aggregate: Aggregate, start: int | None, end: int | None) -> list[Span]:
-    """Where the source has rows within a window of whole buckets: pieces of whole buckets, oldest first."""
+def ground(
+    conn: Connection, aggregate: Aggregate, start: int | None, end: int | None, fill: Fill | None = None
+) -> list[Span]:
+    """Where the source has rows within a window of whole buckets: pieces of whole buckets, oldest first.
+
+    `fill`: it was rebuilt; old buckets that begin before the rows in them are replaced from their beginning.
+    """
     if aggregate.raw is None:
         return []
     there = clipped(chunks(conn, aggregate), aggregate.raw.start, aggregate.raw.end)
@@ -109,6 +115,7 @@ def ground(conn: Connection, aggregate: Aggregate, start: int | None, end: int |
     points = sorted({*marks(there), *(each.start for each in there)})
     around = dict(zip(points, buckets(conn, aggregate).around(conn, points), strict=True))
     occupied = merged(Span(start=around[each.start][0], end=around[each.end - 1][1], kind=each.kind) for each in there)
+    occupied = fill.widened(occupied) if fill else occupied
     return pieces(clipped(occupied, start, end), (first for first, _ in around.values()))
 
 
@@ -118,6 +125,8 @@ SELECT {start}, {end} FROM (
   SELECT DISTINCT a.{column} AS b FROM {relation} a WHERE a.{column} >= {low} AND a.{column} < {high}) b
  WHERE NOT EXISTS (SELECT FROM {source} s WHERE s.{time} >= b AND s.{time} < {after}
                       AND s.{time} >= {low} AND s.{time} < {high})"""
+FLOAT = """
+CASE WHEN {0} IN ('NaN', 'Infinity', '-Infinity') THEN {0}::text ELSE to_char({0}::float8, '9.99999999EEEE') END"""
 # Compared as text: not every type that an aggregate can hold has an equality.
 IN_PART = """
 SELECT DISTINCT {start}, {end} FROM (
@@ -127,14 +136,17 @@ SELECT DISTINCT {start}, {end} FROM (
                  SELECT {column}, ROW({columns})::text FROM {direct}
                   WHERE {column} >= {low} AND {column} < {high}) other) found"""
 COLUMNS = """
-SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
- WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"""
+SELECT attname::text, atttypid::regtype::text FROM pg_attribute
+ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
 
 
-def remains(conn: Connection, aggregate: Aggregate, window: Span, until: int | None) -> list[Span]:
+def remains(
+    conn: Connection, aggregate: Aggregate, window: Span, until: int | None, fill: Fill | None = None
+) -> list[Span]:
     """Buckets of a window that the source cannot give any more, or gives in part only: those a refresh would erase.
 
     `until`: before this point a bucket that the source gives otherwise counts as one that it holds in part.
+    `fill`: it was rebuilt, and then it was settled what is replaced and what stays.
     """
     column, kind = sql.Identifier(aggregate.column), aggregate.kind
     names = {
@@ -151,13 +163,24 @@ def remains(conn: Connection, aggregate: Aggregate, window: Span, until: int | N
     }
     rows = conn.execute(sql.SQL(LOST).format(**names)).fetchall()
     if until is not None and window.start < until and has_rows(conn, aggregate, window):
-        [columns] = conn.execute(COLUMNS, (aggregate.direct,)).fetchone() or ([],)
         names |= {
-            "columns": sql.SQL(", ").join(map(sql.Identifier, columns)),
+            "columns": compared(conn, aggregate.direct),
             "high": point(min(window.end, until), kind),
         }
         rows += conn.execute(sql.SQL(IN_PART).format(**names)).fetchall()
-    return merged(Span(start=start, end=end, kind=kind) for start, end in set(rows))
+    found = [Span(start=start, end=end, kind=kind) for start, end in set(rows)]
+    if fill is None:
+        return merged(found)
+    found = [each for each in found if not fill.settles(each.start)]
+    return merged([*found, *clipped(fill.stays, window.start, window.end)])
+
+
+def compared(conn: Connection, relation: str) -> sql.Composable:
+    """Its columns as they are compared. Sums of floats differ in their last digits by the order of the rows."""
+    return sql.SQL(", ").join(
+        sql.SQL(FLOAT).format(sql.Identifier(name)) if type_ in ("real", "double precision") else sql.Identifier(name)
+        for name, type_ in conn.execute(COLUMNS, (relation,)).fetchall()
+    )
 
 
 def has_rows(conn: Connection, aggregate: Aggregate, window: Span) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from tidelock.core.aggregates import INTEGERS, History, Span
+from tidelock.timescale.ground import compared
 from tidelock.timescale.points import bucket_end, number, point
 
 if TYPE_CHECKING:
@@ -35,9 +36,6 @@ IN_PART = """
    SELECT b FROM (SELECT {column} AS b, ROW({columns})::text AS r FROM {relation} WHERE {reach}
                   EXCEPT ALL
                   SELECT {column}, ROW({columns})::text FROM {direct} WHERE {reach}) other))"""
-COLUMNS = """
-SELECT array_agg(attname::text ORDER BY attnum) FROM pg_attribute
- WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"""
 NEXT_ROW = "SELECT {least} FROM {source} s WHERE {time} >= {after} AND {time} < {before}"
 # No month is longer than 31 days, no day than 25 hours.
 WIDTH = """
@@ -100,11 +98,10 @@ def partial(conn: Connection, aggregate: Aggregate, lost: History | None, start:
     low, high = max(start, aggregate.raw.start - width), min(end, until if until is not None else start)
     if low >= high:
         return None
-    [names] = conn.execute(COLUMNS, (aggregate.direct,)).fetchone() or ([],)
     differs = sql.SQL(IN_PART).format(
         gone=no_source(aggregate, low, high + width),
         column=sql.Identifier(aggregate.column),
-        columns=sql.SQL(", ").join(map(sql.Identifier, names)),
+        columns=compared(conn, aggregate.direct),
         relation=sql.SQL(aggregate.relation),
         direct=sql.SQL(aggregate.direct),
         reach=between(aggregate, low, high),

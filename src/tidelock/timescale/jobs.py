@@ -39,7 +39,7 @@ SELECT DISTINCT ON (j.job_id) j.job_id,
            AND j.proc_schema ~ '^_timescaledb'),
        coalesce(b.timezone, '')
   FROM timescaledb_information.jobs j LEFT JOIN timescaledb_information.job_stats s USING (job_id)
-  LEFT JOIN _timescaledb_catalog.bgw_job b ON b.id = j.job_id
+  LEFT JOIN _timescaledb_config.bgw_job b ON b.id = j.job_id
  WHERE j.job_id >= 1000 ORDER BY j.job_id, s.job_status = 'Running' DESC"""
 AGE = "SELECT (extract(epoch FROM now() - make_interval(months => %s, days => %s, secs => %s)) * 1000000)::bigint"
 MAY_CALL = "SELECT has_function_privilege(to_regproc(%s), 'EXECUTE')"

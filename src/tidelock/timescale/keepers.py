@@ -28,3 +28,8 @@ def keepers(scene: Scene, target: Target, pending: Sequence[PlannedMigration]) -
         Rebuilder(scene, target, refresher),
         refresher,
     )
+
+
+def rebuilders(scene: Scene, target: Target) -> Sequence[StepHooks]:
+    """Those without whom a shadow database would not come to have what the real one has."""
+    return (Rebuilder(scene, target, Refresher(scene, target)),)

@@ -105,7 +105,7 @@ def take(conn: Connection, *, sizes: bool = False) -> Stock:
     hypertables = [hypertable(row, jobs, reach) for row in conn.execute(HYPERTABLES).fetchall()]
     aggregates: list[Aggregate] = []
     for row in conn.execute(AGGREGATES).fetchall():
-        found = aggregate(conn, row, jobs, reach)
+        found = aggregate(conn, row, jobs, reach, readable=community)
         root = next((each.hypertable for each in aggregates if each.name == found.parent), found.source)
         aggregates.append(replace(found, hypertable=root))
     if sizes:
@@ -139,8 +139,13 @@ def hypertable(row: tuple[Any, ...], jobs: Sequence[Job], reach: Ranges) -> Hype
     )
 
 
-def aggregate(conn: Connection, row: tuple[Any, ...], jobs: Sequence[Job], reach: Ranges) -> Aggregate:
-    """One row of AGGREGATES, with the spans of its rows and of its source's. Its hypertable is its source for now."""
+def aggregate(
+    conn: Connection, row: tuple[Any, ...], jobs: Sequence[Job], reach: Ranges, *, readable: bool
+) -> Aggregate:
+    """One row of AGGREGATES, with the spans of its rows and of its source's. Its hypertable is its source for now.
+
+    Not `readable`: the Apache edition has aggregates from before, and refuses to read compressed chunks.
+    """
     name, number_, parent, bucket, fixed, zone, column, kind, relation, source, time, source_kind = row[:12]
     direct, real, store, clock, unread = row[12:]
     dropping = next((each for each in jobs if each.on == (parent or source) and each.proc == RETENTION), None)
@@ -162,7 +167,7 @@ def aggregate(conn: Connection, row: tuple[Any, ...], jobs: Sequence[Job], reach
         real_time=real,
         columnstore=store,
         jobs=tuple(each for each in jobs if each.on == name),
-        unread=tuple(unread),
+        unread=tuple(unread) if readable else tuple(dict.fromkeys((relation, source, *unread))),
         chunks=reach.get(source, ()),
         retention=dropping.offsets.get("drop_after") if dropping and dropping.scheduled else None,
     )

@@ -14,16 +14,19 @@ from tidelock.core.ddl.creation import create
 from tidelock.core.ddl.mending import without_defaults
 from tidelock.core.ddl.order import ordered
 from tidelock.core.ddl.removal import drop
-from tidelock.core.ddl.timescale import columnstore
+from tidelock.core.ddl.timescale import columnstore, schema_of, span
+from tidelock.core.ddl.words import literal
 from tidelock.core.facts.tree import identifier
-from tidelock.core.rebuilding import matches, rebuilt
+from tidelock.core.filling import Fill, detail_of
+from tidelock.core.rebuilding import matches, rebuilt, widened
 from tidelock.core.report import Happening
 from tidelock.core.snapshot import key_of, reference
 from tidelock.core.statement import Kind, Object
 from tidelock.core.step import Mode
 from tidelock.errors import LedgerFault
-from tidelock.timescale import look, rows
+from tidelock.timescale import filling, look, policies, rows
 from tidelock.timescale.refreshing import Wish
+from tidelock.timescale.telling import rebuilt_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -83,6 +86,9 @@ class Kept:
     copies: dict[str, rows.Copy] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     closure: list[Key] = field(default_factory=list)
+    jobs: list[policies.Timed] = field(default_factory=list)
+    reshaped: dict[str, str] = field(default_factory=dict)
+    """Aggregates whose buckets have another width now, and the old one."""
 
 
 @dataclass(slots=True)
@@ -93,17 +99,42 @@ class Rebuilder(StepHooks):
     target: Target
     refresher: Refresher
     kept: Kept | None = None
+    fills: dict[str, Fill] = field(default_factory=dict)
+    shapes: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
 
     def attends(self, step: Step) -> bool:
-        """Transactions that create an aggregate, and refreshes."""
+        """Transactions that create an aggregate or give one a column, and refreshes."""
         if step.mode is Mode.ALONE:
             return self.refresher.attends(step)
-        return any(each.kind == "aggregate" for one in step.statements for each in one.facts.creates)
+        return any(
+            widened(one) is not None or any(each.kind == "aggregate" for each in one.facts.creates)
+            for one in step.statements
+        )
 
     def opened(self, step: Step) -> None:
-        """A transaction begins, perhaps for another time."""
-        del step
-        self.kept = None
+        """A transaction begins, perhaps for another time: see what raw data holds of what may be dropped.
+
+        Through another connection, so that the step holds no lock on chunks that it did not ask for.
+        """
+        self.kept, self.fills, self.shapes = None, {}, {}
+        if step.mode is Mode.ALONE:
+            return
+        names = {each.name for each in map(widened, step.statements) if each is not None}
+        if any(map(may_drop, step.statements)):
+            wanted = rebuilt(self.scene.plan.migration, self.scene.plan.script, self.target)
+            names |= {identifier(each)[1] for each in wanted}
+        if not names:
+            return
+        with self.scene.connect() as conn:
+            conn.autocommit = True
+            if not exists(conn, "_timescaledb_catalog.continuous_agg"):  # the file makes the extension
+                return
+            stock = look.take(conn)
+            for each in stock.aggregates:
+                if identifier(each.name)[1] in names:
+                    known = filling.known(self.scene, each)
+                    self.fills[each.name] = filling.reckoned(conn, stock, each, known)
+                    self.shapes[each.name] = filling.shape(conn, each)
 
     def before(self, step: Step, statement: Statement) -> None:
         """Keep everything before the first statement that may drop it, and make way for a DROP without CASCADE."""
@@ -131,6 +162,7 @@ class Rebuilder(StepHooks):
             names=tuple(each.name for each in stock.aggregates if each.name in all_),
             rebuilt=tuple(each.name for each in found),
             owners=dict(conn.execute(OWNERS).fetchall()),
+            jobs=policies.as_before(self.scene, policies.timed(conn)),
         )
         kept.closure = closure(kept.schema, [(AGGREGATE, name) for name in kept.names])
         for number, each in enumerate(each for each in stock.aggregates if each.name in all_):
@@ -152,7 +184,10 @@ class Rebuilder(StepHooks):
 
     def closing(self, step: Step) -> None:
         """Put back what was kept, and see that nothing is missing."""
-        if self.kept is None or step.mode is Mode.ALONE:
+        if step.mode is Mode.ALONE:
+            return
+        self.widen(step)
+        if self.kept is None:
             return
         kept, conn = self.kept, self.scene.conn
         said = self.said(step)
@@ -166,8 +201,20 @@ class Rebuilder(StepHooks):
                 self.make(kept, key, name)
             self.put_back(kept, name, said)
         came = list(self.restore(kept, said))
+        policies.resume(self.scene, kept.schema, kept.jobs, came)
         self.own(kept)
         self.report(kept, came)
+
+    def widen(self, step: Step) -> None:
+        """Note what a new column can be filled from: its old rows differ from what they would be now."""
+        for grown in map(widened, step.statements):
+            name = resolved(self.scene.conn, grown) if grown else ""
+            if name in self.fills and (self.kept is None or name not in self.kept.names):
+                found = aggregate(look.take(self.scene.conn), name)
+                done = len(self.scene.noted("refreshed"))
+                self.scene.note(
+                    "widened", {"aggregate": name, "fill": [detail_of(self.fills[name], found.number, done)]}
+                )
 
     def make(self, kept: Kept, key: Key, name: str) -> None:
         """One that depends on a rebuilt one, as it was."""
@@ -186,12 +233,24 @@ class Rebuilder(StepHooks):
         if settings and not now.columnstore and not said.mentions(name, "compress", "columnstore"):
             there = rows.columns(conn, now.relation)
             lasting = {**settings, "segment_by": [each for each in settings.get("segment_by", ()) if each in there]}
-            lasting = {each: value for each, value in lasting.items() if value and each != "order_by"}
+            if any(identifier(each.partition(" ")[0])[1] not in there for each in settings.get("order_by", ())):
+                del lasting["order_by"]
+            lasting = {each: value for each, value in lasting.items() if value}
             self.scene.query([columnstore("MATERIALIZED VIEW", name, lasting).rstrip(";")])
+        self.chunk_as_before(kept, name, said)
+        if name in self.shapes and filling.shape(conn, now) != self.shapes[name]:
+            kept.reshaped[name] = aggregate(kept.stock, name).bucket
         copy = kept.copies[name]
         if now.real_time:
             self.scene.query([f"ALTER MATERIALIZED VIEW {name} SET (timescaledb.materialized_only = true)"])
         kept.copies[name] = replace(rows.put_back(conn, copy, now), real_time=now.real_time)
+
+    def chunk_as_before(self, kept: Kept, name: str, said: Said) -> None:
+        """Its chunks are as long as they were, before rows come in."""
+        interval = kept.schema.objects[AGGREGATE, name].get("chunk_interval")
+        if interval and not said.mentions(name, "chunk_interval", "chunk_time_interval"):
+            call = f"set_chunk_time_interval({literal(name)}, {span(interval)})"
+            self.scene.query([f"SELECT {schema_of(kept.schema)}.{call}"])
 
     def restore(self, kept: Kept, said: Said) -> Iterator[Key]:
         """Views, policies, grants, comments, indexes that are not there and that the file did not drop or make."""
@@ -232,25 +291,37 @@ class Rebuilder(StepHooks):
 
     def report(self, kept: Kept, came: Iterable[Key]) -> None:
         """One line for each, in the journal too."""
+        stock = look.take(self.scene.conn)
         back = [f"{kind} {name}" for kind, name in came]
         for name in kept.rebuilt:
             copy = kept.copies[name]
             above = [each.name for each in kept.stock.above(aggregate(kept.stock, name))]
+            fills = dict(self.filled(kept, stock, name, above))
             detail: dict[str, object] = {
                 "aggregate": name,
                 "rows": copy.rows,
                 "null": list(copy.empty),
-                "since": copy.since,
+                "since": since(fills.get(name), copy.since),
                 "above": above,
-                "real_time": [each for each in (name, *above) if kept.copies[each].real_time],
+                "real_time": [each for each in (name, *above) if each in kept.copies and kept.copies[each].real_time],
+                "fill": [detail_of(fill, aggregate(stock, each).number) for each, fill in fills.items()],
             }
             self.scene.note("rebuilt", detail)
-            words = [f"{name} rebuilt: {copy.rows:,} rows kept"]
-            if copy.empty:
-                words.append(f"NULL in what raw data cannot fill: {', '.join(copy.empty)}")
-            if back:
-                words.append(f"back: {', '.join(back)}")
-            self.scene.tell(Happening.NOTE, "; ".join(words))
+            span = aggregate(kept.stock, name).materialized
+            self.scene.tell(Happening.NOTE, rebuilt_line(copy, span, kept.reshaped.get(name, ""), back))
+            for each in (name, *above):
+                if (there := stock.aggregate(each)) is not None:
+                    for text in policies.warnings(stock, there):
+                        self.scene.tell(Happening.NOTE, text)
+
+    def filled(self, kept: Kept, stock: Stock, name: str, above: Iterable[str]) -> Iterator[tuple[str, Fill]]:
+        """What may be replaced and what has to stay, of a rebuilt one and of those above it."""
+        for each in (name, *above):
+            before = aggregate(kept.stock, each)
+            reshaped = each in kept.reshaped
+            found = filling.after(self.fills, each, name, reshaped=reshaped, before=before)
+            if found is not None and stock.aggregate(each) is not None:
+                yield each, found
 
     def said(self, step: Step) -> Said:
         """What the file says of such things itself."""
@@ -356,6 +427,11 @@ def aggregate(stock: Stock, name: str) -> Aggregate:
     found = stock.aggregate(name)
     assert found is not None, name
     return found
+
+
+def since(fill: Fill | None, otherwise: int | None) -> int | None:
+    """Where what can be computed anew begins."""
+    return min((each.start for each in fill.empty), default=None) if fill else otherwise
 
 
 def resolved(conn: psycopg.Connection[Any], each: Object) -> str:

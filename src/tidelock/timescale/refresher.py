@@ -17,6 +17,7 @@ from tidelock.core.report import Happening
 from tidelock.core.step import Mode
 from tidelock.errors import LedgerFault
 from tidelock.timescale import history, look
+from tidelock.timescale.filling import known
 from tidelock.timescale.order import ordered
 from tidelock.timescale.points import number
 from tidelock.timescale.refreshing import Outcome, Refreshing, Way, Wish
@@ -137,6 +138,7 @@ class Refresher(StepHooks):
                 Happening.PROGRESS, f"{found.name}  {text}", statement.place, fraction=fraction
             ),
             note=lambda window: self.scene.note(EVENT, detail_of(found, window, step)),
+            fill=known(self.scene, found),
         )
         outcome = work.run()
         self.scene.tell(Happening.NOTE, outcome_line(outcome), statement.place)

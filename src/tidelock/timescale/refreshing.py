@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tidelock.core.aggregates import Aggregate, Stock
+    from tidelock.core.filling import Fill
 
     Connection = psycopg.Connection[Any]
 
@@ -132,6 +133,8 @@ class Refreshing:
     """Text and fraction, for whoever watches."""
     note: Callable[[Span], None]
     """A window is done: for the journal."""
+    fill: Fill | None = None
+    """It was rebuilt; as the journal has it."""
     stop: threading.Event = field(default_factory=threading.Event)
     heard: queue.Queue[Done] = field(default_factory=queue.Queue)
     open: list[Connection] = field(default_factory=list)
@@ -154,11 +157,13 @@ class Refreshing:
 
     def run(self) -> Outcome:
         """Until all is done, or `stop` is set. Raises what stopped a worker."""
+        from tidelock.timescale.filling import current
         from tidelock.timescale.ground import whole
 
         aggregate = self.aggregate
         start, end = whole(self.conn, aggregate, self.wish.start, self.wish.end)
-        there = ground(self.conn, aggregate, start, end)
+        self.fill = current(self.conn, aggregate, self.fill)
+        there = ground(self.conn, aggregate, start, end, self.fill)
         outside_ = outside(self.conn, aggregate, there, start, end) or (0, None, None)
         self.until = in_part_until(self.conn, aggregate, self.stock)
         self.call = _Call.of(self.conn, aggregate, self.wish)
@@ -269,8 +274,8 @@ class Refreshing:
         if not self.kept:
             return 0
         aggregate = self.aggregate
-        within = sql.SQL(" OR ").join([between(aggregate, each.start, each.end) for each in merged(self.kept)])
-        query = sql.SQL("SELECT count(DISTINCT a.{}) FROM {} a WHERE {}").format(
+        within = sql.Composed([between(aggregate, each.start, each.end) for each in merged(self.kept)]).join(" OR ")
+        query = sql.SQL("SELECT count(DISTINCT {}) FROM {} WHERE {}").format(
             sql.Identifier(aggregate.column), sql.SQL(aggregate.relation), within
         )
         row = self.conn.execute(query).fetchone()
@@ -361,9 +366,9 @@ class Refreshing:
         # drop one waits for one window. If our own CALL gets behind him in the queue, its lock_timeout lets both go on.
         with guard.transaction():
             first_in(guard, aggregate.source, aggregate.source_time, window)
-            kept = remains(work, aggregate, window, self.until)
+            kept = remains(work, aggregate, window, self.until, self.fill)
             for part in without(window, kept):
-                work.execute(self.call.over(part))
+                work.execute(mark(work) + self.call.over(part))
         return kept
 
 
@@ -397,6 +402,13 @@ class _Call:
             point(window.end, window.kind),
             self.arguments,
         )
+
+
+def mark(conn: Connection) -> sql.SQL:
+    """The run's mark, by which its watch knows (and cancels, when the lease is lost) what is its own."""
+    name = conn.info.parameter_status("application_name") or ""
+    run_id = name.removeprefix("tidelock ")
+    return sql.SQL(f"/* tidelock run {run_id} */ " if run_id.isalnum() else "")
 
 
 def hull(spans: Sequence[Span]) -> Span | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
+from tidelock.core.widening import widens
 from tidelock.errors import LedgerFault
 from tidelock.timescale.ground import chunks
 
@@ -72,7 +73,9 @@ class Copy:
     """Where the chunks of the source begin."""
     real_time: bool = False
     empty: tuple[str, ...] = ()
-    """Columns of the new aggregate that old rows do not have."""
+    """Columns of the new aggregate that old rows do not have, or have in a type that this one may not hold."""
+    wider: tuple[str, ...] = ()
+    """Columns whose type is a wider one now."""
 
 
 def columns(conn: Connection, relation: str) -> dict[str, str]:
@@ -110,7 +113,11 @@ def put_back(conn: Connection, copy: Copy, now: Aggregate) -> Copy:
     if copy.kind != now.kind:
         raise BucketRetyped(copy.name, copy.kind, now.kind)
     there = columns(conn, now.relation)
-    same = {each: each for each, type_ in there.items() if copy.columns.get(each) == type_ and each != now.column}
+    same = {
+        each: each
+        for each, type_ in there.items()
+        if each != now.column and each in copy.columns and widens(copy.columns[each], type_)
+    }
     same = {each: name for each, name in same.items() if name != copy.bucket} | {now.column: copy.bucket}
     into, out = sql.SQL(now.relation), sql.Identifier("pg_temp", copy.table)
     insert = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}")
@@ -120,13 +127,22 @@ def put_back(conn: Connection, copy: Copy, now: Aggregate) -> Copy:
     for what, one, other in zip(("the number of rows", *same), before, after, strict=True):
         if one != other:
             raise RowsMissing(copy.name, what, one, other)
-    return replace(copy, empty=tuple(each for each in there if each not in same))
+    empty = [
+        f"{each} ({copy.columns[each]} before, {type_} now)" if each in copy.columns else each
+        for each, type_ in there.items()
+        if each not in same
+    ]
+    wider = [f"{each} ({copy.columns[each]} before, {there[each]} now)" for each in same
+             if each in copy.columns and copy.columns[each] != there[each]]  # fmt: skip
+    return replace(copy, empty=tuple(empty), wider=tuple(wider))
 
 
 def totals(conn: Connection, relation: sql.Composable, named: list[tuple[str, str]]) -> tuple[Any, ...]:
     """The number of rows, and for each column its sum, or how many values it has."""
     each = [
-        sql.SQL("sum({}::numeric)" if type_.partition("(")[0] in NUMBERS else "count({})").format(sql.Identifier(name))
+        sql.SQL("sum({}::{}::numeric)").format(sql.Identifier(name), sql.SQL(type_))  # from the catalog
+        if type_.partition("(")[0] in NUMBERS
+        else sql.SQL("count({})").format(sql.Identifier(name))
         for name, type_ in named
     ]
     query = sql.SQL("SELECT {} FROM {}").format(sql.SQL(", ").join([sql.SQL("count(*)"), *each]), relation)

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from tidelock.core.windows import amount
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidelock.core.aggregates import Span
     from tidelock.timescale.refreshing import Outcome
+    from tidelock.timescale.rows import Copy
 
 
 def outcome_line(done: Outcome) -> str:
@@ -26,3 +30,18 @@ def kept_line(done: Outcome) -> str:
     name = done.aggregate.removeprefix("public.")
     buckets = f"{done.kept:,} bucket" + ("" if done.kept == 1 else "s")
     return f"{name}: {buckets} from {done.kept_span} left as they are: the raw data no longer holds them (whole)"
+
+
+def rebuilt_line(copy: Copy, span: Span | None, width: str, back: Sequence[str]) -> str:
+    """What became of an aggregate that was made anew."""
+    name = copy.name.removeprefix("public.")
+    words = [f"{name} rebuilt: {copy.rows:,} rows kept" + (f" ({span})" if span else "")]
+    if width:
+        words.append(f"buckets that raw data cannot fill stay {width} wide")
+    if copy.wider:
+        words.append(f"kept in a wider type: {', '.join(copy.wider)}")
+    if copy.empty:
+        words.append(f"NULL in what raw data cannot fill: {', '.join(copy.empty)}")
+    if back:
+        words.append(f"back: {', '.join(back)}")
+    return "; ".join(words)

@@ -182,7 +182,7 @@ def _expression(draft: Draft, node: Node, read: Read, *, dynamic: bool) -> None:
         draft.literals |= found.literals
         found = read(built)
     elif dynamic:
-        draft.session, draft.rerunnable = True, False
+        draft.session, draft.rerunnable, draft.unread = True, False, True
     draft.merge(found)
     draft.rerunnable &= found.rerunnable and not (found.creates or found.drops or found.alters)
 

@@ -53,6 +53,7 @@ class Draft:
     cascade: bool = False
     session: bool = False
     session_only: bool = False
+    unread: bool = False
     external: bool = False
     calls: set[str] = field(default_factory=set)
     new_enum_values: list[tuple[str, str]] = field(default_factory=list)
@@ -103,6 +104,7 @@ class Draft:
         self.first_in_session |= other.first_in_session
         self.cascade |= other.cascade
         self.session |= other.session
+        self.unread |= other.unread or other.kind is Kind.UNKNOWN
         self.external |= other.external
         self.calls |= other.calls
         self.new_enum_values.extend(other.new_enum_values)
@@ -130,6 +132,7 @@ class Draft:
             cascade=self.cascade,
             session=self.session,
             session_only=self.session_only,
+            unread=self.unread,
             external=self.external,
             calls=frozenset(self.calls),
             new_enum_values=tuple(self.new_enum_values),

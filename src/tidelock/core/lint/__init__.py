@@ -5,6 +5,8 @@
     known         the schema as the files so far have made it: tables, columns, hypertables, policies, roles; again
                   one file per noun
     engine        files → findings: every rule on every statement, allowances, what does not parse
+    findings      remarks as findings, and what a file allows
+    refusing      what TimescaleDB is certain to refuse of pending files, as far as rules know it
     edit          a rewritten statement, and the safe ones put into the file
     idempotence, locking, transactions, destruction, timescale, hygiene
                   the families of rules, one file or package each

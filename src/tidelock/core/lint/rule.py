@@ -48,6 +48,8 @@ class Rule:
     """Only when it is selected: a matter of taste, or of a project's conventions."""
     on: frozenset[str] = frozenset()
     """What a statement must do for the rule to be asked of it, as `Action.what` has it; empty is any statement."""
+    refused: tuple[str, ...] = ()
+    """The SQLSTATEs with which TimescaleDB refuses what the rule finds. `apply` and `plan` ask such rules too."""
     statement: Callable[[Look], Remarks] | None = None
     """Asked once for each statement …"""
     file: Callable[[File], Remarks] | None = None
@@ -69,12 +71,13 @@ def rule(
     fix: str,
     optional: bool = False,
     on: tuple[str, ...] = (),
+    refused: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Look], Remarks]], Callable[[Look], Remarks]]:
     """Register a function that is asked once for each statement, or only for those that do one of `on`."""
 
     def register(check: Callable[[Look], Remarks]) -> Callable[[Look], Remarks]:
         text = Rule(code=code, title=title, severity=severity, why=why, fix=fix, optional=optional)
-        _add(replace(text, on=frozenset(on), statement=check))
+        _add(replace(text, on=frozenset(on), refused=refused, statement=check))
         return check
 
     return register

@@ -16,7 +16,8 @@ ALTER TABLE {ledger}
     ADD COLUMN IF NOT EXISTS git_commit text,
     ADD COLUMN IF NOT EXISTS applied_by text,
     ADD COLUMN IF NOT EXISTS run_id text,
-    ADD COLUMN IF NOT EXISTS duration_ms bigint;
+    ADD COLUMN IF NOT EXISTS duration_ms bigint,
+    ADD COLUMN IF NOT EXISTS backup text;
 ALTER TABLE {ledger} ALTER COLUMN applied_at SET DEFAULT now();
 
 COMMENT ON TABLE {ledger} IS 'Tidelock: one row per applied migration';
@@ -30,6 +31,7 @@ COMMENT ON COLUMN {ledger}.path IS 'The file as it was named when it was applied
 COMMENT ON COLUMN {ledger}.git_commit IS 'The commit that was checked out, when known';
 COMMENT ON COLUMN {ledger}.applied_by IS 'Who ran it: role and host or pod';
 COMMENT ON COLUMN {ledger}.run_id IS 'The run, as in the journal';
+COMMENT ON COLUMN {ledger}.backup IS 'The backup that was taken before its run; NULL when there was none';
 COMMENT ON COLUMN {ledger}.duration_ms IS 'Milliseconds from its first statement to its record';
 
 CREATE TABLE IF NOT EXISTS {journal} (

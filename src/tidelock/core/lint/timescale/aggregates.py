@@ -173,6 +173,10 @@ def _taken(look: Look, action: Action) -> Iterator[str]:
     "table cannot be dropped either.",
     fix="add a new column and a new aggregate over it; keep the old ones as long as their history is wanted",
     on=("alter type", "drop column", "drop table", "drop materialized view"),
+    refused=(
+        "0A000",
+        "2BP01",
+    ),
 )
 def read_by_aggregate(look: Look) -> Iterator[str]:
     """ALTER TYPE, DROP COLUMN, DROP TABLE, DROP MATERIALIZED VIEW of what an aggregate reads, without CASCADE."""
@@ -216,6 +220,10 @@ def replaced(look: Look) -> Iterator[str]:
     "materialized views: DROP VIEW, ALTER VIEW, REFRESH MATERIALIZED VIEW, unique indexes, triggers, and changes "
     "of its columns are refused (0A000).",
     fix="DROP and ALTER MATERIALIZED VIEW, CALL refresh_continuous_aggregate; a new aggregate for another definition",
+    refused=(
+        "0A000",
+        "42809",
+    ),
 )
 def refused(look: Look) -> Iterator[Remark]:
     """Everything that an aggregate never takes."""
@@ -281,6 +289,7 @@ def other_definition(look: Look) -> Iterator[str]:
     "multiple of those beneath (0A000). A year is no multiple of a week, and a month none of 7 days.",
     fix="choose a multiple of the width beneath, or read the hypertable itself",
     on=("create aggregate",),
+    refused=("0A000",),
 )
 def cannot_be_made(look: Look) -> Iterator[str]:
     """CREATE MATERIALIZED VIEW (timescaledb.continuous) that the server refuses."""

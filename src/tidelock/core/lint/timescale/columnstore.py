@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "compressed chunks or not. On a table without columnstore, as in most tests, all of it passes.",
     fix="add the column nullable, and set its default for rows to come in a second statement",
     on=("add column",),
+    refused=("0A000",),
 )
 def add_column(look: Look) -> Iterator[Remark]:
     """ADD COLUMN with more than a constant default."""
@@ -185,6 +186,7 @@ def _recompresses(actions: tuple[Action, ...]) -> bool:
     fix="add a column of the new type, write both, fill it, and drop the old one in a later file; or decompress all "
     "chunks first",
     on=("alter type",),
+    refused=("0A000",),
 )
 def alter_type(look: Look) -> Iterator[str]:
     """ALTER COLUMN TYPE."""
@@ -205,6 +207,7 @@ def alter_type(look: Look) -> Iterator[str]:
     "are not enforced.",
     fix="choose one; for tenants, put a security_barrier view before the hypertable and grant only that",
     on=("enable row security", "disable row security", "force row security", "no force row security", "set options"),
+    refused=("0A000",),
 )
 def row_security(look: Look) -> Iterator[str]:
     """Both, in either order."""
@@ -231,6 +234,7 @@ def _enables(action: Action) -> bool:
     "CONSTRAINT … NOT VALID reads all rows at once, so the constraint holds as soon as it is there.",
     fix="delete the statement, and write ADD CONSTRAINT without NOT VALID",
     on=("validate constraint",),
+    refused=("0A000",),
 )
 def validate(look: Look) -> Iterator[str]:
     """VALIDATE CONSTRAINT."""
@@ -266,6 +270,7 @@ def not_valid(look: Look) -> Iterator[str]:
     "decompressed first, and the policy has to go, or it compresses the next one.",
     fix="remove the policy and decompress all chunks first",
     on=("set options",),
+    refused=("0A000",),
 )
 def switched_off(look: Look) -> Iterator[Remark]:
     """SET (timescaledb.compress = false)."""
@@ -317,6 +322,7 @@ def rows_change(look: Look) -> Iterator[str]:
     "orderby or segmentby column from a chunk with columnstore enabled`.",
     fix="decompress all chunks and take the column out of the settings first",
     on=("drop column",),
+    refused=("0A000",),
 )
 def packing_column(look: Look) -> Iterator[str]:
     """DROP COLUMN of a segmentby or orderby column."""
@@ -368,6 +374,10 @@ def _called(look: Look, name: str) -> Edit | None:
     "(22023), and so are policies (TS001 `is not a hypertable or a continuous aggregate`).",
     fix="call create_hypertable first",
     on=("set options", "call"),
+    refused=(
+        "22023",
+        "TS001",
+    ),
 )
 def no_hypertable(look: Look) -> Iterator[str]:
     """Options and policies on a plain table that a file has created."""

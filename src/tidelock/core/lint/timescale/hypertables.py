@@ -94,6 +94,7 @@ def other_arguments(look: Look) -> Iterator[Remark]:
     why="A second create_hypertable without `if_not_exists => true` is refused: TS110 `table is already a hypertable`.",
     fix="delete the call",
     on=("call",),
+    refused=("TS110",),
 )
 def twice(look: Look) -> Iterator[str]:
     """create_hypertable of what an earlier statement made one."""
@@ -137,6 +138,12 @@ def microseconds(look: Look) -> Iterator[str]:
     "hypertable, and taking the time column away: PostgreSQL knows them, a hypertable refuses them (0A000, 42P16, "
     "42809, TS101).",
     fix="do without: a trigger for a rule, ALTER TABLE without ONLY, a plain table as the target of foreign keys",
+    refused=(
+        "0A000",
+        "42P16",
+        "42809",
+        "TS101",
+    ),
 )
 def refused(look: Look) -> Iterator[str]:
     """Everything that a hypertable never takes."""

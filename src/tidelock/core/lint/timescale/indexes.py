@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     "at a time waits. Cut off, it leaves an invalid index, which Tidelock finds and builds again.",
     fix="write WITH (timescaledb.transaction_per_chunk) instead of CONCURRENTLY",
     on=("create index",),
+    refused=("0A000",),
 )
 def concurrently(look: Look) -> Iterator[Remark]:
     """CREATE INDEX CONCURRENTLY where it never works."""
@@ -85,6 +86,7 @@ def blocks_every_chunk(look: Look) -> Iterator[Remark]:
     "over the key.",
     fix="build it without the option, when little is written",
     on=("create index",),
+    refused=("0A000",),
 )
 def unique_per_chunk(look: Look) -> Iterator[Remark]:
     """UNIQUE with transaction_per_chunk."""
@@ -124,6 +126,7 @@ def per_chunk_in_block(look: Look) -> Iterator[str]:
     "only a single one: 0A000.",
     fix="write DROP INDEX; it waits for open transactions on all chunks, so keep lock_timeout short",
     on=("drop index",),
+    refused=("0A000",),
 )
 def drop_concurrently(look: Look) -> Iterator[Remark]:
     """DROP INDEX CONCURRENTLY of an index that a file made on a hypertable."""
@@ -145,6 +148,7 @@ def drop_concurrently(look: Look) -> Iterator[Remark]:
     "(0A000). REINDEX TABLE works and rebuilds all indexes of all chunks, under a lock that keeps writers out.",
     fix="write REINDEX TABLE, or build a second index chunk by chunk and drop the first",
     on=("reindex",),
+    refused=("0A000",),
 )
 def reindex(look: Look) -> Iterator[Remark]:
     """REINDEX INDEX, REINDEX … CONCURRENTLY."""
@@ -176,6 +180,7 @@ def reindex(look: Look) -> Iterator[Remark]:
     "refuses a table that has such a key already.",
     fix="put the time column into the key, or drop the key before create_hypertable",
     on=("create table", "create index", "add constraint", "add column", "call"),
+    refused=("TS103",),
 )
 def key_without_time(look: Look) -> Iterator[Remark]:
     """PRIMARY KEY, UNIQUE, EXCLUDE and unique indexes, before and after create_hypertable."""

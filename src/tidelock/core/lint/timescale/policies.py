@@ -74,6 +74,7 @@ def _age_of(policy: Policy) -> str | int | bool | None:
     "hypertable that was made WITH (tsdb.hypertable) has a columnstore policy from the start.",
     fix="remove the first one in the same file, or delete the call",
     on=("call",),
+    refused=("42710",),
 )
 def twice(look: Look) -> Iterator[str]:
     """The same policy a second time, not guarded."""
@@ -93,6 +94,7 @@ def twice(look: Look) -> Iterator[str]:
     fix="remove the first policy in the same file, or let the ranges touch: end_offset of one = start_offset of "
     "the other",
     on=("call",),
+    refused=("22023",),
 )
 def overlapping(look: Look) -> Iterator[Remark]:
     """add_continuous_aggregate_policy over a range that another one refreshes."""
@@ -100,7 +102,7 @@ def overlapping(look: Look) -> Iterator[Remark]:
         mine = _range(asked)
         for there in look.known.refreshes.get(asked.target, []):
             theirs = _range(there)
-            if offsets(there) == offsets(asked):
+            if offsets(there) == offsets(asked) or (mine is not None and mine == theirs):
                 if asked.arguments.get("if_not_exists") is not True:
                     yield Remark(message=f"{asked.target} has this refresh policy since {there.place.path}")
             elif mine and theirs and mine[1] < theirs[0] and theirs[1] < mine[0]:
@@ -130,6 +132,7 @@ def _words(span: tuple[float, float]) -> str:
     "small`.",
     fix="make start_offset larger",
     on=("call",),
+    refused=("22023",),
 )
 def window_too_small(look: Look) -> Iterator[str]:
     """start_offset - end_offset < 2 buckets."""
@@ -235,6 +238,7 @@ def _refreshed_later(look: Look, name: str) -> bool:
     why="A policy that compresses needs columnstore enabled: 0A000 `columnstore not enabled on hypertable`.",
     fix="enable it first: ALTER TABLE … SET (timescaledb.enable_columnstore, timescaledb.segmentby = '…')",
     on=("call",),
+    refused=("0A000",),
 )
 def no_columnstore(look: Look) -> Iterator[Remark]:
     """add_compression_policy or add_columnstore_policy on what has it not enabled."""
@@ -320,6 +324,7 @@ def brought_back(look: Look) -> Iterator[str]:
     "(22023). Only hypertables with an integer time take numbers.",
     fix="write INTERVAL '30 days'",
     on=("call",),
+    refused=("22023",),
 )
 def no_interval(look: Look) -> Iterator[Remark]:
     """drop_after => 30."""

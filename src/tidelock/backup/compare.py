@@ -1,0 +1,80 @@
+"""What was restored, against what was backed up; and what was written since."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from tidelock.backup.create import PLAINLY
+from tidelock.backup.faults import NotTheSame
+from tidelock.backup.leftovers import APPLICATION
+from tidelock.backup.reading import unsealed
+from tidelock.core.backups import WHOLE
+
+if TYPE_CHECKING:
+    from tidelock.app.ports import Server
+    from tidelock.backup.create import Progress
+    from tidelock.backup.store import Store
+    from tidelock.core.backups import Manifest
+
+
+def differences(server: Server, store: Store, manifest: Manifest, name: str, progress: Progress) -> list[str]:
+    """What is not as it was backed up: rows of each table, and the schema."""
+    found: list[str] = []
+    with server.connect(APPLICATION, name) as conn:
+        progress.tell("counting rows", None)
+        conn.execute(PLAINLY)
+        for table, rows in manifest.rows.items():
+            try:
+                now: object = rows_of(conn, table)
+            except psycopg.errors.UndefinedTable:
+                now = "no"
+            if now != rows:
+                found.append(f"{table} has {now} rows, and had {rows}")
+        if (piece := manifest.piece("snapshot")) and manifest.scope == WHOLE:
+            progress.tell("comparing the schema", None)
+            before = BytesIO()
+            unsealed(store, manifest, piece, before, progress)
+            if before.getvalue() != server.schema(conn):
+                found += schema_differences(before.getvalue(), server.schema(conn))
+    return found
+
+
+def look_over(server: Server, store: Store, manifest: Manifest, name: str, progress: Progress) -> None:
+    """Raise NotTheSame when what was restored is not what was backed up."""
+    if found := differences(server, store, manifest, name, progress):
+        raise NotTheSame(manifest.id, found)
+
+
+def rows_of(conn: Any, table: str) -> int:
+    """Rows of a table, its name as SQL."""
+    query = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.SQL(table))
+    return int(conn.execute(query).fetchone()[0])
+
+
+def schema_differences(before: bytes, after: bytes) -> list[str]:
+    """Objects that differ, by name."""
+    from tidelock.core.snapshot import unpacked
+
+    one, other = unpacked(before.decode()).objects, unpacked(after.decode()).objects
+    return [
+        f"{kind} {name} is another one" if (kind, name) in one and (kind, name) in other else f"{kind} {name}"
+        for kind, name in sorted({*one, *other})
+        if one.get((kind, name)) != other.get((kind, name))
+    ] or ["the schema"]
+
+
+def written_since(server: Server, manifest: Manifest) -> list[tuple[str, int, int]]:
+    """(table, rows then, rows now) of those tables whose number of rows is another one now."""
+    found = []
+    with server.connect(APPLICATION) as conn:
+        conn.execute(PLAINLY)
+        for table, then in sorted(manifest.rows.items()):
+            there = conn.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
+            now = rows_of(conn, table) if there and there[0] else 0
+            if now != then:
+                found.append((table, then, now))
+    return found

@@ -1,0 +1,294 @@
+"""A backup: several pg_dump under one snapshot, each compressed and sent to the store while it runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Any
+
+from psycopg import sql
+
+from tidelock import __version__
+from tidelock.backup.clients import clients, running
+from tidelock.backup.source import Source, Table, grouped, look
+from tidelock.backup.store import MANIFEST, STARTED, StoreFailed, folder_of
+from tidelock.core.backups import AFFECTED, WHOLE, Manifest, Piece, new_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from tidelock.app.ports import Server
+    from tidelock.backup.clients import Clients
+    from tidelock.backup.seal import Seal
+    from tidelock.backup.store import Store, Upload
+
+LEVEL = 3
+"""zstandard's default: twice as fast as gzip 1, and smaller."""
+CHUNK = 1 << 20
+SCHEMA = ["--section=pre-data", "--section=post-data"]
+"""Not --schema-only: that leaves out that materialized views are filled."""
+APPLICATION = "tidelock backup "
+"""Goes before the id in application_name: whether a backup is still being made is asked of the server."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a backup or a restore is, for whoever watches."""
+
+    tell: Callable[[str, float | None], None]
+    total_bytes: int = 0
+    done_bytes: int = 0
+    began: float = field(default_factory=time.monotonic)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _told: float = 0.0
+
+    def add(self, count: int) -> None:
+        """So many bytes more."""
+        with self._lock:
+            self.done_bytes += count
+            now = time.monotonic()
+            if now - self._told < 0.5:
+                return
+            self._told = now
+        rate = self.done_bytes / max(now - self.began, 0.001)
+        fraction = min(self.done_bytes / self.total_bytes, 0.99) if self.total_bytes else None
+        left = (
+            f", about {(self.total_bytes - self.done_bytes) / rate:.0f} s left" if fraction and fraction < 0.99 else ""
+        )
+        self.tell(f"{megabytes(self.done_bytes)} at {megabytes(int(rate))}/s{left}", fraction)
+
+
+def megabytes(count: int) -> str:
+    """`482 MB`."""
+    return f"{count / 1e6:.0f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What is to be backed up, and how."""
+
+    label: str = ""
+    precedes: str = ""
+    """Id of the plan that it is made for."""
+    bundle: str = ""
+    ledger: str = ""
+    applied: tuple[int, ...] = ()
+    jobs: int = 2
+    only: tuple[str, ...] = ()
+    """The tables whose rows are kept, quoted, with the schema of everything; none for all rows."""
+    seal: Seal
+
+
+def create(server: Server, store: Store, wanted: Wanted, progress: Progress) -> Manifest:
+    """Make one. It is in the store when this returns, and nothing is seen of it before. Raises a BackupFault."""
+    began = time.monotonic()
+    with server.connect(APPLICATION) as conn:
+        conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        source = look(conn)
+        source = source.limited(wanted.only)
+        programs = clients(source.server)
+        lock(conn, source.tables)
+        [snapshot] = conn.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
+        backup = new_id(datetime.fromisoformat(source.at), os.urandom(2))
+        conn.execute("SELECT set_config('application_name', %s, false)", (APPLICATION + backup,))
+        sweep(conn, store, source)
+        progress.total_bytes = source.size_bytes
+        maker = Maker(server, store, programs, snapshot, folder_of(source.database, backup), wanted.seal, progress)
+        store.put(f"{maker.folder}/{STARTED}", json.dumps({"system": source.system, "id": backup}).encode())
+        try:
+            pieces, rows = maker.make(source, wanted, server.schema(conn))
+            manifest = described(source, backup, wanted, pieces, rows, time.monotonic() - began)
+            check_sizes(store, maker.folder, pieces)
+            store.publish(manifest)
+            store.delete([f"{maker.folder}/{STARTED}"])
+        except BaseException:
+            with suppress(StoreFailed):
+                store.remove(maker.folder)
+            raise
+    return manifest
+
+
+def described(
+    source: Source, backup: str, wanted: Wanted, pieces: tuple[Piece, ...], rows: dict[str, int], took_s: float
+) -> Manifest:
+    """Its manifest."""
+    return Manifest(
+        id=backup,
+        database=source.database,
+        system=source.system,
+        at=source.at,
+        took_s=round(took_s, 3),
+        tidelock=__version__,
+        server=source.server,
+        extensions=source.extensions,
+        scope=AFFECTED if wanted.only else WHOLE,
+        database_bytes=source.database_bytes,
+        label=wanted.label,
+        run=wanted.precedes,
+        bundle=wanted.bundle,
+        ledger=wanted.ledger,
+        applied=wanted.applied,
+        lsn=source.lsn,
+        encrypted=wanted.seal.encrypts,
+        create=source.create,
+        settings=source.settings,
+        comment=source.comment,
+        roles=source.roles,
+        rows=rows,
+        pieces=pieces,
+    )
+
+
+def lock(conn: Any, tables: Sequence[Table]) -> None:
+    """Hold every table as pg_dump does, so that none is dropped before its own pg_dump comes to it."""
+    for start in range(0, len(tables), 500):
+        names = ", ".join(each.pattern for each in tables[start : start + 500])
+        conn.execute(f"LOCK TABLE {names} IN ACCESS SHARE MODE".encode())
+
+
+def check_sizes(store: Store, folder: str, pieces: Sequence[Piece]) -> None:
+    """The store has each piece in its whole length."""
+    there = store.sizes(f"{folder}/")
+    for each in pieces:
+        if there.get(f"{folder}/{each.name}") != each.size_bytes:
+            raise StoreFailed(store.url, f"keeping {each.name}", OSError("it has another length there"))
+
+
+# TimescaleDB's planner takes an internal table of compressed rows for a chunk, and fails (2.28: "no dimension slices").
+PLAINLY = "SELECT set_config('timescaledb.enable_optimizations', 'off', false)"
+AT_WORK = "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE %s"
+
+
+def sweep(conn: Any, store: Store, source: Source) -> None:
+    """Take away what a backup of this database left that was killed: one that no session is making any more."""
+    alive = {row[0].removeprefix(APPLICATION) for row in conn.execute(AT_WORK, (APPLICATION + "%",))}
+    for folder, names in store.backups(source.database).items():
+        if MANIFEST in names or folder.rpartition("/")[2] in alive:
+            continue
+        with suppress(FileNotFoundError, ValueError):
+            started = json.loads(store.get(f"{folder}/{STARTED}"))
+            if started["system"] != source.system:
+                continue  # another cluster's, with a database of the same name
+        store.remove(folder)
+
+
+@dataclass(slots=True)
+class Maker:
+    """Makes the pieces of one backup."""
+
+    server: Server
+    store: Store
+    programs: Clients
+    snapshot: str
+    folder: str
+    seal: Seal
+    progress: Progress
+
+    def make(self, source: Source, wanted: Wanted, schema: bytes) -> tuple[tuple[Piece, ...], dict[str, int]]:
+        """All of them, and how many rows each table has."""
+        jobs = wanted.jobs
+        groups = [[each] for each in source.tables] if wanted.only else grouped(source.tables, jobs)
+        apart = [table for group in groups for table in group]
+        environment = self.server.environment()
+        roles = self.programs.command("pg_dumpall", "--globals-only", "--no-role-passwords", "--no-password")
+        with ThreadPoolExecutor(jobs) as pool:
+            waiting = [pool.submit(self.tables, number, group) for number, group in enumerate(groups, 1)]
+            rest = [f"--exclude-table-data={each.pattern}" for each in apart]
+            if not wanted.only:
+                waiting.append(pool.submit(self.dump, "01-rest.dump", "rest", ["--section=data", *rest]))
+            waiting.append(pool.submit(self.dump, "00-schema.dump", "schema", SCHEMA))
+            waiting.append(pool.submit(self.piece, "00-roles.sql", "roles", roles, environment))
+            small = [each for each in source.tables if each not in set(apart)]
+            counting = [pool.submit(self.count, part) for part in (*groups, small) if part]
+            try:
+                pieces = [each.result() for each in as_completed(waiting)]
+                rows = {name: count for each in as_completed(counting) for name, count in each.result().items()}
+            except BaseException:
+                pool.shutdown(wait=True, cancel_futures=True)
+                raise
+        pieces.append(self.stored("00-schema.json", "snapshot", schema))
+        return tuple(sorted(pieces, key=lambda each: each.name)), rows
+
+    def tables(self, number: int, group: Sequence[Table]) -> Piece:
+        """The rows of some tables."""
+        asked = ["--section=data", *(f"--table={each.pattern}" for each in group)]
+        size = sum(each.size_bytes for each in group)
+        return self.dump(f"02-tables-{number:04}.dump", "tables", asked, tuple(each.pattern for each in group), size)
+
+    def dump(self, name: str, what: str, asked: Sequence[str], tables: tuple[str, ...] = (), size: int = 0) -> Piece:
+        """One pg_dump."""
+        command = self.programs.command(
+            "pg_dump", "--format=custom", "--compress=0", "--no-password", f"--snapshot={self.snapshot}", *asked
+        )
+        return self.piece(name, what, command, self.server.environment(), tables, size)
+
+    def piece(
+        self,
+        name: str,
+        what: str,
+        command: Sequence[str],
+        environment: Any,
+        tables: tuple[str, ...] = (),
+        size: int = 0,
+    ) -> Piece:
+        """What a program says, compressed, sealed and stored."""
+        with self.upload(name, size) as upload, running(command, environment, what) as output:
+            self.seal.close(Counted(output, self.progress), upload)
+        return piece_of(upload, what, tables)
+
+    def stored(self, name: str, what: str, content: bytes) -> Piece:
+        """A piece that is at hand."""
+        import io
+
+        with self.upload(name, len(content)) as upload:
+            self.seal.close(io.BytesIO(content), upload)
+        return piece_of(upload, what, ())
+
+    @contextmanager
+    def upload(self, name: str, size: int) -> Iterator[Upload]:
+        """An object that is there only when all went well."""
+        upload = self.store.writer(f"{self.folder}/{name}{self.seal.suffix}", size)
+        yield upload
+        upload.close()
+
+    def count(self, tables: Sequence[Table]) -> dict[str, int]:
+        """Rows of each table in the snapshot."""
+        found: dict[str, int] = {}
+        with self.server.connect(APPLICATION) as conn:
+            conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            conn.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot}'".encode())
+            conn.execute(PLAINLY)
+            for each in tables:
+                query = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.SQL(each.pattern))
+                found[each.pattern] = conn.execute(query).fetchone()[0]
+        return found
+
+
+def piece_of(upload: Upload, what: str, tables: tuple[str, ...]) -> Piece:
+    """What was uploaded."""
+    return Piece(
+        name=upload.path.rpartition("/")[2],
+        what=what,
+        size_bytes=upload.size_bytes,
+        sha256=upload.sha256,
+        tables=tables,
+    )
+
+
+class Counted:
+    """A stream that tells how much was read of it."""
+
+    def __init__(self, stream: IO[bytes], progress: Progress) -> None:
+        self.stream, self.progress = stream, progress
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        content = self.stream.read(size)
+        self.progress.add(len(content))
+        return content

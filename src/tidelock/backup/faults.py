@@ -1,0 +1,43 @@
+"""What keeps a backup from being used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tidelock.core.backups import BackupFault
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Damaged(BackupFault):
+    """A stored object is not what was written."""
+
+    code = "B006"
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(
+            f"{place} is damaged: {why}", hint="use another backup (`tidelock backup list`), and look at the store"
+        )
+
+
+class NotTheSame(BackupFault):
+    """What was restored is not what was backed up."""
+
+    code = "B007"
+
+    def __init__(self, backup: str, differences: Sequence[str]) -> None:
+        super().__init__(
+            f"backup {backup} was restored, and differs from what it was made of: {differences[0]}",
+            hint="the live database is as it was; use another backup, and report this",
+            detail="\n".join(differences[:20]),
+        )
+
+
+class CannotRestore(BackupFault):
+    """Something stands in the way, found before anything was done."""
+
+    code = "B008"
+
+    def __init__(self, target: str, why: str, hint: str) -> None:
+        super().__init__(f"{target}: {why}", hint=hint)

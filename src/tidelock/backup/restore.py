@@ -1,0 +1,214 @@
+"""A restore: into a new database, looked over there, and only then, by two renames, in the place of the live one."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from tidelock.backup.clients import ClientFailed, Clients, text
+from tidelock.backup.faults import CannotRestore
+from tidelock.backup.leftovers import APPLICATION, MARK, MARK_LIMIT, comment, held, maintenance
+from tidelock.backup.reading import unsealed
+from tidelock.core.backups import WHOLE, BackupFault, Manifest, Piece
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from tidelock.app.ports import Server
+    from tidelock.backup.create import Progress
+    from tidelock.backup.store import Store
+
+OPTIONS = "-c synchronous_commit=off -c maintenance_work_mem=256MB -c statement_timeout=0 -c lock_timeout=0"
+LEFT_OUT = (" COMMENT - EXTENSION ",)
+WANT_ALL_ROWS = (" FK CONSTRAINT ", " MATERIALIZED VIEW DATA ")
+
+
+@dataclass(slots=True)
+class Restorer:
+    """Restores one backup into one new database."""
+
+    server: Server
+    store: Store
+    manifest: Manifest
+    name: str
+    """Of the new database."""
+    jobs: int
+    progress: Progress
+    programs: Clients
+    lock: Any = None
+    """The connection whose lock says that this restore is alive."""
+
+    def run(self) -> None:
+        """Make the database and fill it; on failure it is dropped again. Raises a BackupFault."""
+        self.make()
+        try:
+            with self.fetched("schema") as schema:
+                self.program("schema", "--section=pre-data", source=self.listed(schema))
+                if rest := self.manifest.piece("rest"):
+                    self.pour(rest)
+                with ThreadPoolExecutor(self.jobs) as pool:
+                    tables = [each for each in self.manifest.pieces if each.what == "tables"]
+                    waiting = [pool.submit(self.pour, each) for each in tables]
+                    try:
+                        for each in as_completed(waiting):
+                            each.result()
+                    except BaseException:
+                        pool.shutdown(wait=True, cancel_futures=True)
+                        raise
+                self.program("indexes", "--section=post-data", f"--jobs={self.jobs}", source=self.listed(schema))
+            self.finish()
+        except BaseException:
+            self.drop()
+            raise
+
+    # --- the database ------------------------------------------------------------------------------------------------
+
+    def make(self) -> None:
+        """An empty one as the old one was made, ready for TimescaleDB's own rows."""
+        conn = self.lock = self.server.connect(APPLICATION, self.somewhere)
+        if not held(conn, self.name):
+            raise CannotRestore(self.server.target, f"another restore makes {self.name}", "wait for it")
+        name = sql.Identifier(self.name).as_string(conn)
+        conn.execute(f"CREATE DATABASE {name} WITH {self.manifest.create} CONNECTION LIMIT {MARK_LIMIT}".encode())
+        conn.execute(comment(self.name, MARK))
+        if version := self.manifest.extensions.get("timescaledb"):
+            with self.server.connect(APPLICATION, self.name) as conn:
+                create = sql.SQL("CREATE EXTENSION timescaledb VERSION {}").format(sql.Literal(version))
+                conn.execute(create)
+            with self.server.connect(APPLICATION, self.name) as conn:
+                conn.execute("SELECT timescaledb_pre_restore()")
+
+    @property
+    def somewhere(self) -> str:
+        """A database to connect to that is neither the old one nor the new one."""
+        return maintenance(self.server)
+
+    def finish(self) -> None:
+        """TimescaleDB goes on, the database has its settings, statistics are there."""
+        settle(self.server, self.name, self.manifest.settings)
+        if "timescaledb" in self.manifest.extensions:
+            with self.server.connect(APPLICATION, self.name) as conn:
+                conn.execute("SELECT timescaledb_post_restore()")
+        with self.server.connect(APPLICATION, self.name) as conn:
+            self.progress.tell("gathering statistics", None)
+            conn.execute("ANALYZE")
+
+    def done(self) -> None:
+        """It is a database like any other from now on: what was said of it stands in the place of the mark."""
+        self.lock.execute(comment(self.name, self.manifest.comment))
+        self.close()
+
+    def close(self) -> None:
+        """Let go of its lock."""
+        if self.lock is not None:
+            self.lock.close()
+
+    def drop(self) -> None:
+        """Take the new database away."""
+        with suppress(psycopg.Error, BackupFault), self.server.connect(APPLICATION, self.somewhere) as conn:
+            conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name)))
+        self.close()
+
+    # --- pg_restore --------------------------------------------------------------------------------------------------
+
+    def listed(self, archive: Path) -> list[str]:
+        """Options by which pg_restore leaves out what belongs to the server: comments on extensions.
+
+        Of a backup of some tables also what needs the rows of others: references, and that views are filled.
+        """
+        listing = subprocess.run(
+            self.programs.command("pg_restore", "--list", str(archive)), capture_output=True, text=True, check=True
+        ).stdout
+        without = LEFT_OUT if self.manifest.scope == WHOLE else (*LEFT_OUT, *WANT_ALL_ROWS)
+        lines = [line for line in listing.splitlines() if not any(each in line for each in without)]
+        file = archive.with_suffix(".list")
+        file.write_text("\n".join(lines), encoding="utf-8")
+        return [f"--use-list={file}", str(archive)]
+
+    def program(self, what: str, *asked: str, source: Sequence[str]) -> None:
+        """One pg_restore of a file."""
+        self.progress.tell(f"restoring the {what}", None)
+        done = subprocess.run(
+            [*self.command(asked), *source],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ClientFailed("pg_restore", what, done.returncode, done.stderr)
+
+    def command(self, asked: Sequence[str]) -> list[str]:
+        """pg_restore with what is always asked of it."""
+        return self.programs.command(
+            "pg_restore", "--exit-on-error", "--no-password", f"--dbname={conninfo(self.name)}", *asked
+        )
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What it is to know of the server."""
+        import os
+
+        given = dict(self.server.environment(self.name))
+        options = f"{given.get('PGOPTIONS', '')} {OPTIONS}".strip()
+        return {**os.environ, **given, "PGOPTIONS": options, "LC_ALL": "C"}
+
+    def pour(self, piece: Piece) -> None:
+        """Rows from the store into the database. Raises Damaged when the stored object is another."""
+        with tempfile.TemporaryFile() as said:
+            process = subprocess.Popen(
+                self.command(["--section=data"]),
+                env=self.environment,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+            )
+            assert process.stdin is not None
+            try:
+                with suppress(BrokenPipeError):  # it has ended early, and says why
+                    self.unsealed(piece, process.stdin)
+                    process.stdin.close()
+                process.wait()
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+            if process.returncode:
+                raise ClientFailed("pg_restore", piece.name, process.returncode, text(said))
+
+    @contextmanager
+    def fetched(self, what: str) -> Iterator[Path]:
+        """A piece as a file: the schema, which pg_restore reads more than once."""
+        piece = self.manifest.piece(what)
+        assert piece is not None, "every backup has a schema"
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / what
+            with path.open("wb") as file:
+                self.unsealed(piece, file)
+            yield path
+
+    def unsealed(self, piece: Piece, to: IO[bytes]) -> None:
+        """A piece's content, checked against its digest."""
+        unsealed(self.store, self.manifest, piece, to, self.progress)
+
+
+def conninfo(database: str) -> str:
+    """A connection string that names a database, whatever is in its name."""
+    quoted = database.replace("\\", "\\\\").replace("'", "\\'")
+    return f"dbname='{quoted}'"
+
+
+def settle(server: Server, name: str, settings: Sequence[str]) -> None:
+    """Owner, privileges and settings of the database, as they were."""
+    with server.connect(APPLICATION, maintenance(server)) as conn:
+        for each in settings:
+            conn.execute(each.replace("{database}", sql.Identifier(name).as_string(conn), 1).encode())

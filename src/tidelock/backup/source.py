@@ -1,0 +1,158 @@
+"""What a backup asks the database about itself, in the one snapshot that all of its parts share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import psycopg
+
+    Connection = psycopg.Connection[Any]
+
+MIXED_GROUP_BYTES = 64 << 20
+"""Smaller tables share a stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with rows of its own: also a partition, a chunk."""
+
+    schema: str
+    name: str
+    size_bytes: int
+
+    @property
+    def pattern(self) -> str:
+        """As pg_dump's --table takes it, and as SQL: `"schema"."name"`."""
+        return ".".join('"' + each.replace('"', '""') + '"' for each in (self.schema, self.name))
+
+
+# Foreign tables have no rows here; the tables of extensions go with the extension, their configuration with `rest`.
+TABLES = """
+SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid)
+  FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+   AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+                    WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+ ORDER BY 3 DESC, 1, 2"""
+
+ABOUT = """
+SELECT d.datname, current_setting('server_version_num')::int,
+       CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END::text,
+       to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+       (SELECT coalesce(json_object_agg(extname, extversion), '{}') FROM pg_extension WHERE extname <> 'plpgsql'),
+       pg_database_size(d.oid), shobj_description(d.oid, 'pg_database')
+  FROM pg_database d WHERE d.datname = current_database()"""
+SYSTEM = "SELECT system_identifier::text FROM pg_control_system()"
+
+# to_jsonb: the columns that say the locale have changed their names twice.
+CREATE = """
+SELECT format('TEMPLATE template0 ENCODING %L', pg_encoding_to_char(d.encoding))
+    || CASE to_jsonb(d) ->> 'datlocprovider'
+         WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L',
+                              coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale'))
+         WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', to_jsonb(d) ->> 'datlocale')
+         ELSE '' END
+    || format(' LC_COLLATE %L LC_CTYPE %L', d.datcollate, d.datctype)
+    || CASE WHEN t.spcname <> 'pg_default' THEN format(' TABLESPACE %I', t.spcname) ELSE '' END
+  FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname = current_database()"""
+
+# Lists of names are stored quoted as they are to be written; other values are one string.
+SETTINGS = r"""
+WITH d AS (SELECT * FROM pg_database WHERE datname = current_database()),
+ setting AS (SELECT s.setrole, split_part(c, '=', 1) AS name, substr(c, strpos(c, '=') + 1) AS value
+               FROM d JOIN pg_db_role_setting s ON s.setdatabase = d.oid, unnest(s.setconfig) c)
+SELECT 1, format('ALTER DATABASE {database} OWNER TO %I', pg_get_userbyid(datdba)) FROM d
+UNION ALL SELECT 1, format('ALTER DATABASE {database} CONNECTION LIMIT %s', datconnlimit) FROM d
+UNION ALL SELECT 2, 'REVOKE ALL ON DATABASE {database} FROM PUBLIC' FROM d WHERE datacl IS NOT NULL
+UNION ALL
+SELECT 3, format('GRANT %s ON DATABASE {database} TO %s%s', a.privilege_type,
+                 CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END,
+                 CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END)
+  FROM d, aclexplode(d.datacl) a
+UNION ALL
+SELECT 4, CASE WHEN setrole = 0 THEN 'ALTER DATABASE {database}'
+               ELSE format('ALTER ROLE %I IN DATABASE {database}', pg_get_userbyid(setrole)) END
+       || format(' SET %s TO %s', name,
+            CASE WHEN name IN ('search_path', 'local_preload_libraries', 'session_preload_libraries',
+                               'temp_tablespaces') AND value <> '' THEN value ELSE quote_literal(value) END)
+  FROM setting WHERE name <> 'timescaledb.restoring'
+ORDER BY 1, 2"""
+
+ROLES = """
+SELECT coalesce(array_agg(DISTINCT r.rolname::text ORDER BY r.rolname::text), '{}')
+  FROM pg_shdepend s JOIN pg_roles r ON r.oid = s.refobjid
+ WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname !~ '^pg_'
+   AND (s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
+     OR s.classid = 'pg_database'::regclass
+        AND s.objid = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The database at the moment of the snapshot."""
+
+    database: str
+    server: int
+    lsn: str
+    at: str
+    extensions: Mapping[str, str]
+    system: str
+    create: str
+    settings: tuple[str, ...]
+    roles: tuple[str, ...]
+    tables: tuple[Table, ...]
+    database_bytes: int
+    comment: str | None
+
+    def limited(self, only: tuple[str, ...]) -> Source:
+        """With these tables' rows alone; with all when none is named."""
+        return replace(self, tables=tuple(each for each in self.tables if not only or each.pattern in only))
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all rows on disk: what progress is measured against."""
+        return sum(each.size_bytes for each in self.tables)
+
+
+def look(conn: Connection) -> Source:
+    """All of it, in the transaction that is open."""
+    from psycopg import errors
+
+    about = conn.execute(ABOUT).fetchone()
+    assert about is not None, "the database that is connected to is in pg_database"
+    system = ""
+    try:
+        with conn.transaction():
+            system = (conn.execute(SYSTEM).fetchone() or ("",))[0]
+    except errors.InsufficientPrivilege:
+        pass  # then backups of another cluster under the same name are told apart by hand
+    tables = tuple(Table(*row) for row in conn.execute(TABLES))
+    [create] = conn.execute(CREATE).fetchone() or ("",)
+    settings = tuple(row[1] for row in conn.execute(SETTINGS))
+    [roles] = conn.execute(ROLES).fetchone() or ([],)
+    database, server, lsn, at, extensions, size, comment = about
+    return Source(database, server, lsn, at, extensions, system, create, settings, tuple(roles), tables, size, comment)
+
+
+def grouped(tables: tuple[Table, ...], jobs: int) -> list[list[Table]]:
+    """Tables that share a stream, the heaviest group first: big ones alone, so that all cores have work to the end.
+
+    Small ones are left out: they go with the rest.
+    """
+    total = sum(each.size_bytes for each in tables)
+    share = max(MIXED_GROUP_BYTES, total // (8 * jobs))
+    groups: list[list[Table]] = []
+    room = 0
+    for each in tables:  # largest first
+        if each.size_bytes < share // 64:
+            break
+        if each.size_bytes > room:
+            groups.append([])
+            room = share
+        groups[-1].append(each)
+        room -= each.size_bytes
+    return groups

@@ -1,0 +1,129 @@
+"""The backup that must precede a dangerous run: taken, found, or asked of the user's own system."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tidelock.core.backups import AFFECTED, WHOLE, BackupFault, newest_first
+from tidelock.core.report import Event, Happening
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from tidelock.app.apply import Run
+    from tidelock.backup.store import Store
+    from tidelock.cli.wiring import Asked
+    from tidelock.config import Target
+    from tidelock.core.danger import Danger
+    from tidelock.core.model import Observed, Plan
+
+
+class CommandFailed(BackupFault):
+    """The user's own backup command failed."""
+
+    code = "B010"
+
+    def __init__(self, command: str, code: int, said: str) -> None:
+        super().__init__(
+            f"[backup] command ended with {code}, so nothing was run: {command}",
+            hint="mend the command; `tidelock apply` starts again from here",
+            detail="\n".join(said.strip().splitlines()[-20:]),
+        )
+
+
+def secure(run: Run, target: Target, asked: Asked) -> Callable[[Plan, Observed], str]:
+    """What `apply` calls before it runs a plan: it returns the id of the backup that precedes it, or nothing."""
+
+    def before(plan: Plan, observed: Observed) -> str:
+        found = needed(target, plan)
+        if found is None:
+            return ""
+        why = f"{found[0].place} {found[0].why}" if found else "always"
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        run.sink.emit(Event(what=Happening.WAITING, text=f"a backup comes first: {why}{more}"))
+        if target.backup_command:
+            return asked_for(target.backup_command, plan)
+        from tidelock.postgres.database import translated
+
+        with translated(run.database.target):
+            backup = taken(run, target, asked, plan, observed, found)
+        restore_point(run, target, asked, plan)
+        return backup
+
+    return before
+
+
+def needed(target: Target, plan: Plan) -> Sequence[Danger] | None:
+    """Why a backup must come first; None when none need."""
+    if target.backup_before == "never" or not (target.backup_url or target.backup_command):
+        return None
+    if target.backup_before == "always":
+        return ()
+    from tidelock.core.danger import dangers
+
+    return dangers(plan) or None
+
+
+def restore_point(run: Run, target: Target, asked: Asked, plan: Plan) -> None:
+    """Name this moment in the WAL after the plan's first version, for point-in-time systems, where the role may."""
+    from tidelock.cli.backups import server_of
+
+    name = f"tidelock before {plan.pending[0].migration.version}"
+    if server_of(target, asked).restore_point(name):
+        run.sink.emit(Event(what=Happening.NOTE, text=f"restore point “{name}”"))
+
+
+def affected(target: Target, asked: Asked, found: Sequence[Danger]) -> tuple[str, ...]:
+    """The tables that a backup is limited to; none for the whole: it is not wanted, or what it takes is not known."""
+    from tidelock.cli.backups import server_of
+
+    if target.backup_scope != AFFECTED or not found or not all(each.tables for each in found):
+        return ()
+    return server_of(target, asked).tables(sorted({name for each in found for name in each.tables}))
+
+
+def taken(run: Run, target: Target, asked: Asked, plan: Plan, observed: Observed, found: Sequence[Danger]) -> str:
+    """A new backup, or a recent one that was verified. Raises a BackupFault."""
+    from tidelock.cli.backups import server_of, store_of
+    from tidelock.cli.backups import taken as made
+
+    store = store_of(target, None)
+    if recent := verified_since(store, server_of(target, asked).database, target.backup_max_age_s):
+        run.sink.emit(Event(what=Happening.NOTE, text=f"backup {recent} is verified and recent enough"))
+        return recent
+    manifest = made(run, target, asked, store, precedes=plan.id, observed=observed, only=affected(target, asked, found))
+    run.sink.emit(Event(what=Happening.NOTE, text=f"backup {manifest.id} in {manifest.took_s:.1f} s"))
+    return manifest.id
+
+
+def verified_since(store: Store, database: str, age_s: float) -> str:
+    """The id of a verified backup of the whole that is not older; empty when there is none."""
+    from tidelock.backup.check import noted
+
+    now = datetime.now(tz=UTC)
+    for each in newest_first(store.manifests(database)) if age_s else ():
+        if (now - each.moment).total_seconds() > age_s:
+            break
+        if each.scope == WHOLE and noted(store, each):
+            return each.id
+    return ""
+
+
+def asked_for(command: str, plan: Plan) -> str:
+    """Run the user's command and wait for it: the last line that it prints is the backup's id. Raises CommandFailed."""
+    import os
+
+    done = subprocess.run(  # noqa: S602 - it is the user's own line, as in a Makefile
+        command,
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TIDELOCK_PLAN": plan.id},
+    )
+    if done.returncode:
+        raise CommandFailed(command, done.returncode, done.stderr or done.stdout)
+    lines = done.stdout.strip().splitlines()
+    return lines[-1][:200] if lines else command.split()[0]

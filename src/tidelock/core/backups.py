@@ -1,0 +1,184 @@
+"""Backups as values: what a manifest says, which one is meant, which may go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tidelock.errors import TidelockError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+FORMAT = 1
+WHOLE, AFFECTED = "database", "affected"
+
+
+class BackupFault(TidelockError):
+    """No backup, or not this one: an operator mends it."""
+
+    exit_code = 6
+
+
+class BadManifest(BackupFault):
+    """A manifest that is not what was written."""
+
+    code = "B002"
+
+    def __init__(self, place: str, why: str) -> None:
+        super().__init__(
+            f"the manifest {place} is damaged: {why}",
+            hint="take another backup (`tidelock backup list`), and look at who else writes there",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """One object of a backup."""
+
+    name: str
+    """Under the backup's own folder: `02-tables-001.dump.zst`."""
+    what: str
+    """roles, schema, rest, tables, indexes, snapshot."""
+    size_bytes: int
+    sha256: str
+    """Of what is stored, hex."""
+    tables: tuple[str, ...] = ()
+    """Whose rows it holds, `schema.name` as pg_dump is asked for them; of `rest` nothing is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a backup is."""
+
+    id: str
+    database: str
+    system: str
+    """pg_control's system identifier: which cluster it was; empty when the role may not ask."""
+    at: str
+    """The moment of its snapshot, ISO 8601 in UTC."""
+    took_s: float
+    tidelock: str
+    server: int
+    """server_version_num."""
+    extensions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    label: str = ""
+    run: str = ""
+    """The run that it precedes; empty for one that a person made."""
+    scope: str = WHOLE
+    ledger: str = ""
+    """`schema.table`."""
+    applied: tuple[int, ...] = ()
+    """Versions in the ledger."""
+    bundle: str = ""
+    """Digest of the files that the run had."""
+    lsn: str = ""
+    encrypted: bool = False
+    create: str = ""
+    """CREATE DATABASE's options: encoding, locale."""
+    settings: tuple[str, ...] = ()
+    """SQL with `{database}` in it: owner, privileges, settings of the database and of roles in it."""
+    comment: str | None = None
+    """On the database."""
+    roles: tuple[str, ...] = ()
+    """Roles that its objects name."""
+    database_bytes: int = 0
+    """On the server's disk."""
+    rows: Mapping[str, int] = field(default_factory=dict, hash=False)
+    """Table → rows in the snapshot."""
+    pieces: tuple[Piece, ...] = ()
+    format: int = FORMAT
+
+    @property
+    def size_bytes(self) -> int:
+        """What is stored."""
+        return sum(each.size_bytes for each in self.pieces)
+
+    @property
+    def moment(self) -> datetime:
+        """`at` as a point in time."""
+        return datetime.fromisoformat(self.at)
+
+    def piece(self, what: str) -> Piece | None:
+        """The first of its kind."""
+        return next((each for each in self.pieces if each.what == what), None)
+
+
+LISTS = ("applied", "settings", "roles")
+
+
+def written(manifest: Manifest) -> bytes:
+    """A manifest as it is stored: sorted JSON with its own digest, so that no byte of it can change unseen."""
+    body = json.dumps(asdict(manifest), sort_keys=True, indent=1, ensure_ascii=False)
+    digest = hashlib.sha256(body.encode()).hexdigest()
+    return f'{{"sha256": "{digest}", "manifest":\n{body}\n}}\n'.encode()
+
+
+def read(content: bytes, place: str) -> Manifest:
+    """A stored manifest. Raises BadManifest when it is not byte for byte what `written` makes."""
+    try:
+        data: dict[str, Any] = json.loads(content)["manifest"]
+        if data["format"] > FORMAT:
+            raise BadManifest(place, f"its format {data['format']} is of a newer Tidelock")
+        pieces = tuple(Piece(**{**each, "tables": tuple(each["tables"])}) for each in data.pop("pieces"))
+        manifest = Manifest(**{**data, **{name: tuple(data[name]) for name in LISTS}}, pieces=pieces)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadManifest(place, f"it cannot be read ({type(error).__name__})") from None
+    if written(manifest) != content:
+        raise BadManifest(place, "its digest is another")
+    return manifest
+
+
+def new_id(now: datetime, random: bytes) -> str:
+    """`20261124T220501Z-4f2a`: sorts by time."""
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{random.hex()}"
+
+
+def before(found: Iterable[Manifest], version: int) -> Manifest | None:
+    """The newest whole one in which this version was not applied."""
+    return next((each for each in newest_first(found) if each.scope == WHOLE and version not in each.applied), None)
+
+
+def newest_first(found: Iterable[Manifest]) -> list[Manifest]:
+    """By the moment of the snapshot."""
+    return sorted(found, key=lambda each: (each.at, each.id), reverse=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """What stays."""
+
+    daily: int = 7
+    weekly: int = 4
+    monthly: int = 12
+    least: int = 3
+    """So many in any case."""
+    runs: int = 10
+    """Those of the last so many destructive runs."""
+
+
+PERIODS = {"daily": "%Y-%m-%d", "weekly": "%G-%V", "monthly": "%Y-%m"}
+
+
+def expendable(found: Sequence[Manifest], keep: Keep, verified: Iterable[str]) -> list[Manifest]:
+    """Which may go, oldest first. The newest of each day, week and month stays, as far as `keep` says; and the last
+    one that was verified, and those of the last destructive runs."""
+    ordered = newest_first(found)
+    stays = {each.id for each in ordered[: keep.least]}
+    for period, form in PERIODS.items():
+        stays |= newest_of_each(ordered, form, getattr(keep, period))
+    proved = set(verified)
+    stays |= {each.id for each in [each for each in ordered if each.id in proved][:1]}
+    stays |= {each.id for each in [each for each in ordered if each.run][: keep.runs]}
+    return [each for each in reversed(ordered) if each.id not in stays]
+
+
+def newest_of_each(ordered: Sequence[Manifest], form: str, count: int) -> set[str]:
+    """The newest of each of the last so many periods in which there is one."""
+    first: dict[str, str] = {}
+    for each in ordered:
+        first.setdefault(each.moment.strftime(form), each.id)
+    return set(list(first.values())[:count])

@@ -1,0 +1,111 @@
+"""The port `Server`: a database and its server, as backups see them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from tidelock.core.snapshot import packed
+from tidelock.errors import TidelockError
+from tidelock.postgres.connection import explain_failure
+from tidelock.postgres.snapshot import take
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tidelock.postgres.address import Address
+
+VARIABLES = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "passfile": "PGPASSFILE",
+    "service": "PGSERVICE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslcrl": "PGSSLCRL",
+    "channel_binding": "PGCHANNELBINDING",
+    "gssencmode": "PGGSSENCMODE",
+    "krbsrvname": "PGKRBSRVNAME",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "options": "PGOPTIONS",
+}
+"""Parameter of a connection → the variable by which libpq's programs take it."""
+
+
+RESTORE_POINT = "SELECT pg_create_restore_point(%s)"
+# What a trigger of TimescaleDB guards has its rows in chunks, and they are nothing without its catalog.
+HOLDERS = """
+WITH RECURSIVE t AS (
+  SELECT to_regclass(%s)::oid AS oid UNION SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid)
+SELECT '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"',
+       c.relkind NOT IN ('r', 'p') OR n.nspname ~ '^_timescaledb'
+       OR EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
+                   WHERE g.tgrelid = c.oid AND g.tgname = 'ts_insert_blocker')
+  FROM t JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace"""
+
+
+class PostgresServer:
+    """One, by the address of the database."""
+
+    def __init__(self, where: Address) -> None:
+        self.where = where
+
+    @property
+    def database(self) -> str:
+        """Its name."""
+        return self.where.database
+
+    @property
+    def target(self) -> str:
+        """`database@host:port`."""
+        return self.where.target
+
+    def connect(self, application: str, database: str = "") -> psycopg.Connection[Any]:
+        """A connection in autocommit, without the timeouts of roles and databases."""
+        where = self.where.to(database or self.database)
+        try:
+            conn = psycopg.connect(
+                **{**where.connecting(""), "application_name": application},  # type: ignore[arg-type]
+                autocommit=True,
+            )
+        except psycopg.OperationalError as error:
+            raise explain_failure(error, where, 0.0) from None
+        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+            conn.execute("SELECT set_config(%s, '0', false)", (name,))
+        return conn
+
+    def environment(self, database: str = "") -> Mapping[str, str]:
+        """PG* variables for the clients of PostgreSQL."""
+        given = self.where.to(database or self.database)
+        found = {VARIABLES[name]: value for name, value in given.parameters.items() if name in VARIABLES}
+        return {**found, "PGDATABASE": given.database, "PGAPPNAME": "tidelock backup", "PGCONNECT_TIMEOUT": "10"}
+
+    def restore_point(self, name: str) -> bool:
+        """Name this moment in the WAL; False when the role may not, or there is nothing to name."""
+        try:
+            with self.connect("tidelock backup") as conn:
+                conn.execute(RESTORE_POINT, (name[:63],))
+        except (psycopg.Error, TidelockError):
+            return False
+        return True
+
+    def tables(self, names: Sequence[str]) -> tuple[str, ...]:
+        """These and those that hold rows for them, quoted; none when one is more than a table."""
+        with self.connect("tidelock backup") as conn:
+            found: list[str] = []
+            for name in names:
+                rows = conn.execute(HOLDERS, (name,)).fetchall()
+                if not rows or any(row[1] for row in rows):
+                    return ()
+                found += [row[0] for row in rows]
+        return tuple(dict.fromkeys(found))
+
+    def schema(self, conn: Any) -> bytes:
+        """The canonical snapshot of the schema."""
+        return packed(take(conn)).encode()

@@ -1,0 +1,150 @@
+"""Backups as text and as data. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tidelock.render.json import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tidelock.core.backups import Manifest
+    from tidelock.core.model import Observed
+
+    Noted = tuple[Manifest, Mapping[str, Any]]
+
+
+def size(count: int) -> str:
+    """`482 MB`."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit in ("B", "kB") or count >= 10 else f"{count:.1f} {unit}"
+        count /= 1000  # type: ignore[assignment]
+    return f"{count:.1f} TB"
+
+
+def when(manifest: Manifest) -> str:
+    """The moment of its snapshot."""
+    return f"{manifest.moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def made_text(made: Manifest, store: str) -> str:
+    """After `backup create`."""
+    rows = sum(made.rows.values())
+    return (
+        f"{made.id}  {made.database}, {size(made.size_bytes)} in {made.took_s:.1f} s: {len(made.rows)} tables, "
+        f"{rows:,} rows, {len(made.pieces)} objects in {store}"
+    )
+
+
+def list_text(found: Sequence[Noted], store: str) -> str:
+    """All backups, newest first."""
+    if not found:
+        return f"{store}: no backups."
+    lines = [f"{'ID':<22} {'WHEN':<24} {'DATABASE':<16} {'SIZE':>8}  {'VERSION':>8}  VERIFIED     LABEL"]
+    for each, noted in found:
+        version = max(each.applied, default=0)
+        lines.append(
+            f"{each.id:<22} {when(each):<24} {each.database:<16} {size(each.size_bytes):>8}  {version or '-':>8}  "
+            f"{noted.get('how', 'not yet'):<12} {about(each)}".rstrip()
+        )
+    return "\n".join(lines)
+
+
+def about(each: Manifest) -> str:
+    """Its label, or the plan that it precedes."""
+    return each.label or (f"before plan {each.run}" if each.run else "")
+
+
+def show_text(each: Manifest, noted: Mapping[str, Any]) -> str:
+    """One backup."""
+    extensions = ", ".join(f"{name} {version}" for name, version in sorted(each.extensions.items()))
+    verified = f"{noted['how']}, {noted['at']}" if noted else "not yet"
+    ledger = f"{each.ledger or 'none'}, version {max(each.applied, default=0) or '-'}"
+    sealed = ", encrypted" if each.encrypted else ""
+    lines = [
+        f"{each.id}  {each.database}",
+        f"   taken      {when(each)}, in {each.took_s:.1f} s, by Tidelock {each.tidelock}",
+        f"   server     PostgreSQL {each.server // 10000}.{each.server % 10000}, at {each.lsn}",
+        f"   extensions {extensions or 'none'}",
+        f"   ledger     {ledger}, {len(each.applied)} applied",
+        f"   size       {size(each.size_bytes)}, {len(each.pieces)} objects{sealed}",
+        f"   verified   {verified}",
+        *([f"   precedes   plan {each.run}"] if each.run else []),
+        *([f"   label      {each.label}"] if each.label else []),
+        "",
+    ]
+    largest = sorted(each.rows.items(), key=lambda row: (-row[1], row[0]))
+    lines += [f"   {rows:>12,} rows  {table}" for table, rows in largest[:20]]
+    return "\n".join(lines)
+
+
+def verified_text(each: Manifest, *, restoring: bool) -> str:
+    """After `backup verify`."""
+    what = "every digest, and restored: rows and schema are the same" if restoring else "every digest is right"
+    return f"{each.id}  {each.database}: {what} ({len(each.pieces)} objects, {size(each.size_bytes)})"
+
+
+def pruned_text(gone: Sequence[Manifest], total: int, *, dry: bool) -> str:
+    """After `backup prune`."""
+    words = "would go" if dry else "gone"
+    lines = [f" - {each.id}  {when(each)}  {size(each.size_bytes)}" for each in gone]
+    return "\n".join([*lines, f"{len(gone)} of {total} {words}, {total - len(gone)} stay."])
+
+
+def question(found: Manifest, live: str, target: str, guests: Sequence[str]) -> str:
+    """What is asked before a live database is replaced."""
+    who = [f"   {each}" for each in guests] or ["   nobody is connected"]
+    return (
+        f"{target}: put backup {found.id} of {when(found)} in the place of the live database “{live}”?\n"
+        f"Everything written since is in the old database only, which stays under another name. "
+        f"These sessions will be ended:\n" + "\n".join(who) + "\n"
+    )
+
+
+def restored_text(found: Manifest, name: str, old: str) -> str:
+    """After `restore`."""
+    kept = f" The old one is {old}; when nobody misses it: DROP DATABASE." if old else ""
+    return f"{name} is backup {found.id} of {when(found)}: rows and schema are the same.{kept}"
+
+
+def restored_data(found: Manifest, live: str, old: str) -> dict[str, Any]:
+    """The same as data."""
+    return {"schema": SCHEMA, "command": "restore", "backup": found.id, "database": live, "old": old}
+
+
+def rollback_text(
+    found: Manifest,
+    observed: Observed,
+    version: int,
+    lost: Sequence[tuple[str, int, int]],
+    history: Sequence[Mapping[str, Any]],
+) -> str:
+    """What a rollback would do."""
+    lines = [f"{observed.database}: the last run began with version {version}.", ""]
+    for each in reversed(history):
+        if each["event"] in ("failed", "refused"):
+            told = (each["detail"] or {}).get("message", "")
+            lines.append(f" ✗ {each['at']:%Y-%m-%d %H:%M:%S} version {each['version']}: {told}")
+    after = sorted(each for each in observed.applied if each not in found.applied)
+    lines += [
+        f"Backup {found.id} of {when(found)} precedes it.",
+        f"   versions that go: {', '.join(map(str, after)) or 'none'}",
+    ]
+    lines += [f"   {table}: {then:,} rows then, {now:,} now" for table, then, now in lost]
+    if not lost:
+        lines.append("   no table has another number of rows now; changed rows cannot be told")
+    return "\n".join(lines)
+
+
+def data(command: str, found: Sequence[Noted]) -> dict[str, Any]:
+    """Backups as data."""
+    return {
+        "schema": SCHEMA,
+        "command": command,
+        "backups": [
+            {**asdict(each), "size_bytes": each.size_bytes, "verified": dict(noted) or None} for each, noted in found
+        ],
+    }

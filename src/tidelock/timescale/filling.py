@@ -1,0 +1,76 @@
+"""Looks, before an aggregate is dropped, at which of its buckets raw data holds whole: afterwards nobody can say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tidelock.core.aggregates import Span
+from tidelock.core.filling import Fill, above, gaps, read
+from tidelock.core.windows import merged
+from tidelock.timescale.ground import buckets, ground, in_part_until, remains
+
+if TYPE_CHECKING:
+    import psycopg
+
+    from tidelock.app.ports import Scene
+    from tidelock.core.aggregates import Aggregate, Stock
+
+    Connection = psycopg.Connection[Any]
+
+NOTED = ("rebuilt", "widened")
+"""The journal's lines that say so."""
+PIECES = 64
+"""Of the source that are looked at with one question: some eight chunks."""
+
+
+def known(scene: Scene, aggregate: Aggregate) -> Fill | None:
+    """What this journal says of an aggregate that was rebuilt."""
+    rebuilt = [detail for event in NOTED for _, _, detail in scene.noted(event)]
+    return read(rebuilt, [detail for _, _, detail in scene.noted("refreshed")] if rebuilt else [], aggregate.number)
+
+
+def reckoned(conn: Connection, stock: Stock, aggregate: Aggregate, before: Fill | None) -> Fill:
+    """What a rebuild may replace, and what has to stay. `before`: it was rebuilt already, and perhaps never filled."""
+    if aggregate.raw is None or aggregate.source_kind == "uuid":
+        return Fill()
+    before = current(conn, aggregate, before)
+    pieces = ground(conn, aggregate, None, None, before)
+    until = in_part_until(conn, aggregate, stock)
+    stays: list[Span] = [*before.stays] if before else []
+    for number in range(0, len(pieces), PIECES):
+        for window in merged(pieces[number : number + PIECES]):
+            stays += remains(conn, aggregate, window, until, before)
+    return Fill(empty=tuple(merged(pieces)), stays=tuple(merged(stays)), since=aggregate.raw.start)
+
+
+def current(conn: Connection, aggregate: Aggregate, fill: Fill | None) -> Fill | None:
+    """As it is now, in whole buckets of the aggregate."""
+    if fill is None:
+        return None
+    edges, after = buckets(conn, aggregate), None
+    if aggregate.raw is not None:
+        [(first, end)] = edges.around(conn, [aggregate.raw.start])
+        begins = max((start for start, _ in aggregate.chunks if start <= aggregate.raw.start), default=first)
+        after = first if begins <= first else end
+    return fill.from_now(aggregate.raw, after).aligned(lambda points: edges.around(conn, points))
+
+
+def shape(conn: Connection, aggregate: Aggregate) -> tuple[str | None, ...]:
+    """How wide its buckets are, and where they begin."""
+    found = buckets(conn, aggregate)
+    return (found.width, found.timezone, found.origin, found.offset)
+
+
+def after(fills: dict[str, Fill], name: str, parent: str, *, reshaped: bool, before: Aggregate) -> Fill | None:
+    """What is to be noted of an aggregate that was made anew."""
+    found = fills.get(name)
+    if found is None:
+        return above(fills[parent]) if parent in fills else None
+    if not reshaped or before.materialized is None:
+        return found
+    # Old buckets are of another width: what lies between those that are replaced is never to be computed beside them.
+    first = min((each.start for each in found.empty), default=before.materialized.end)
+    old = Span(start=before.materialized.start, end=first, kind=before.kind)
+    stays = [each for each in (old, *gaps(found.empty)) if each.start < each.end]
+    return replace(found, stays=tuple(merged([*found.stays, *stays])))

@@ -1,0 +1,154 @@
+"""Before a run that destroys something there is a backup, or there is no run."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.rig.s3 import S3
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.backup.conftest import Farm
+
+TABLES = """
+CREATE TABLE sites (id int PRIMARY KEY, name text);
+CREATE TABLE readings (id int PRIMARY KEY, site int REFERENCES sites, note text);
+INSERT INTO sites SELECT i, 's' || i FROM generate_series(1, 10) i;
+INSERT INTO readings SELECT i, 1 + i % 10, 'n' FROM generate_series(1, 500) i;
+"""
+DROPS = "ALTER TABLE readings DROP COLUMN note;\n"
+
+
+@pytest.fixture
+def grown(local: Farm) -> Farm:
+    """Two tables, and a pending file that drops a column."""
+    local.project.write("001_tables.sql", TABLES)
+    assert local.run("apply").returncode == 0
+    assert local.ids() == [], "what a plan makes itself is nobody's loss"
+    local.project.write("002_drop.sql", DROPS)
+    return local
+
+
+def backup_of(farm: Farm, version: int) -> str | None:
+    return farm.project.query("SELECT backup FROM schema_migrations WHERE version = %s", version)[0][0]  # type: ignore[no-any-return]
+
+
+def test_a_wrong_drop_column_is_taken_back_with_two_commands(grown: Farm) -> None:
+    done = grown.run("apply")
+    assert done.returncode == 0, done.stderr
+    assert "a backup comes first: ./002_drop.sql:1:1 drops column note" in done.stderr + done.stdout
+    [made] = grown.ids()
+    assert backup_of(grown, 2) == made
+    grown.project.query("INSERT INTO readings VALUES (1000, 1)")
+    back = grown.run("rollback", "--yes")
+    assert back.returncode == 0, back.stderr
+    assert "500 rows then, 501 now" in back.stdout
+    assert grown.project.one("SELECT count(note) FROM readings") == 500
+    assert grown.project.versions() == [1]
+    assert "rolled back" in [each["event"] for each in grown.well("status", "--history")["history"]]
+
+
+def test_the_plan_and_the_status_name_it(grown: Farm) -> None:
+    planned = grown.well("plan")
+    assert [(each["why"], each["tables"]) for each in planned["backup"]] == [("drops column note", ["readings"])]
+    assert "backup first: drops column note" in grown.run("plan").stdout
+    grown.well("apply")
+    [_, second] = grown.well("status")["applied"]
+    assert [second["backup"]] == grown.ids()
+    assert "backup" not in grown.well("plan")
+
+
+def test_the_manifest_says_where_the_ledger_stood(grown: Farm) -> None:
+    grown.well("apply")
+    [made] = grown.well("backup", "list")["backups"]
+    assert (made["ledger"], made["applied"], made["scope"]) == ("public.schema_migrations", [1], "database")
+    assert made["run"]
+
+
+@pytest.mark.parametrize("url", ["s3://backups/farm", "/proc/no/such"])
+def test_without_a_store_nothing_is_run(grown: Farm, url: str) -> None:
+    grown.place.url = url
+    grown.configure('before = "destructive"\n')
+    refused = grown.run("apply", "--json", env={"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "a",
+                                                "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1"})  # fmt: skip
+    assert refused.returncode == 6, refused.stderr
+    assert json.loads(refused.stdout)["failure"]["code"] == "B001"
+    assert grown.project.versions() == [1]
+    assert grown.project.one("SELECT count(note) FROM readings") == 500
+
+
+def test_wrong_credentials_are_no_store(grown: Farm, tmp_path: Path) -> None:
+    with S3(tmp_path / "s3") as server:
+        grown.place.url = server.url
+        grown.configure('before = "destructive"\n')
+        refused = grown.run("apply", env={**server.env, "AWS_SECRET_ACCESS_KEY": "wrong"})
+        assert (refused.returncode, "B001" in refused.stderr) == (6, True), refused.stderr
+        assert "wrong" not in refused.stderr
+        assert grown.project.versions() == [1]
+
+
+def test_never_asks_for_none_and_always_for_each(local: Farm) -> None:
+    local.configure('before = "always"\n')
+    local.project.write("001_a.sql", "CREATE TABLE a (i int);\n")
+    local.well("apply")
+    assert [backup_of(local, 1)] == local.ids()
+    local.well("apply")
+    assert len(local.ids()) == 1, "there was nothing to do"
+    local.configure('before = "never"\n')
+    local.project.write("002_b.sql", "DROP TABLE a;\n")
+    local.well("apply")
+    assert backup_of(local, 2) is None
+
+
+def test_a_verified_backup_that_is_young_enough_will_do(grown: Farm) -> None:
+    grown.configure('max_age = "1h"\n')
+    first = grown.create()
+    grown.well("apply")
+    unproved = backup_of(grown, 2)
+    assert unproved != first, "it was not verified"
+    grown.well("backup", "verify", str(unproved))
+    grown.project.write("003_drop.sql", "DROP TABLE readings;\n")
+    grown.well("apply")
+    assert backup_of(grown, 3) == unproved
+
+
+def test_a_command_of_ones_own_is_waited_for(grown: Farm) -> None:
+    grown.configure('command = "echo plan $TIDELOCK_PLAN > asked; echo snap-17"\n')
+    plan = grown.well("plan")["plan"]
+    grown.well("apply")
+    assert backup_of(grown, 2) == "snap-17"
+    assert (grown.project.folder / "asked").read_text() == f"plan {plan}\n"
+    grown.configure('command = "echo no room >&2; exit 3"\n')
+    grown.project.write("003_drop.sql", "DROP TABLE readings;\n")
+    refused = grown.run("apply")
+    assert (refused.returncode, "B010" in refused.stderr, "no room" in refused.stderr) == (6, True, True)
+    assert grown.project.versions() == [1, 2]
+
+
+def test_a_backup_of_the_affected_tables_alone(grown: Farm) -> None:
+    grown.configure('scope = "affected"\n')
+    grown.well("apply")
+    [made] = grown.well("backup", "list")["backups"]
+    assert (made["scope"], made["rows"]) == ("affected", {'"public"."readings"': 500})
+    refused = grown.run("restore", made["id"], "--yes")
+    assert (refused.returncode, "--into" in refused.stderr) == (6, True)
+    name = f"{grown.project.dsn.rpartition('/')[2]}_part"
+    grown.well("restore", made["id"], "--into", name)
+    grown.project.dsn = grown.project.dsn.rpartition("/")[0] + f"/{name}"
+    assert grown.project.one("SELECT count(note) FROM readings") == 500
+    assert grown.project.one("SELECT count(*) FROM sites") == 0
+
+
+def test_what_nobody_can_know_is_backed_up_whole(grown: Farm) -> None:
+    grown.configure('scope = "affected"\n')
+    grown.project.write("003_do.sql", "DO $$ BEGIN EXECUTE 'DELETE FROM ' || 'sites'; END $$;\n")
+    grown.well("apply")
+    assert [each["scope"] for each in grown.well("backup", "list")["backups"]] == ["database"]
+
+
+def test_a_restore_point_has_the_versions_name(grown: Farm) -> None:
+    assert "restore point “tidelock before 2”" in grown.run("apply").stderr
