@@ -137,11 +137,12 @@ def test_verify_names_it_with_sql_that_mends_it(filled: Project):
     filled.query("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'r_time_idx'::regclass")
     done = filled.tidelock("verify", "--json")
     assert done.returncode == 8, done.stderr
-    [flaws] = [each["flaws"] for each in json.loads(done.stdout)["checks"] if each["name"] == "invalid indexes"]
-    assert [each["what"].split(" is invalid")[0] for each in flaws] == [
-        "index r_device_time_idx on r",
-        "index r_time_idx on r",
-    ]
+    checks = json.loads(done.stdout)["checks"]
+    flaws = [each for one in checks for each in one["flaws"] if "is invalid" in each["what"]]
+    assert len(flaws) == 2
+    assert {name for name in ("r_device_time_idx", "r_time_idx") for each in flaws if name in each["what"]} == {
+        "r_device_time_idx", "r_time_idx",
+    }  # fmt: skip
     for each in flaws:
         assert PER_CHUNK in each["mend"]
         for statement in filter(None, map(str.strip, each["mend"].split(";"))):
