@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class CannotRead(BackupFault):
+    """The role may not read all that belongs into a backup."""
+
+    code = "B011"
+
+    def __init__(self, target: str, why: str) -> None:
+        super().__init__(
+            f"{target}: {why}",
+            hint="connect as the owner, or as one with GRANT pg_read_all_data TO role (PostgreSQL 14)",
+        )
+
+
 class Damaged(BackupFault):
     """A stored object is not what was written."""
 
