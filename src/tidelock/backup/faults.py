@@ -18,7 +18,7 @@ class CannotRead(BackupFault):
     def __init__(self, target: str, why: str) -> None:
         super().__init__(
             f"{target}: {why}",
-            hint="connect as the owner, or as one with GRANT pg_read_all_data TO role (PostgreSQL 14)",
+            hint="connect as the owner of all tables, or GRANT pg_read_all_data TO its role",
         )
 
 
