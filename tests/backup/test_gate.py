@@ -145,7 +145,7 @@ def test_a_backup_of_the_affected_tables_alone(grown: Farm) -> None:
 
 def test_what_nobody_can_know_is_backed_up_whole(grown: Farm) -> None:
     grown.configure('scope = "affected"\n')
-    grown.project.write("003_do.sql", "DO $$ BEGIN EXECUTE 'DELETE FROM ' || 'sites'; END $$;\n")
+    grown.project.write("003_do.sql", "DO $$ BEGIN EXECUTE 'DELETE FROM ' || 'readings'; END $$;\n")
     grown.well("apply")
     assert [each["scope"] for each in grown.well("backup", "list")["backups"]] == ["database"]
 

@@ -118,6 +118,17 @@ def test_a_role_that_may_create_databases_is_enough(server: Server, local: Farm)
     assert (refused.returncode, "CREATEDB" in refused.stderr) == (6, True)
 
 
+def test_a_table_that_the_role_may_not_read_is_named(server: Server, local: Farm) -> None:
+    local.project.query("CREATE TABLE mine (i int)")
+    with psycopg.connect(server.dsn, autocommit=True) as conn:
+        conn.execute("CREATE ROLE farmer LOGIN")
+        conn.execute("CREATE TABLE salaries (i int)")
+    local.project.dsn = server.database("postgres", user="farmer")
+    refused = local.run("backup", "create")
+    assert (refused.returncode, "B011" in refused.stderr, "salaries" in refused.stderr) == (6, True, True)
+    assert local.ids() == []
+
+
 def test_a_replication_slot_and_a_missing_role_are_found_first(
     local: Farm, garage: Garage, programs: Installation
 ) -> None:

@@ -125,6 +125,23 @@ def test_json_of_a_run_that_was_killed_is_as_documented(project: Project) -> Non
     assert check("recover", project.tidelock("recover", "--mark-done", "--json").stdout)["decision"]
 
 
+def test_json_of_backups_is_as_documented(project: Project, tmp_path: Path) -> None:
+    project.write("tidelock.toml", f'[backup]\nurl = "{tmp_path / "store"}"\n')
+    project.write("001_a.sql", "CREATE TABLE a (i int, j int);\n")
+    check("report", project.tidelock("apply", "--json").stdout)
+    project.write("002_b.sql", "ALTER TABLE a DROP COLUMN j;\n")
+    assert check("plan", project.tidelock("plan", "--json").stdout)["backup"][0]["tables"] == ["a"]
+    check("report", project.tidelock("apply", "--json").stdout)
+    made = check("backup", project.tidelock("backup", "create", "--json").stdout)["backups"][0]["id"]
+    applied = check("status", project.tidelock("status", "--json").stdout)["applied"]
+    assert [each["backup"] is None for each in applied] == [True, False]
+    for words in (["verify", made], ["show"], ["list"], ["prune", "--dry-run"]):
+        check("backup", project.tidelock("backup", *words, "--json").stdout)
+    done = check("restore", project.tidelock("rollback", "--yes", "--drop-old", "--json").stdout)
+    assert done["old"] == ""
+    assert check("report", project.tidelock("restore", "nothing", "--json").stdout)["failure"]["code"] == "B009"
+
+
 def test_json_of_proofs_is_as_documented(project: Project, cluster: Server, tmp_path: Path) -> None:
     project.write("001_a.sql", "CREATE TABLE a (i int);\n")
     project.write("002_b.sql", "CREATE EXTENSION postgis;\n")

@@ -41,6 +41,7 @@ def test_each_file_is_applied_once_and_recorded(project: Project):
 
 def test_nothing_to_do_imports_neither_the_parser_nor_rich(project: Project):
     project.write("001_a.sql", "CREATE TABLE a (id int);")
+    project.write("tidelock.toml", '[backup]\nurl = "s3://backups/farm"\n')
     ok(project.apply())
     import subprocess
     import sys
@@ -50,10 +51,14 @@ def test_nothing_to_do_imports_neither_the_parser_nor_rich(project: Project):
         "from tidelock.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print(sorted({m.partition('.')[0] for m in sys.modules} & {'postgast', 'rich', 'google', 'msgspec', 'zstandard'}))"
+        "print(sorted({m.partition('.')[0] for m in sys.modules} & {'postgast', 'rich', 'google', 'msgspec', 'zstandard', 'obstore', 'pyrage'}))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, str(project.folder), project.dsn], capture_output=True, text=True, check=True
+        [sys.executable, "-c", code, str(project.folder), project.dsn],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=project.folder,
     )
     assert done.stdout.splitlines()[-1] == "[]"
     assert "Nothing to do" in done.stdout

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
-from psycopg import sql
+from psycopg import errors, sql
 
 from tidelock import __version__
 from tidelock.backup.clients import clients, running
+from tidelock.backup.faults import CannotRead
 from tidelock.backup.source import Source, Table, grouped, look
 from tidelock.backup.store import MANIFEST, STARTED, StoreFailed, folder_of
 from tidelock.core.backups import AFFECTED, WHOLE, Manifest, Piece, new_id
@@ -93,7 +94,7 @@ def create(server: Server, store: Store, wanted: Wanted, progress: Progress) -> 
         source = look(conn)
         source = source.limited(wanted.only)
         programs = clients(source.server)
-        lock(conn, source.tables)
+        lock(conn, source.tables, server.target)
         [snapshot] = conn.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
         backup = new_id(datetime.fromisoformat(source.at), os.urandom(2))
         conn.execute("SELECT set_config('application_name', %s, false)", (APPLICATION + backup,))
@@ -145,11 +146,17 @@ def described(
     )
 
 
-def lock(conn: Any, tables: Sequence[Table]) -> None:
-    """Hold every table as pg_dump does, so that none is dropped before its own pg_dump comes to it."""
+def lock(conn: Any, tables: Sequence[Table], target: str) -> None:
+    """Hold every table as pg_dump does, so that none is dropped before its own pg_dump comes to it.
+
+    Raises CannotRead.
+    """
     for start in range(0, len(tables), 500):
         names = ", ".join(each.pattern for each in tables[start : start + 500])
-        conn.execute(f"LOCK TABLE {names} IN ACCESS SHARE MODE".encode())
+        try:
+            conn.execute(f"LOCK TABLE {names} IN ACCESS SHARE MODE".encode())
+        except errors.InsufficientPrivilege as error:
+            raise CannotRead(target, error.diag.message_primary or str(error)) from None
 
 
 def check_sizes(store: Store, folder: str, pieces: Sequence[Piece]) -> None:

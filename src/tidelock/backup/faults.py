@@ -10,6 +10,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+class CannotRead(BackupFault):
+    """The role may not read all that belongs into a backup."""
+
+    code = "B011"
+
+    def __init__(self, target: str, why: str) -> None:
+        super().__init__(
+            f"{target}: {why}",
+            hint="connect as the owner of all tables, or GRANT pg_read_all_data TO its role",
+        )
+
+
 class Damaged(BackupFault):
     """A stored object is not what was written."""
 

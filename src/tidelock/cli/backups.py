@@ -131,7 +131,7 @@ def chosen(store: Store, database: str, wanted: str, before: int | None = None) 
         words = f"backup of {database}"
     else:
         one = next((each for each in found if each.id.startswith(wanted)), None)
-        words = f"backup {wanted} of {database}"
+        words = f"backup {wanted}" + (f" of {database}" if database else "")
     if one is None:
         raise NoSuchBackup(str(store), words)
     return one
@@ -151,13 +151,18 @@ def listing(asked: Asked, out: Output, url: str | None) -> int:
     return with_store(asked, out, "backup list", url, act)
 
 
+def by_name(store: Store, database: str, wanted: str) -> Manifest:
+    """As `chosen`; an id may be of another database in the store, as `list` shows it."""
+    return chosen(store, database if wanted in ("", "latest") else "", wanted)
+
+
 def show(asked: Asked, out: Output, url: str | None, wanted: str, *, roles: bool) -> int:
     """`tidelock backup show`."""
     from tidelock.backup.check import noted
     from tidelock.render import backup as render
 
     def act(target: Target, run: Run, store: Store) -> int:
-        found = chosen(store, wiring.address_of(target, asked).database, wanted)
+        found = by_name(store, wiring.address_of(target, asked).database, wanted)
         if roles:
             out.show(roles_of(store, found, run.sink), {})
             return 0
@@ -187,7 +192,7 @@ def verify(asked: Asked, out: Output, url: str | None, wanted: str, *, restoring
     from tidelock.render import backup as render
 
     def act(target: Target, run: Run, store: Store) -> int:
-        found = chosen(store, wiring.address_of(target, asked).database, wanted)
+        found = by_name(store, wiring.address_of(target, asked).database, wanted)
         check.digests(store, found, progress_of(run.sink, "verify"))
         if restoring:
             check.by_restoring(

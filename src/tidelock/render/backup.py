@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.backups import AFFECTED
 from tidelock.render.json import SCHEMA
 
 if TYPE_CHECKING:
@@ -55,7 +57,13 @@ def list_text(found: Sequence[Noted], store: str) -> str:
 
 def about(each: Manifest) -> str:
     """Its label, or the plan that it precedes."""
-    return each.label or (f"before plan {each.run}" if each.run else "")
+    words = [f"{len(each.rows)} of the tables" if each.scope == AFFECTED else "", each.label]
+    return ", ".join(word for word in [*words, f"before plan {each.run}" if each.run else ""] if word)
+
+
+def bare(table: str) -> str:
+    """`public.readings` for `"public"."readings"`: quotes only where a name wants them."""
+    return re.sub(r'"([a-z_][a-z0-9_]*)"(?=\.|$)', r"\1", table)
 
 
 def show_text(each: Manifest, noted: Mapping[str, Any]) -> str:
@@ -73,11 +81,12 @@ def show_text(each: Manifest, noted: Mapping[str, Any]) -> str:
         f"   size       {size(each.size_bytes)}, {len(each.pieces)} objects{sealed}",
         f"   verified   {verified}",
         *([f"   precedes   plan {each.run}"] if each.run else []),
+        *([f"   holds      the rows of {len(each.rows)} tables, the schema of all"] if each.scope == AFFECTED else []),
         *([f"   label      {each.label}"] if each.label else []),
         "",
     ]
     largest = sorted(each.rows.items(), key=lambda row: (-row[1], row[0]))
-    lines += [f"   {rows:>12,} rows  {table}" for table, rows in largest[:20]]
+    lines += [f"   {rows:>12,} rows  {bare(table)}" for table, rows in largest[:20]]
     return "\n".join(lines)
 
 
@@ -133,7 +142,7 @@ def rollback_text(
         f"Backup {found.id} of {when(found)} precedes it.",
         f"   versions that go: {', '.join(map(str, after)) or 'none'}",
     ]
-    lines += [f"   {table}: {then:,} rows then, {now:,} now" for table, then, now in lost]
+    lines += [f"   {bare(table)}: {then:,} rows then, {now:,} now" for table, then, now in lost]
     if not lost:
         lines.append("   no table has another number of rows now; changed rows cannot be told")
     return "\n".join(lines)
