@@ -193,6 +193,8 @@ def pooled_dsn(postgres_dsn: str, pgbouncer: bouncer.PgBouncer) -> str:
 @pytest.fixture
 def timescale_server(garage: Garage, find_programs: Callable[[str], Installation]) -> Iterator[Callable[..., Server]]:
     """Starts servers of the test's own with TimescaleDB: `timescale_server(max_connections="20")`."""
+    if not os.environ.get(TIMESCALE):  # they belong to the tests that such a server is asked for
+        missing("TimescaleDB", f"set {TIMESCALE} to the DSN of a server that has it", package=False)
     found = find_programs("debian")
     if not (found.bin.parent / "lib" / "timescaledb.so").exists():
         missing("TimescaleDB's library", f"install it for {found.bin.parent}", package=False)

@@ -39,7 +39,7 @@ SELECT add_job('work', INTERVAL '1 day', config => '{"hypertable": "r"}', initia
 """
 ROWS = """
 INSERT INTO r SELECT t, d, random() FROM generate_series('2026-01-01'::timestamptz, '2026-01-08 23:59', '1 minute') t,
-  generate_series(1, 120) d"""
+  generate_series(1, 240) d"""
 JOBS = {
     "compression": "policy_compression",
     "hourly": "policy_refresh_continuous_aggregate",
@@ -109,7 +109,7 @@ def sent(project: Project, statement: str) -> str:
     """What becomes of a statement that is simply sent, with a lock_timeout: its SQLSTATE. It is rolled back."""
     with psycopg.connect(project.dsn) as conn:
         try:
-            conn.execute("SET lock_timeout = '150ms'")
+            conn.execute("SET lock_timeout = '50ms'")
             conn.execute(statement.encode())
         except psycopg.Error as error:
             return error.sqlstate or "?"
