@@ -46,6 +46,8 @@ proof-psql: $(VENV)/.dev packages ## the script reader against psql, over the SQ
 bench: $(VENV)/.dev ## side by side with dbmate, psql, sqitch, yoyo and Alembic; writes bench/results.md
 	@$(BIN)/python -m bench --write bench/results.md
 	@$(BIN)/python -m bench.linting --write bench/lint.md
+	@$(BIN)/python -m bench.backups --write bench/backups.md
+	@[ -z "$$TIDELOCK_TEST_TIMESCALE_DSN" ] || $(BIN)/python -m bench.refresh --write bench/refresh.md
 
 docs: $(VENV)/.docs ## the documentation as a site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet

@@ -55,8 +55,14 @@ class Took:
 def run(command: Sequence[object] | str, environment: Mapping[str, str]) -> Took:
     """Run a command to its end, watched."""
     began, peak = time.monotonic(), 0
-    process = psutil.Popen([str(each) for each in command] if not isinstance(command, str) else command, shell=isinstance(command, str), env={**os.environ, **environment},
-                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)  # fmt: skip
+    words = command if isinstance(command, str) else [str(each) for each in command]
+    process = psutil.Popen(
+        words,
+        shell=isinstance(command, str),
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
     said: list[bytes] = []
     reader = threading.Thread(target=lambda: said.append(process.stderr.read()))
     reader.start()
@@ -82,7 +88,7 @@ def s3(folder: Path) -> Iterator[dict[str, str]]:
     port = free_port()
     (folder / "bucket").mkdir(parents=True)
     rclone = Path(sys.executable).with_name("rclone")
-    command = [rclone, "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "KEY,SECRET", folder]
+    command = [str(rclone), "serve", "s3", "--addr", f"127.0.0.1:{port}", "--auth-key", "KEY,SECRET", str(folder)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         time.sleep(2)
         try:
