@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.core.lint import examples
 
@@ -23,6 +25,13 @@ def lint(text: str, **selected: tuple[str, ...]) -> list[Finding]:
 
 def said(found: list[Finding]) -> list[str]:
     return [f"{each.place} {each.code}" for each in found]
+
+
+@pytest.mark.parametrize("example", ["farm", "telemetry"])
+def test_no_rule_warns_of_an_example_not_even_of_the_rebuild_of_an_aggregate(example: str):
+    folder = Path(__file__).parents[3] / "examples" / example / "migrations"
+    sources = tuple(SourceFile(each.name, each.read_bytes()) for each in sorted(folder.glob("*.sql")))
+    assert said([each for each in examples.found(sources) if each.severity is not Severity.NOTE]) == []
 
 
 # What is no SQL

@@ -15,6 +15,7 @@ from tidelock.core.lint.timescale.sight import (
     in_block,
     lost,
     named_loss,
+    rebuilt_here,
 )
 from tidelock.core.report import Severity
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 def with_data(look: Look) -> Iterator[Remark]:
     """CREATE MATERIALIZED VIEW … WITH DATA."""
     for each in look.actions("create aggregate"):
-        if "with data" not in each.flags or in_block(look):
+        if "with data" not in each.flags or in_block(look) or rebuilt_here(look, each.table):
             continue
         edit = _no_data(look.text)
         yield Remark(
@@ -142,7 +143,7 @@ def _ways(look: Look, aggregate: Aggregate) -> str:
 def cascades(look: Look) -> Iterator[str]:
     """CASCADE where an aggregate reads."""
     for each in look.actions("drop column", "drop table", "drop materialized view", "drop schema"):
-        if "cascade" not in each.flags:
+        if "cascade" not in each.flags or (each.what == "drop materialized view" and rebuilt_here(look, each.table)):
             continue
         names = [name for name in dict.fromkeys(_taken(look, each)) if not named_loss(look, name)]
         if names:
