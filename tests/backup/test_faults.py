@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from tests.rig.line import Line
+from tests.rig.loopback import HOST
 from tests.rig.requirement import missing
 from tidelock.postgres.snapshot import take
 
@@ -164,6 +166,43 @@ def test_a_store_that_dies_in_mid_upload_leaves_no_backup(farm: Farm) -> None:
     assert farm.ids() == []
     made = farm.create()
     assert (farm.ids(), folders(farm)) == ([made], 1)
+
+
+def over(farm: Farm, line: Line) -> dict[str, str]:
+    """The way to the store over a line."""
+    return {**farm.place.env, "AWS_ENDPOINT_URL": f"http://{HOST}:{line.port}"}
+
+
+@pytest.mark.parametrize("place", ["s3"], indirect=True)
+def test_a_line_that_is_cut_anywhere_costs_a_try_and_never_a_backup(farm: Farm) -> None:
+    assert farm.place.server is not None
+    grow(farm, 100_000)
+    farm.create()
+    size = sum(path.stat().st_size for path in objects(farm))
+    known = farm.ids()
+    for place in range(10):
+        with Line(farm.place.server.port, fails_after=place * size // 10 + 1) as line:
+            done = farm.run("backup", "create", env=over(farm, line))
+            assert line.failed
+        assert done.returncode in (0, 6), done.stderr
+        assert "Traceback" not in done.stderr
+        made = sorted(set(farm.ids()) - set(known))
+        assert len(made) == (done.returncode == 0)
+        for each in made:  # the line was made again, and what was sent twice is stored once
+            farm.well("backup", "verify", each)
+        known += made
+    last = farm.create()
+    assert (sorted(farm.ids()), folders(farm)) == (sorted([*known, last]), len(known) + 1)
+
+
+@pytest.mark.parametrize("place", ["s3"], indirect=True)
+def test_a_line_that_goes_silent_is_given_up_and_tried_again(farm: Farm) -> None:
+    assert farm.place.server is not None
+    grow(farm, 100_000)
+    with Line(farm.place.server.port, fails_after=1_000_000, silent=True) as line:
+        done = farm.run("backup", "create", env=over(farm, line))
+    assert done.returncode in (0, 6), done.stderr
+    assert len(farm.ids()) == (done.returncode == 0)
 
 
 # --- the server fails -------------------------------------------------------------------------------------------------
