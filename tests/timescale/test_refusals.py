@@ -193,6 +193,7 @@ def test_what_the_server_takes_is_not_refused(lived: Project):
     """Each in a copy of the database."""
     wrong = []
     name = conninfo_to_dict(lived.dsn)["dbname"]
+    lived.query("SELECT _timescaledb_functions.stop_background_workers()")  # a database in use cannot be copied
     copy = Project(lived.folder, make_conninfo(lived.dsn, dbname=f"{name}_b"))
     with psycopg.connect(make_conninfo(lived.dsn, dbname="postgres"), autocommit=True) as admin:
         for statement in CALMS:
