@@ -189,6 +189,18 @@ def sqlstate(project: Project, statement: str) -> str | None:
     return None
 
 
+def copied(admin: psycopg.Connection[Any], name: str) -> None:
+    """A copy of a database, as soon as nobody is in it: a session that was closed takes a moment to be gone."""
+    for _ in range(100):
+        try:
+            admin.execute(f'CREATE DATABASE "{name}_b" TEMPLATE "{name}"'.encode())
+        except psycopg.errors.ObjectInUse:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"{name} is in use")
+
+
 def test_what_the_server_takes_is_not_refused(lived: Project):
     """Each in a copy of the database."""
     wrong = []
@@ -197,7 +209,7 @@ def test_what_the_server_takes_is_not_refused(lived: Project):
     copy = Project(lived.folder, make_conninfo(lived.dsn, dbname=f"{name}_b"))
     with psycopg.connect(make_conninfo(lived.dsn, dbname="postgres"), autocommit=True) as admin:
         for statement in CALMS:
-            admin.execute(f'CREATE DATABASE "{name}_b" TEMPLATE "{name}"'.encode())
+            copied(admin, str(name))
             try:
                 lived.write("002_change.sql", f"{statement};\n")
                 found = copy.apply().failure
