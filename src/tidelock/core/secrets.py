@@ -71,3 +71,9 @@ def masked(text: str) -> str:
     for _, start, end in sorted(found_in(text), reverse=True):
         text = text[:start] + "*" * (end - start) + text[end:]
     return text
+
+
+def brief(text: str, most: int) -> str:
+    """The beginning of a statement on one line, at most so many characters, without its secrets."""
+    words = " ".join(masked(text).split())
+    return words if len(words) <= most else f"{words[: most - 2]} …"

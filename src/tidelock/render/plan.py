@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.core.lint.syntax import unreadable
-from tidelock.core.secrets import masked
+from tidelock.core.secrets import brief
 from tidelock.core.step import Mode
 from tidelock.render.text import sentence
 
@@ -70,8 +70,7 @@ def how(step: Step) -> str:
 
 def first_words(statement: Statement) -> str:
     """The beginning of a statement on one line."""
-    words = " ".join(masked(statement.text).split())
-    return words if len(words) <= 64 else f"{words[:62]} …"
+    return brief(statement.text, 64)
 
 
 def consequences(statement: Statement, dangers: Sequence[Danger] = ()) -> str:

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from tidelock.app.ports import StepHooks
+from tidelock.core.secrets import brief
 from tidelock.core.statement import Kind
 from tidelock.core.step import Mode
 from tidelock.core.threats import DANGEROUS, How, foreign, threats
 from tidelock.timescale import history, look
-from tidelock.timescale.losses import Reckoning, among, file_of, refuse
+from tidelock.timescale.losses import BRIEF, Reckoning, among, file_of, refuse
 from tidelock.timescale.refusals import AggregateReplaced, HistoryLost, Loss
 
 if TYPE_CHECKING:
@@ -192,11 +193,10 @@ class Guard(StepHooks):
     def loss(self, step: Step, before: Before) -> Loss:
         """What went."""
         statement = self.statement_of(step)
-        words = " ".join(statement.text.split())
         assert before.history is not None
         return Loss(
             place=statement.place,
-            statement=words if len(words) <= 100 else f"{words[:98]} …",
+            statement=brief(statement.text, BRIEF),
             aggregate=before.aggregate.name,
             history=before.history,
         )

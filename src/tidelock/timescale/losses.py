@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tidelock.core.aggregates import REFRESH, RETENTION, History, Span
 from tidelock.core.facts.tree import identifier
 from tidelock.core.rebuilding import rebuilt
-from tidelock.core.secrets import masked
+from tidelock.core.secrets import brief
 from tidelock.core.statement import Object
 from tidelock.core.step import Mode
 from tidelock.core.threats import OPEN, Bound, How, Threat
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from tidelock.errors import LedgerFault
 
     Connection = psycopg.Connection[Any]
+
+BRIEF = 100
+"""Characters of a statement in a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +160,7 @@ class Reckoning:
     def text(self) -> str:
         """The statement at hand on one line."""
         assert self.statement is not None
-        words = " ".join(masked(self.statement.text).split())
-        return words if len(words) <= 100 else f"{words[:98]} …"
+        return brief(self.statement.text, BRIEF)
 
     def meant(self, what: Object) -> list[Aggregate]:
         """The live aggregates that a name may mean, and that are still there."""
