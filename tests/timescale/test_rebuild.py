@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
 from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
 from tests.postgres.test_apply import ok
+from tests.timescale.reader import reading
 
 from tidelock.core.report import Happening
 
@@ -122,26 +122,12 @@ def test_a_file_with_its_own_transaction(grown: Project):
 
 
 def test_readers_see_the_old_or_the_new_one_and_never_less(grown: Project):
-    least, faults, end = [10**9], [], threading.Event()
-
-    def read() -> None:
-        with psycopg.connect(grown.dsn, autocommit=True) as conn:
-            while not end.is_set():
-                try:
-                    least.append(conn.execute("SELECT count(*) FROM energy_hourly").fetchone()[0])  # type: ignore[index]
-                except psycopg.Error as error:
-                    faults.append(str(error))
-                time.sleep(0.01)
-
-    thread = threading.Thread(target=read)
     before = grown.query(STATE)
-    thread.start()
     grown.write("003_redo.sql", REDO + hourly())
-    report = grown.apply()
-    end.set()
-    thread.join()
+    with reading(grown.dsn) as seen:
+        report = grown.apply()
     ok(report)
-    assert (faults, min(least), grown.query(STATE)) == ([], before[0][0], before)
+    assert (seen.faults, min(seen.rows), grown.query(STATE)) == ([], before[0][0], before)
 
 
 def test_what_cannot_be_rebuilt_is_refused_with_the_reason(project: Project):

@@ -12,6 +12,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from tests.conftest import TIMESCALE
 from tests.postgres.test_apply import ok
+from tests.timescale.reader import reading
 from tests.timescale.test_rebuild import HUNG, POLICY, RAW, REDO, RETENTION, STATE, hourly
 
 from tidelock.core.report import Happening
@@ -249,26 +250,12 @@ def test_a_reader_of_a_real_time_aggregate_never_sees_fewer_rows(project: Projec
         "INSERT INTO r SELECT date_trunc('day', now()) + t * INTERVAL '1 min', 1, 1 FROM generate_series(61, 200) t"
     )
     before = project.query(STATE)
-    least, faults, end = [10**9], [], threading.Event()
-
-    def read() -> None:
-        with psycopg.connect(project.dsn, autocommit=True) as conn:
-            while not end.is_set():
-                try:
-                    least.append(conn.execute("SELECT count(*) FROM energy_hourly").fetchone()[0])  # type: ignore[index]
-                except psycopg.Error as error:
-                    faults.append(str(error))
-                time.sleep(0.01)
-
-    thread = threading.Thread(target=read)
-    thread.start()
     project.write("003_redo.sql", REDO + hourly(more=real))
-    report = project.apply()
-    end.set()
-    thread.join()
+    with reading(project.dsn) as seen:
+        report = project.apply()
     ok(report)
-    assert (faults, min(least), project.query(STATE)) == ([], before[0][0], before)
-    assert len(least) > 20
+    assert (seen.faults, min(seen.rows), project.query(STATE)) == ([], before[0][0], before)
+    assert len(seen.rows) > 20
 
 
 def test_a_lock_on_the_raw_table_is_waited_for_and_the_step_tried_again(grown: Project):

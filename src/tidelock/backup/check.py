@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tidelock.backup.able import restorer
 from tidelock.backup.compare import look_over
-from tidelock.backup.faults import Damaged
 from tidelock.backup.leftovers import new_name
+from tidelock.backup.reading import Stored
 from tidelock.backup.store import VERIFIED, folder_of
 
 if TYPE_CHECKING:
@@ -24,14 +23,10 @@ def digests(store: Store, manifest: Manifest, progress: Progress) -> None:
     """Download every object and check its digest. Raises Damaged."""
     progress.total_bytes = manifest.size_bytes
     for piece in manifest.pieces:
-        digest, size = hashlib.sha256(), 0
-        path = f"{folder_of(manifest.database, manifest.id)}/{piece.name}"
-        for chunk in store.chunks(path):
-            digest.update(chunk)
-            size += len(chunk)
-            progress.add(len(chunk))
-        if size != piece.size_bytes or digest.hexdigest() != piece.sha256:
-            raise Damaged(f"{store}/{path}", f"its {size} bytes have another digest than the manifest says")
+        stored = Stored(store, manifest, piece, progress)
+        for _ in stored.chunks():
+            pass
+        stored.check()
 
 
 def by_restoring(server: Server, store: Store, manifest: Manifest, jobs: int, progress: Progress) -> None:

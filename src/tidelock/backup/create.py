@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from tidelock.backup.seal import Seal
     from tidelock.backup.store import Store, Upload
 
-LEVEL = 3
-"""zstandard's default: twice as fast as gzip 1, and smaller."""
-CHUNK = 1 << 20
 SCHEMA = ["--section=pre-data", "--section=post-data"]
 """Not --schema-only: that leaves out that materialized views are filled."""
 APPLICATION = "tidelock backup "

@@ -19,26 +19,36 @@ if TYPE_CHECKING:
     from tidelock.core.backups import Manifest, Piece
 
 
-def unsealed(store: Store, manifest: Manifest, piece: Piece, to: Any, progress: Progress) -> None:
-    """Write the content of a stored piece to a stream. Raises Damaged."""
-    digest = hashlib.sha256()
-    size = 0
-    path = f"{folder_of(manifest.database, manifest.id)}/{piece.name}"
+class Stored:
+    """A piece as it is stored, while it is read."""
 
-    def chunks() -> Iterator[bytes]:
-        nonlocal size
-        for chunk in store.chunks(path):
-            digest.update(chunk)
-            size += len(chunk)
-            progress.add(len(chunk))
+    def __init__(self, store: Store, manifest: Manifest, piece: Piece, progress: Progress) -> None:
+        self.store, self.piece, self.progress = store, piece, progress
+        self.path = f"{folder_of(manifest.database, manifest.id)}/{piece.name}"
+        self._digest, self._size = hashlib.sha256(), 0
+
+    def chunks(self) -> Iterator[bytes]:
+        """Its bytes."""
+        for chunk in self.store.chunks(self.path):
+            self._digest.update(chunk)
+            self._size += len(chunk)
+            self.progress.add(len(chunk))
             yield chunk
 
+    def check(self, damage: str = "") -> None:
+        """Raise Damaged when what was read is not what was written, or when something else is wrong with it."""
+        if self._size != self.piece.size_bytes or self._digest.hexdigest() != self.piece.sha256:
+            damage = f"{self._size} bytes with another digest than the {self.piece.size_bytes} that were written"
+        if damage:
+            raise Damaged(f"{self.store}/{self.path}", damage)
+
+
+def unsealed(store: Store, manifest: Manifest, piece: Piece, to: Any, progress: Progress) -> None:
+    """Write the content of a stored piece to a stream. Raises Damaged."""
+    stored = Stored(store, manifest, piece, progress)
     damage = ""
     try:
-        open_seal(chunks(), to, encrypted=manifest.encrypted)
+        open_seal(stored.chunks(), to, encrypted=manifest.encrypted)
     except zstandard.ZstdError as error:
         damage = f"it cannot be decompressed ({error})"
-    if size != piece.size_bytes or digest.hexdigest() != piece.sha256:
-        damage = f"{size} bytes with another digest than the {piece.size_bytes} that were written"
-    if damage:
-        raise Damaged(f"{store}/{path}", damage)
+    stored.check(damage)

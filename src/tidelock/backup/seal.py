@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 LEVEL = 3
+"""zstandard's default: twice as fast as gzip 1, and smaller."""
 CHUNK = 1 << 20
 
 
