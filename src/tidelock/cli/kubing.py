@@ -1,4 +1,4 @@
-"""`tidelock kube …` that speaks with a cluster: the options of each verb; what they do stands in modules of their own."""
+"""`tidelock kube …` that speaks with a cluster: the options of each verb; what they do stands in other modules."""
 
 from __future__ import annotations
 
@@ -57,9 +57,7 @@ def of_cluster(command: Callable[..., int]) -> Callable[..., int]:
 @of_cluster
 @click.option("--from-cronjob", metavar="NAME", help="Make the Job that this CronJob would make; touch nothing else.")
 @click.option("--dry-run", type=click.Choice(["server"]), help="Ask the API server whether it would accept all of it.")
-@click.option(
-    "--timeout", metavar="DURATION", help="Wait no longer, for another Job and for this one; it then goes on."
-)
+@click.option("--timeout", metavar="DURATION", help="Wait no longer, for another Job or for this one, which goes on.")
 @click.option("--commit", metavar="SHA", default="", help="The commit, for the ConfigMaps and the ledger.")
 def deploy(asked: Any, output: Any, where: Any, **given: Any) -> int:
     """Bring the migrations into the cluster, run them there, and show what they do.

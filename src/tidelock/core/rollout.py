@@ -78,7 +78,7 @@ class Rollout:
 
     @property
     def exit_code(self) -> int | None:
-        """The Job's own: its newest container's. 7 when it failed and no container said how; None when none has ended."""
+        """The newest container's. 7 when the Job failed and no container said how; None when none has ended."""
         if self.outcome == COMPLETE:
             return 0
         if self.last and self.last.exit_code is not None:
