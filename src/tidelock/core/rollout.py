@@ -78,9 +78,9 @@ class Rollout:
 
     @property
     def exit_code(self) -> int | None:
-        """The Job's own: its newest container's. 7 when it failed and no container said how; None while it goes on."""
+        """The newest container's. 7 when the Job failed and no container said how; None when none has ended."""
         if self.outcome == COMPLETE:
             return 0
-        if self.last and self.last.exit_code is not None and (self.outcome or self.last.exit_code == 0):
+        if self.last and self.last.exit_code is not None:
             return self.last.exit_code
         return CLUSTER_REFUSED if self.outcome == FAILED else None

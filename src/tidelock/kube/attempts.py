@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.rollout import COMPLETE, FAILED, Attempt, Rollout
 from tidelock.kube.delivery import BUNDLE_DIGEST
+from tidelock.kube.job import LASTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -115,6 +116,15 @@ def summary(words: str) -> Object | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) and "exit_code" in found else None
+
+
+def over(found: Rollout) -> bool:
+    """Nothing more will come: the Job says so, or its container ended in a way that is final.
+
+    The Job itself says it up to a second later.
+    """
+    code = found.last.exit_code if found.last else None
+    return bool(found.outcome) or code == 0 or code in LASTING
 
 
 def obstacle(found: Rollout, events: Sequence[Object]) -> tuple[str, str] | None:

@@ -83,7 +83,7 @@ class Cluster:
             found = self.client.list(KINDS[kind], namespace=self.namespace, labels=labels, fields=fields)
             return [plain(each, kind) for each in found]
 
-        return self._asked(f"listing {kind}s", kind, ask)
+        return self._asked(f"listing {kind}s", "", ask)
 
     def apply(self, wanted: Object) -> Object:
         """Make the object what it is wanted to be (server-side apply; what others set of it is overruled)."""
@@ -144,17 +144,11 @@ class Cluster:
     def may(self, verb: str, group: str, resource: str) -> bool:
         """Whether whoever asks is allowed that."""
         resource, _, sub = resource.partition("/")
-        attributes = {
-            "namespace": self.namespace,
-            "verb": verb,
-            "group": group,
-            "resource": resource,
-            "subresource": sub,
-        }
-        review = SelfSubjectAccessReview(
-            spec=SelfSubjectAccessReviewSpec(resourceAttributes=ResourceAttributes(**attributes))
+        attributes = ResourceAttributes(
+            namespace=self.namespace, verb=verb, group=group, resource=resource, subresource=sub
         )
-        made = self._asked("asking for its rights", self.namespace, lambda: self.client.create(review))
+        review = SelfSubjectAccessReview(spec=SelfSubjectAccessReviewSpec(resourceAttributes=attributes))
+        made = self._asked("asking for rights", "", lambda: self.client.create(review))
         return bool(made.status and made.status.allowed)
 
     def namespace_there(self) -> bool | None:
@@ -223,7 +217,7 @@ class Cluster:
                 found = ask()
             except ApiError as error:
                 if error.status.code not in BUSY:
-                    raise fault(error, f"{self.namespace}/{name}", doing, self) from None
+                    raise fault(error, f"{self.namespace}/{name}" if name else self.namespace, doing, self) from None
                 why = str(error.status.message or error)
             except ConfigError as error:
                 raise NoContext(

@@ -12,10 +12,9 @@ import httpx2
 from lightkube import ApiError
 
 from tidelock.core.rollout import Rollout
-from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, mend, obstacle, rollout
+from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, mend, obstacle, over, rollout
 from tidelock.kube.client import MISSING, fault
 from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
-from tidelock.kube.job import LASTING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -284,15 +283,6 @@ class Follower:
 def _terminated(pod: Mapping[str, Any]) -> bool:
     containers = pod.get("status", {}).get("containerStatuses") or [{}]
     return "terminated" in (containers[0].get("state") or {})
-
-
-def over(found: Rollout) -> bool:
-    """Nothing more will come: the Job says so, or its container ended in a way that is final.
-
-    The Job itself says it up to a second later.
-    """
-    code = found.last.exit_code if found.last else None
-    return bool(found.outcome) or code == 0 or code in LASTING
 
 
 def how(each: Attempt) -> str:

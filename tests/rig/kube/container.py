@@ -98,8 +98,8 @@ def _root_lines(hidden: Sequence[Path]) -> list[str]:
 
 def _script(setup: Setup) -> str:
     lines = ["set -e", *_root_lines(setup.hidden)]
-    lines += [_bound(Mount(each, str(each), read_only=True)) for each in setup.shared]
     lines += [_bound(each) for each in setup.mounts]
+    lines += [_bound(Mount(each, str(each), read_only=True)) for each in setup.shared]
     lines.append(_bound(Mount(setup.message, setup.message_path, read_only=False)))
     folder = shlex.quote(setup.folder)
     lines.append(f"mkdir -p {NEW_ROOT}{folder}")
