@@ -69,7 +69,7 @@ def delivery(target: Target, workload: Workload, data: Mapping[str, Any], path: 
         commit=commit,
         tables=bool(wanted),
         stores=bool(target.backup_url),
-        where=git.below_root(out_directory(workload, path.parent)),
+        where=os.path.relpath(out_directory(workload, path.parent).resolve(), git.root(path.parent).resolve()),
         database=target.name,
     )
 
