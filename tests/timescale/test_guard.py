@@ -414,7 +414,9 @@ def test_an_empty_database_is_not_given_policies_that_will_erode(tmp_path: Path,
     project = Project(tmp_path, timescale_dsn)
     project.query("DROP EXTENSION timescaledb CASCADE")
     project.write("001_raw.sql", "CREATE EXTENSION timescaledb;\n" + SMALL)
-    project.write("002_p.sql", "SELECT add_continuous_aggregate_policy('h', INTERVAL '45 days', NULL, INTERVAL '1 day');")
+    project.write(
+        "002_p.sql", "SELECT add_continuous_aggregate_policy('h', INTERVAL '45 days', NULL, INTERVAL '1 day');"
+    )
     project.write("003_p.sql", "SELECT add_retention_policy('r', drop_after => INTERVAL '30 days');")
     report = project.apply()
     assert report.failure is not None

@@ -196,12 +196,15 @@ class Reckoning:
             self.gone.add(each.name)
         return None
 
-    def refresh(self, aggregate: Aggregate, threat: Threat, why: str = "it computes them anew, from nothing") -> None:
+    def refresh(self, aggregate: Aggregate, threat: Threat, job: int | None = None) -> None:
         """A range is computed anew: what has no raw rows there goes. With care, it is left out."""
         if self.target.on_recreate == "preserve" or among(aggregate.name, self.file.rebuilds):
             return
         within = windows.span(self.conn, threat.start, threat.end, aggregate.kind)
-        found = self.history(aggregate, within=within)
+        # A CALL is done with care (`refresher`): what a DELETE took a part of is left as it is, and told.
+        careful = job is None and self.statement is not None and self.statement.facts.command.upper() != "DO"
+        found = self.history(aggregate, within=within, deleted=not careful)
+        why = "it computes them anew, from nothing" if job is None else f"job {job} refreshes them"
         self.lose(aggregate, found, why=why, window=safe(aggregate, found, within) if found else "")
 
     def empty(self, threat: Threat, number: int | None = None) -> None:
@@ -250,7 +253,7 @@ class Reckoning:
                 self.uprooted[on] = None
         elif job.proc == REFRESH:
             start = ago(job.config.get("start_offset"))
-            self.refresh(on, Threat(how=How.REFRESH, start=start), f"job {job.id} refreshes them")
+            self.refresh(on, Threat(how=How.REFRESH, start=start), job.id)
         elif job.proc == RETENTION:
             within = windows.span(self.conn, OPEN, ago(job.config.get("drop_after")), on.kind)
             self.lose(on, self.history(on, within=within), why=f"job {job.id} drops them")
@@ -339,10 +342,16 @@ class Reckoning:
         )
 
     def history(
-        self, aggregate: Aggregate, *, within: Span | None = None, rootless: bool = False, orphan: bool = False
+        self,
+        aggregate: Aggregate,
+        *,
+        within: Span | None = None,
+        rootless: bool = False,
+        orphan: bool = False,
+        deleted: bool = True,
     ) -> History | None:
         """What exists in the aggregate alone, after what the plan has done by then. `orphan`: its parent goes too."""
-        found = history.of(self.conn, aggregate, within=within, rootless=rootless)
+        found = history.of(self.conn, aggregate, within=within, rootless=rootless, deleted=deleted)
         if orphan and not rootless:
             found = larger(found, self.beyond_raw(aggregate, within))
         for source in {aggregate.hypertable, aggregate.parent} & self.uprooted.keys():

@@ -64,7 +64,7 @@ def test_either_half_may_be_in_the_database_already():
         GONE + REFRESH.format("30 days"),
         "SELECT remove_retention_policy('readings');",
         "DROP MATERIALIZED VIEW hourly;",
-        "SELECT alter_job(job_id, config => config || '{\"start_offset\": \"30 days\"}') FROM timescaledb_information.jobs",
+        'SELECT alter_job(job_id, config => config || \'{"start_offset": "30 days"}\') FROM timescaledb_information.jobs',
         "DO $$ BEGIN EXECUTE 'SELECT 1'; END $$;",
         "SELECT mend_policies();",
     ],
