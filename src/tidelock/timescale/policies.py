@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 JOBS = """
-SELECT b.id, format('%I.%I', b.proc_schema, b.proc_name), format('%I.%I', j.hypertable_schema, j.hypertable_name),
+SELECT b.id, format('%I.%I', b.proc_schema, b.proc_name),
+       CASE WHEN j.hypertable_name IS NULL THEN '' ELSE format('%I.%I', j.hypertable_schema, j.hypertable_name) END,
        nullif(b.config - 'hypertable_id' - 'mat_hypertable_id', '{}'),
        CASE WHEN isfinite(j.next_start) THEN j.next_start END, b.initial_start, b.timezone, b.fixed_schedule
   FROM _timescaledb_config.bgw_job b JOIN timescaledb_information.jobs j ON j.job_id = b.id
