@@ -393,6 +393,8 @@ def test_a_policy_that_reaches_beyond_retention_is_refused_at_whichever_comes_se
         "002_p.sql", "SELECT remove_retention_policy('raw');\nSELECT add_retention_policy('raw', INTERVAL '1 day');"
     )
     refused(project, "L042", "hourly: ", "the last 2 days")
+    project.write("002_p.sql", "SELECT add_retention_policy('raw', INTERVAL '1 day', if_not_exists => true);")
+    ok(project.apply())  # it is passed over
 
 
 def test_a_policy_that_will_erode_is_refused_though_nothing_lies_between_the_two_ages_yet(project: Project):

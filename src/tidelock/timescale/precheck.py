@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from tidelock.core.report import Finding, Severity
 from tidelock.core.threats import How, threats
 from tidelock.timescale import budget, look
-from tidelock.timescale.losses import Reckoning, among, refuse
+from tidelock.timescale.consent import among
+from tidelock.timescale.losses import Reckoning, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

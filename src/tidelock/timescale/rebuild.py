@@ -25,7 +25,7 @@ from tidelock.core.statement import Object
 from tidelock.core.step import Mode
 from tidelock.errors import LedgerFault
 from tidelock.timescale import filling, look, policies, rows
-from tidelock.timescale.refreshing import Wish
+from tidelock.timescale.call import Wish
 from tidelock.timescale.said import AGGREGATE, Said, closure, may_drop
 from tidelock.timescale.telling import rebuilt_line
 
