@@ -15,6 +15,7 @@ from tests.postgres.test_interruption import until
 from tests.rig.project import Project
 from tests.rig.requirement import missing
 
+from tidelock.core.report import Happening
 from tidelock.timescale import look
 
 if TYPE_CHECKING:
@@ -410,6 +411,19 @@ def test_a_policy_that_will_erode_is_refused_though_nothing_lies_between_the_two
     assert not [each for each in report.findings if each.code == "N006"]
     project.write("002_again.sql", "CREATE TABLE t (id int);")
     ok(project.apply())  # verify tells of it from now on
+
+
+def test_policies_that_no_file_shows_to_erode_are_told_of_with_the_sql_that_stops_them(project: Project):
+    project.query("SELECT add_retention_policy('raw', INTERVAL '300 days')")
+    add = "PERFORM add_continuous_aggregate_policy('flat', NULL, INTERVAL '1 day', INTERVAL '1 day')"
+    project.write("001_p.sql", f"DO $$ BEGIN IF (SELECT count(*) FROM raw) > 0 THEN {add}; END IF; END $$;")
+    ok(project.apply())
+    [told] = [each for each in project.heard.texts(Happening.NOTE) if "erases buckets" in each]
+    assert "alter_job" in told
+    project.query(f"DO $$ BEGIN {told.partition('Stop it: ')[2].replace('SELECT', 'PERFORM', 1)} END $$")
+    project.write("002_p.sql", "SELECT alter_job(job_id, max_retries => 5) FROM timescaledb_information.jobs;")
+    ok(project.apply())
+    assert not [each for each in project.heard.texts(Happening.NOTE) if "erases buckets" in each]
 
 
 def test_an_empty_database_is_not_given_policies_that_will_erode(tmp_path: Path, timescale_dsn: str):

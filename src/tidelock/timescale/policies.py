@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tidelock.app.ports import Scene
     from tidelock.core.aggregates import Aggregate, Stock
+    from tidelock.core.check import Flaw
     from tidelock.core.snapshot import Key, Snapshot
 
     Connection = psycopg.Connection[Any]
@@ -95,5 +96,9 @@ def statement(conn: Connection, number: int, was: Timed) -> str:
 
 def warnings(stock: Stock, aggregate: Aggregate) -> Iterator[str]:
     """Refresh policies that go further back than raw data is kept: each run erases kept buckets."""
-    for each in erosion.of(stock, aggregate):
-        yield f"WARNING {each.what}. Stop it: {each.mend}"
+    return map(warning, erosion.of(stock, aggregate))
+
+
+def warning(flaw: Flaw) -> str:
+    """What is wrong, and the SQL that stops it."""
+    return f"WARNING {flaw.what}. Stop it: {flaw.mend}"
