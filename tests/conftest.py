@@ -12,6 +12,7 @@
                     database of postgres_dsn
 
     @pytest.mark.pg(">= 16")     only on those major versions
+    @pytest.mark.timescale(">= 2.24")  only on those versions of TimescaleDB
     @pytest.mark.every_server    on the embedded PostgreSQL and on Debian's
 
 TIDELOCK_TEST_POSTGRES=embedded|debian|both decides where all other tests run (default: embedded).
@@ -59,6 +60,7 @@ REMEDIES = dict.fromkeys(("debian", "timescale"), "apt-get install postgresql") 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pg(versions): only on these major versions of PostgreSQL, as '>= 16'")
+    config.addinivalue_line("markers", "timescale(versions): only on these versions of TimescaleDB, as '>= 2.24'")
     config.addinivalue_line("markers", "every_server: on the embedded PostgreSQL and on Debian's")
 
 
@@ -224,6 +226,12 @@ def timescale_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
         try:
             with psycopg.connect(dsn, autocommit=True) as own:
                 own.execute("SET client_min_messages = error; CREATE EXTENSION IF NOT EXISTS timescaledb")
+                [there] = (
+                    own.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone() or ()
+                )
+            for mark in request.node.iter_markers("timescale"):
+                if there not in SpecifierSet(mark.args[0]):
+                    pytest.skip(f"needs TimescaleDB {mark.args[0]}, and the server has {there}")
             yield dsn
         finally:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

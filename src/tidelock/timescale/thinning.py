@@ -15,7 +15,7 @@ from psycopg import sql
 
 from tidelock.core.aggregates import Span
 from tidelock.core.windows import clipped, merged, without
-from tidelock.timescale.points import bucket_end, number, point
+from tidelock.timescale.points import LIMITS, bucket_end, number, point
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -90,7 +90,7 @@ def changed(conn: Connection, aggregate: Aggregate, within: Span) -> list[Span]:
     """Where the source has changed since it was taken up, as far as the aggregate has buckets there."""
     assert aggregate.materialized is not None
     start = max(within.start, aggregate.materialized.start)
-    end = min(within.end, aggregate.materialized.end)
+    end = min(within.end, aggregate.materialized.end, LIMITS.get(within.kind, 2**63 - 2) + 1)
     if start >= end:
         return []
     rows = conn.execute(
