@@ -58,12 +58,14 @@ def rebuilt_here(look: Look, name: str) -> bool:
     return any(each.name == "rebuild" and key(each.value) == key(name) for each in look.file.migration.directives)
 
 
+def accepts_loss(look: Look, name: str) -> bool:
+    """`-- tidelock: accept-loss NAME: reason` stands in the file."""
+    return any(each.name == "accept-loss" and key(each.value) == key(name) for each in look.file.migration.directives)
+
+
 def named_loss(look: Look, name: str) -> bool:
     """`-- tidelock: accept-loss NAME: reason`, or `rebuild NAME`, stands in the file."""
-    return any(
-        each.name in ("accept-loss", "rebuild") and key(each.value) == key(name)
-        for each in look.file.migration.directives
-    )
+    return accepts_loss(look, name) or rebuilt_here(look, name)
 
 
 def policy_of(action: Action, look: Look) -> Policy:
