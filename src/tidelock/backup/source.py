@@ -23,6 +23,8 @@ class Table:
     schema: str
     name: str
     size_bytes: int
+    columns: tuple[str, ...] = ()
+    """Quoted; none when its rows are left to pg_dump."""
 
     @property
     def pattern(self) -> str:
@@ -30,10 +32,38 @@ class Table:
         return ".".join('"' + each.replace('"', '""') + '"' for each in (self.schema, self.name))
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Rows that are dumped in one go."""
+
+    tables: tuple[Table, ...]
+    where: str = ""
+    """Which rows of its one table; all when empty."""
+
+    @property
+    def size_bytes(self) -> int:
+        """On disk, about."""
+        return sum(each.size_bytes for each in self.tables)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of a stream that is COPY's text."""
+        return self.tables[0].columns if len(self.tables) == 1 else ()
+
+
 # Foreign tables have no rows here; the tables of extensions go with the extension, their configuration with `rest`.
+# Left to pg_dump are TimescaleDB's databases (what a chunk shows is not what it holds), other storage than heap, and
+# partitions by hash: the hash of an enum's value is another one in another database.
 TABLES = """
-SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid)
+SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid),
+       CASE WHEN m.amname = 'heap' AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'timescaledb')
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(c.oid) a (oid)
+                               JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.oid WHERE p.partstrat = 'h')
+            THEN (SELECT array_agg('"' || replace(a.attname, '"', '""') || '"' ORDER BY a.attnum)
+                    FROM pg_catalog.pg_attribute a
+                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') END
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam
  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
@@ -130,7 +160,9 @@ def look(conn: Connection) -> Source:
             system = (conn.execute(SYSTEM).fetchone() or ("",))[0]
     except errors.InsufficientPrivilege:
         pass  # then backups of another cluster under the same name are told apart by hand
-    tables = tuple(Table(*row) for row in conn.execute(TABLES))
+    tables = tuple(
+        Table(schema, name, size, tuple(columns or ())) for schema, name, size, columns in conn.execute(TABLES)
+    )
     [create] = conn.execute(CREATE).fetchone() or ("",)
     settings = tuple(row[1] for row in conn.execute(SETTINGS))
     [roles] = conn.execute(ROLES).fetchone() or ([],)
@@ -138,8 +170,8 @@ def look(conn: Connection) -> Source:
     return Source(database, server, lsn, at, extensions, system, create, settings, tuple(roles), tables, size, comment)
 
 
-def grouped(tables: tuple[Table, ...], jobs: int) -> list[list[Table]]:
-    """Tables that share a stream, the heaviest group first: big ones alone, so that all cores have work to the end.
+def streams(tables: tuple[Table, ...], jobs: int) -> list[Stream]:
+    """How rows are dumped, the heaviest first: big tables alone, so that all cores have work to the end.
 
     Small ones are left out: they go with the rest.
     """
@@ -155,4 +187,4 @@ def grouped(tables: tuple[Table, ...], jobs: int) -> list[list[Table]]:
             room = share
         groups[-1].append(each)
         room -= each.size_bytes
-    return groups
+    return [Stream(tuple(each)) for each in groups]
