@@ -213,7 +213,9 @@ class Maker:
             waiting.append(pool.submit(self.dump, "00-schema.dump", "schema", SCHEMA))
             waiting.append(pool.submit(self.piece, "00-roles.sql", "roles", roles, environment))
             small = [each for each in source.tables if each not in apart]
-            counting = [pool.submit(self.count, part) for part in (*(each.tables for each in large), small) if part]
+            counting = [
+                pool.submit(self.count, part) for part in (*dict.fromkeys(each.tables for each in large), small) if part
+            ]
             try:
                 pieces = [each.result() for each in as_completed(waiting)]
                 rows = {name: count for each in as_completed(counting) for name, count in each.result().items()}

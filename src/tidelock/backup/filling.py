@@ -22,8 +22,10 @@ class Filling:
     def __init__(self, restorer: Restorer, schema: Path, order: Order) -> None:
         self.restorer, self.schema, self.order = restorer, schema, order
         self.pieces = sorted(restorer.large, key=lambda each: -each.size_bytes)
-        self._left = Counter(table for each in self.pieces for table in each.tables)
-        """Table → pieces whose rows are not all there yet."""
+        self._parts = Counter(table for each in self.pieces for table in each.tables)
+        """Table → pieces with rows of it."""
+        self._left = self._parts.copy()
+        """Those that are not loaded yet."""
         self._open = len(self.pieces)
         self._lock = Lock()
 
@@ -50,7 +52,7 @@ class Filling:
 
     def fill(self, piece: Piece, ready: Future[None]) -> None:
         """A piece's rows; then the indexes of those tables that have all of theirs."""
-        self.restorer.load(piece, whole=self._left[piece.tables[0]] == 1)
+        self.restorer.load(piece, whole=self._parts[piece.tables[0]] == 1)
         with self._lock:
             self._left.subtract(piece.tables)
             due = [entry for each in piece.tables if not self._left[each] for entry in self.order.after.get(each, ())]

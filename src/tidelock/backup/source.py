@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MIXED_GROUP_BYTES = 64 << 20
 """Smaller tables share a stream."""
+PART_BYTES = 256 << 20
+"""A table that is cut has no smaller parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Table:
     size_bytes: int
     columns: tuple[str, ...] = ()
     """Quoted; none when its rows are left to pg_dump."""
+    pages: int = 0
+    """Among which it can be cut; 0 when it must stay in order."""
 
     @property
     def pattern(self) -> str:
@@ -42,7 +46,7 @@ class Stream:
 
     @property
     def size_bytes(self) -> int:
-        """On disk, about."""
+        """On disk, at most."""
         return sum(each.size_bytes for each in self.tables)
 
     @property
@@ -53,7 +57,8 @@ class Stream:
 
 # Foreign tables have no rows here; the tables of extensions go with the extension, their configuration with `rest`.
 # Left to pg_dump are TimescaleDB's databases (what a chunk shows is not what it holds), other storage than heap, and
-# partitions by hash: the hash of an enum's value is another one in another database.
+# partitions by hash: the hash of an enum's value is another one in another database. Cut is what version 14 can read
+# from the middle, and never below a BRIN index: parts that are loaded side by side lie side by side.
 TABLES = """
 SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid),
        CASE WHEN m.amname = 'heap' AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'timescaledb')
@@ -61,7 +66,12 @@ SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid),
                                JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.oid WHERE p.partstrat = 'h')
             THEN (SELECT array_agg('"' || replace(a.attname, '"', '""') || '"' ORDER BY a.attnum)
                     FROM pg_catalog.pg_attribute a
-                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') END
+                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') END,
+       CASE WHEN current_setting('server_version_num')::int >= 140000
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+                               JOIN pg_catalog.pg_am b ON b.oid = x.relam
+                              WHERE i.indrelid = c.oid AND b.amname = 'brin')
+            THEN pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int ELSE 0 END
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam
  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -161,7 +171,8 @@ def look(conn: Connection) -> Source:
     except errors.InsufficientPrivilege:
         pass  # then backups of another cluster under the same name are told apart by hand
     tables = tuple(
-        Table(schema, name, size, tuple(columns or ())) for schema, name, size, columns in conn.execute(TABLES)
+        Table(schema, name, size, tuple(columns or ()), pages)
+        for schema, name, size, columns, pages in conn.execute(TABLES)
     )
     [create] = conn.execute(CREATE).fetchone() or ("",)
     settings = tuple(row[1] for row in conn.execute(SETTINGS))
@@ -187,4 +198,15 @@ def streams(tables: tuple[Table, ...], jobs: int) -> list[Stream]:
             room = share
         groups[-1].append(each)
         room -= each.size_bytes
-    return [Stream(tuple(each)) for each in groups]
+    return [part for each in groups for part in parts(Stream(tuple(each)), total // jobs)]
+
+
+def parts(stream: Stream, most_bytes: int) -> list[Stream]:
+    """A table that would outlast all others together, in parts of at most so many bytes; else the stream itself."""
+    table, count = stream.tables[0], -(-stream.size_bytes // max(PART_BYTES, most_bytes // 2))
+    if stream.size_bytes <= most_bytes or count < 2 or not (stream.columns and table.pages):
+        return [stream]
+    ends = [table.pages * number // count for number in range(count)]
+    since = [f"ctid >= '({end},0)'" for end in ends]
+    until = [*(f" AND ctid < '({end},0)'" for end in ends[1:]), ""]  # it may have grown meanwhile
+    return [Stream(stream.tables, a + b) for a, b in zip(since, until, strict=True)]
