@@ -283,10 +283,18 @@ class Maker:
             conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             conn.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot}'".encode())
             conn.execute(PLAINLY)
-            for each in tables:
-                query = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.SQL(each.pattern))
-                found[each.pattern] = conn.execute(query).fetchone()[0]
+            for name in dict.fromkeys(each.hashed or each.pattern for each in tables):
+                found[name] = rows_of(conn, name)
         return found
+
+
+KIND = "SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass"
+
+
+def rows_of(conn: Any, table: str) -> int:
+    """Rows of a table, its name as SQL: its own, or of a partitioned one those of its partitions."""
+    query = "SELECT count(*) FROM {}" if conn.execute(KIND, (table,)).fetchone()[0] else "SELECT count(*) FROM ONLY {}"
+    return int(conn.execute(sql.SQL(query).format(sql.SQL(table))).fetchone()[0])
 
 
 def piece_of(upload: Upload, what: str, tables: tuple[str, ...]) -> Piece:

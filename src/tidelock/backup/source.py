@@ -29,6 +29,8 @@ class Table:
     """Quoted; none when its rows are left to pg_dump."""
     pages: int = 0
     """Among which it can be cut; 0 when it must stay in order."""
+    hashed: str = ""
+    """The table above it that is partitioned by hash."""
 
     @property
     def pattern(self) -> str:
@@ -57,13 +59,13 @@ class Stream:
 
 # Foreign tables have no rows here; the tables of extensions go with the extension, their configuration with `rest`.
 # Left to pg_dump are TimescaleDB's databases (what a chunk shows is not what it holds), other storage than heap, and
-# partitions by hash: the hash of an enum's value is another one in another database. Cut is what version 14 can read
-# from the middle, and never below a BRIN index: parts that are loaded side by side lie side by side.
+# partitions by hash: the hash of an enum's value is another one in another database, and rows change their partition.
+# Cut is what version 14 can read from the middle, and never below a BRIN index: parts that are loaded side by side lie
+# side by side.
 TABLES = """
 SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid),
-       CASE WHEN m.amname = 'heap' AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'timescaledb')
-             AND NOT EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(c.oid) a (oid)
-                               JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.oid WHERE p.partstrat = 'h')
+       CASE WHEN m.amname = 'heap' AND hashed.name IS NULL
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'timescaledb')
             THEN (SELECT array_agg('"' || replace(a.attname, '"', '""') || '"' ORDER BY a.attnum)
                     FROM pg_catalog.pg_attribute a
                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') END,
@@ -71,9 +73,17 @@ SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid),
              AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
                                JOIN pg_catalog.pg_am b ON b.oid = x.relam
                               WHERE i.indrelid = c.oid AND b.amname = 'brin')
-            THEN pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int ELSE 0 END
+            THEN pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int ELSE 0 END,
+       coalesce(hashed.name, '')
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam
+  LEFT JOIN LATERAL (
+    SELECT '"' || replace(s.nspname, '"', '""') || '"."' || replace(r.relname, '"', '""') || '"' AS name
+      FROM pg_catalog.pg_partition_ancestors(c.oid) a (oid)
+      JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.oid AND p.partstrat = 'h'
+      JOIN pg_catalog.pg_class r ON r.oid = a.oid JOIN pg_catalog.pg_namespace s ON s.oid = r.relnamespace
+     WHERE c.relispartition
+     ORDER BY (SELECT count(*) FROM pg_catalog.pg_partition_ancestors(a.oid)) LIMIT 1) hashed ON true
  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
@@ -171,8 +181,8 @@ def look(conn: Connection) -> Source:
     except errors.InsufficientPrivilege:
         pass  # then backups of another cluster under the same name are told apart by hand
     tables = tuple(
-        Table(schema, name, size, tuple(columns or ()), pages)
-        for schema, name, size, columns, pages in conn.execute(TABLES)
+        Table(schema, name, size, tuple(columns or ()), *more)
+        for schema, name, size, columns, *more in conn.execute(TABLES)
     )
     [create] = conn.execute(CREATE).fetchone() or ("",)
     settings = tuple(row[1] for row in conn.execute(SETTINGS))
