@@ -7,6 +7,7 @@
     garage          to start servers with other settings
     timescale_dsn   an empty database with TimescaleDB, on the server in TIDELOCK_TEST_TIMESCALE_DSN
     timescale_server  starts a server of the test's own with TimescaleDB and other settings, where Debian's has the library
+    kubernetes      a real Kubernetes, shared by all tests; `rig` where it must be our own; `namespace` in it
     pgbouncer       a PgBouncer in transaction mode in front of `cluster`; pooled_dsn leads through it to the
                     database of postgres_dsn
 
@@ -38,6 +39,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests.rig import bouncer
 from tests.rig.installation import KINDS, Installation, installation
+from tests.rig.kube.fixtures import kubernetes, namespace, rig  # noqa: F401 - fixtures are found by their names
 from tests.rig.postgres import Garage, Server
 from tests.rig.project import Project
 from tests.rig.requirement import missing

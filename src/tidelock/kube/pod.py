@@ -1,0 +1,166 @@
+"""The pod that runs Tidelock: unprivileged, without a token, with the bundle at /migrations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tidelock.core.workload import KeyReference, referenced
+from tidelock.kube.configmap import COMMIT_KEY, settings_volume, volume
+from tidelock.kube.delivery import BUNDLE_DIGEST, DIGEST
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidelock.core.workload import Workload
+    from tidelock.kube.delivery import Delivery
+
+USER = 65_532
+"""As in the Dockerfile."""
+MIGRATIONS = "/migrations"
+SETTINGS = "/etc/tidelock"
+AUTHORITY = "/etc/tidelock-ca"
+GRACE_S = 30
+"""SIGTERM ends a run within 5 s (`cli/main.py`); the rest is for a busy node."""
+UNREACHABLE_S = 30
+"""How long a pod stays bound to a node that nobody hears of; the usual 5 min would be added to each outage."""
+
+
+def template(delivery: Delivery, component: str, container: dict[str, Any]) -> dict[str, Any]:
+    """The pod template of a Job with one container."""
+    return {
+        "metadata": {
+            "labels": {**delivery.labels(component), DIGEST: delivery.bundle.short},
+            "annotations": {
+                BUNDLE_DIGEST: delivery.bundle.digest,
+                "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+            },
+        },
+        "spec": {
+            "serviceAccountName": delivery.workload.service_account,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": GRACE_S,
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER,
+                "runAsGroup": USER,
+                "fsGroup": USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "tolerations": [
+                {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute",
+                 "tolerationSeconds": UNREACHABLE_S}
+                for state in ("unreachable", "not-ready")
+            ],
+            **pull_secrets(delivery.workload),
+            "containers": [container],
+            "volumes": volumes(delivery),
+        },
+    }  # fmt: skip
+
+
+def pull_secrets(workload: Workload) -> dict[str, Any]:
+    """What the image is pulled with."""
+    names = [{"name": each} for each in workload.pull_secrets]
+    return {"imagePullSecrets": names} if names else {}
+
+
+def container(delivery: Delivery, name: str, args: Sequence[str]) -> dict[str, Any]:
+    """Tidelock with these arguments."""
+    workload = delivery.workload
+    return {
+        "name": name,
+        "image": workload.image_with_tag,
+        "args": [*args],
+        "env": environment(delivery),
+        **env_from(workload),
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "128Mi"},
+            "limits": {"cpu": workload.cpu, "memory": workload.memory},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "terminationMessagePath": "/dev/termination-log",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": mounts(delivery),
+    }
+
+
+def files(delivery: Delivery) -> list[str]:
+    """The arguments that say where the files are."""
+    config = ["--config", f"{SETTINGS}/tidelock.toml"] if "tidelock.toml" in delivery.settings.files else []
+    return ["--dir", MIGRATIONS, *config]
+
+
+def environment(delivery: Delivery) -> list[dict[str, Any]]:
+    """The container's variables: the connection, the bundle that is meant, and the commit when somebody told it.
+
+    The commit is read from a ConfigMap, so that a Job does not differ because of it.
+    """
+    found = [variable(name, value) for name, value in delivery.workload.variables()]
+    if delivery.workload.ca:
+        key = reference(delivery.workload)
+        found.append({"name": "PGSSLROOTCERT", "value": f"{AUTHORITY}/{key.key}"})
+    commit = {"name": delivery.settings_map, "key": COMMIT_KEY, "optional": True}
+    return [
+        *found,
+        {"name": "TIDELOCK_BUNDLE", "value": delivery.bundle.digest},
+        *([{"name": "TIDELOCK_SETTINGS", "value": delivery.settings.digest}] if delivery.settings.files else []),
+        {"name": "TIDELOCK_COMMIT", "valueFrom": {"configMapKeyRef": commit}},
+    ]
+
+
+def variable(name: str, value: str | KeyReference) -> dict[str, Any]:
+    """One variable of a container."""
+    if isinstance(value, str):
+        return {"name": name, "value": value}
+    kind = "secretKeyRef" if value.kind == "secret" else "configMapKeyRef"
+    return {"name": name, "valueFrom": {kind: {"name": value.name, "key": value.key}}}
+
+
+def env_from(workload: Workload) -> dict[str, Any]:
+    """Whole Secrets and ConfigMaps as variables."""
+    found = [
+        {"configMapRef": {"name": each.removeprefix("configmap/")}}
+        if each.startswith("configmap/")
+        else {"secretRef": {"name": each.removeprefix("secret/")}}
+        for each in workload.env_from
+    ]
+    return {"envFrom": found} if found else {}
+
+
+def reference(workload: Workload) -> KeyReference:
+    """Where the CA lies. Raises BadReference."""
+    from tidelock.core.workload import BadReference
+
+    found = referenced("ca", workload.ca)
+    if isinstance(found, str):
+        raise BadReference("ca", workload.ca)
+    return found
+
+
+def mounts(delivery: Delivery) -> list[dict[str, Any]]:
+    """Where the volumes appear."""
+    found = [{"name": "migrations", "mountPath": MIGRATIONS, "readOnly": True}]
+    if delivery.settings.files:
+        found.append({"name": "settings", "mountPath": SETTINGS, "readOnly": True})
+    if delivery.workload.ca:
+        found.append({"name": "ca", "mountPath": AUTHORITY, "readOnly": True})
+    return [*found, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the container's own
+
+
+def volumes(delivery: Delivery) -> list[dict[str, Any]]:
+    """Bundle, settings, CA, and room for temporary files."""
+    found = [volume("migrations", delivery.config_map, delivery.bundle)]
+    if delivery.settings.files:
+        found.append(settings_volume("settings", delivery))
+    if delivery.workload.ca:
+        key = reference(delivery.workload)
+        items = [{"key": key.key, "path": key.key}]
+        kind = {"secretName": key.name} if key.kind == "secret" else {"name": key.name}
+        found.append({"name": "ca", ("secret" if key.kind == "secret" else "configMap"): {**kind, "items": items}})
+    return [*found, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}]
