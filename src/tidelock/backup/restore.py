@@ -19,7 +19,7 @@ from tidelock.backup.faults import CannotRestore
 from tidelock.backup.filling import Filling
 from tidelock.backup.leftovers import APPLICATION, MARK, MARK_LIMIT, comment, held, maintenance
 from tidelock.backup.listing import entries, ordered
-from tidelock.backup.reading import unsealed
+from tidelock.backup.reading import checked, unsealed
 from tidelock.backup.rows import load
 from tidelock.core.backups import WHOLE, BackupFault, Manifest, Piece
 
@@ -60,6 +60,8 @@ class Restorer:
 
     def run(self) -> None:
         """Make the database and fill it; on failure it is dropped again. Raises a BackupFault."""
+        if roles := self.manifest.piece("roles"):  # the one piece that is not loaded
+            checked(self.store, self.manifest, roles, self.progress)
         self.make()
         try:
             with self.fetched("schema") as schema:
@@ -276,4 +278,11 @@ def settle(server: Server, name: str, settings: Sequence[str]) -> None:
     """Owner, privileges and settings of the database, as they were."""
     with server.connect(APPLICATION, maintenance(server)) as conn:
         for each in settings:
-            conn.execute(each.replace("{database}", sql.Identifier(name).as_string(conn), 1).encode())
+            try:
+                conn.execute(each.replace("{database}", sql.Identifier(name).as_string(conn), 1).encode())
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise CannotRestore(
+                    server.target,
+                    f"{each.replace('{database}', name, 1)}: {error.diag.message_primary}",
+                    "connect as a member of the role that owns the database, or as a superuser",
+                ) from None
