@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from tidelock.postgres.address import Address
 
+PATIENTLY = """
+SELECT set_config(name, '0', false) FROM pg_settings
+ WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"""
 RESTORE_POINT = "SELECT pg_create_restore_point(%s)"
 # What a trigger of TimescaleDB guards has its rows in chunks, and they are nothing without its catalog.
 HOLDERS = """
@@ -54,8 +57,7 @@ class PostgresServer:
             )
         except psycopg.OperationalError as error:
             raise explain_failure(error, where, 0.0) from None
-        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-            conn.execute("SELECT set_config(%s, '0', false)", (name,))
+        conn.execute(PATIENTLY)
         return conn
 
     def environment(self, database: str = "") -> Mapping[str, str]:
