@@ -41,11 +41,11 @@ class NoClients(BackupFault):
 
 
 class ClientFailed(BackupFault):
-    """pg_dump, pg_restore or COPY ended with an error."""
+    """pg_dump, pg_restore or psql ended with an error."""
 
     code = "B004"
 
-    def __init__(self, program: str, what: str, code: int | str, said: str) -> None:
+    def __init__(self, program: str, what: str, code: int, said: str) -> None:
         lines = [each for each in said.strip().splitlines() if each.strip()]
         errors = [each for each in lines if "error" in each.lower()] or lines
         super().__init__(

@@ -47,7 +47,7 @@ class Filling:
     def begin(self) -> None:
         """The rows of small tables, and what follows them: also what partitions' own keys need of their parents."""
         if rest := self.restorer.manifest.piece("rest"):
-            self.restorer.pour(rest)
+            self.restorer.load(rest, whole=False)
         self.restorer.build("first", self.schema, self.order.first, self.restorer.jobs)
 
     def fill(self, piece: Piece, ready: Future[None]) -> None:

@@ -20,7 +20,7 @@ from tidelock.backup.filling import Filling
 from tidelock.backup.leftovers import APPLICATION, MARK, MARK_LIMIT, comment, held, maintenance
 from tidelock.backup.listing import entries, ordered
 from tidelock.backup.reading import checked, unsealed
-from tidelock.backup.rows import load
+from tidelock.backup.rows import ENCODING, loading, psql
 from tidelock.core.backups import WHOLE, BackupFault, Manifest, Piece
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Restorer:
     programs: Clients
     lock: Any = None
     """The connection whose lock says that this restore is alive."""
+    encoding: str = ""
+    """Of the new database."""
     stopped: Event = field(default_factory=Event)
     """Set when a part of it has failed: the others end."""
 
@@ -85,6 +87,8 @@ class Restorer:
         name = sql.Identifier(self.name).as_string(conn)
         conn.execute(f"CREATE DATABASE {name} WITH {self.manifest.create} CONNECTION LIMIT {MARK_LIMIT}".encode())
         conn.execute(comment(self.name, MARK))
+        with self.server.connect(APPLICATION, self.name) as conn:
+            self.encoding = conn.info.parameter_status("server_encoding") or ""
         if version := self.manifest.extensions.get("timescaledb"):
             with self.server.connect(APPLICATION, self.name) as conn:
                 create = sql.SQL("CREATE EXTENSION timescaledb VERSION {}").format(sql.Literal(version))
@@ -188,21 +192,20 @@ class Restorer:
 
         given = dict(self.server.environment(self.name))
         options = f"{given.get('PGOPTIONS', '')} {OPTIONS}".strip()
-        return {**os.environ, **given, "PGOPTIONS": options, "LC_ALL": "C"}
+        return {**os.environ, **given, **ENCODING, "PGOPTIONS": options, "LC_ALL": "C"}
 
     def load(self, piece: Piece, *, whole: bool) -> None:
         """A piece with the rows of large tables. `whole`: a table's rows are all in it."""
-        if piece.what == "tables":
-            self.pour(piece)
+        if piece.what == "rows":
+            self.pour(piece, psql(self.programs, loading(piece, self.encoding, whole=whole)))
         else:
-            [table] = piece.tables
-            load(self.server, self.name, table, piece.columns, lambda to: self.unsealed(piece, to), whole=whole)
+            self.pour(piece, self.command(["--section=data"]))
 
-    def pour(self, piece: Piece) -> None:
+    def pour(self, piece: Piece, command: Sequence[str]) -> None:
         """Rows from the store into the database. Raises Damaged when the stored object is another."""
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
-                self.command(["--section=data"]),
+                command,
                 env=self.environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -219,7 +222,7 @@ class Restorer:
                 process.wait()
                 raise
             if process.returncode:
-                raise ClientFailed("pg_restore", piece.name, process.returncode, text(said))
+                raise ClientFailed(Path(command[0]).name, piece.name, process.returncode, text(said))
 
     @contextmanager
     def fetched(self, what: str) -> Iterator[Path]:

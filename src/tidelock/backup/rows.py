@@ -1,31 +1,36 @@
-"""The rows of one table as COPY's text: how they are read, and how they are loaded.
+"""The rows of one table as COPY's text: what psql is asked for to read them, and to load them.
 
-pg_dump's own words for the same rows, but loaded frozen: the pages that hold them are written once, and neither the
-index builds nor the first readers write them again.
+They are pg_dump's own words for the same rows, but loaded frozen: the pages that hold them are written once, and
+neither the index builds nor the first readers write them again.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import psycopg
 from psycopg import sql
 
-from tidelock.backup.clients import ClientFailed
-from tidelock.backup.leftovers import APPLICATION
-
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from tidelock.app.ports import Server
+    from tidelock.backup.clients import Clients
     from tidelock.backup.source import Stream
+    from tidelock.core.backups import Piece
 
 # As pg_dump sets them: rows that a policy hides are an error, and values are written exactly and without a path.
 READING = """
 SET row_security = off; SET search_path = ''; SET datestyle = iso; SET intervalstyle = postgres;
 SET extra_float_digits = 3; SET synchronize_seqscans = off; SET enable_seqscan = off;
 SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"""
-LOADING = "SET row_security = off; SET search_path = ''; SET xmloption = content; SET synchronous_commit = off"
+LOADING = "SET row_security = off; SET search_path = ''; SET xmloption = content"
+ENCODING = {"PGCLIENTENCODING": "UTF8"}
+"""Of the commands; COPY is told that of the rows."""
+
+
+def psql(programs: Clients, commands: Iterator[str]) -> list[str]:
+    """A psql that runs these, with rows at its output or input."""
+    asked = [f"--command={each}" for each in commands]
+    return programs.command("psql", "--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", *asked)
 
 
 def reading(stream: Stream, snapshot: str, encoding: str) -> Iterator[str]:
@@ -42,24 +47,17 @@ def reading(stream: Stream, snapshot: str, encoding: str) -> Iterator[str]:
     yield sql.SQL("COPY {} TO STDOUT WITH (ENCODING {})").format(rows, encoding).as_string(None)
 
 
-def load(
-    server: Server, database: str, table: str, columns: tuple[str, ...], write: Callable[[Any], None], *, whole: bool
-) -> None:
-    """Load what `write` writes to the stream that it is given, all of it or nothing. Raises ClientFailed.
+def loading(piece: Piece, encoding: str, *, whole: bool) -> Iterator[str]:
+    """The commands by which psql loads a piece's rows from its input.
 
     `whole`: it is all that the table will have; it is emptied in the same transaction, which lets COPY freeze.
     """
-    try:
-        with server.connect(APPLICATION, database) as conn:
-            conn.execute(LOADING)
-            encoding = conn.info.parameter_status("server_encoding")
-            options = sql.SQL("ENCODING {}, FREEZE" if whole else "ENCODING {}").format(encoding)
-            names, into = sql.SQL(", ".join(columns)), sql.SQL(table)
-            with conn.transaction():
-                if whole:
-                    conn.execute(sql.SQL("TRUNCATE ONLY {}").format(into))
-                command = sql.SQL("COPY {} ({}) FROM STDIN WITH ({})").format(into, names, options)
-                with conn.cursor().copy(command) as copy:
-                    write(copy)
-    except psycopg.Error as error:
-        raise ClientFailed("COPY", table, error.sqlstate or "no answer", str(error)) from None
+    [table] = piece.tables
+    into, columns = sql.SQL(table), sql.SQL(", ".join(piece.columns))
+    options = sql.SQL("ENCODING {}, FREEZE" if whole else "ENCODING {}").format(encoding)
+    yield LOADING
+    yield "BEGIN"
+    if whole:
+        yield sql.SQL("TRUNCATE ONLY {}").format(into).as_string(None)
+    yield sql.SQL("COPY {} ({}) FROM STDIN WITH ({})").format(into, columns, options).as_string(None)
+    yield "COMMIT"
