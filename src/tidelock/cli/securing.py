@@ -73,16 +73,19 @@ def needed(target: Target, plan: Plan) -> Sequence[Danger] | None:
 
 
 def provider_of(target: Target) -> BackupProvider:
-    """The system that makes the user's backups. Raises BadSetting."""
-    from tidelock.kube.cloudnative import CloudNativePG
+    """The system that makes the user's backups. Raises BadSetting, NoContext or NoKubernetesClient."""
+    from tidelock.cli.deploying import Where, connect
 
     if not target.backup_cluster:
         raise BadSetting(
             "[backup] provider", "nobody says which cluster is to be backed up", 'write cluster = "NAME" below [backup]'
         )
+    kubernetes = connect(Where(namespace=target.backup_namespace or None), "[backup] provider")
+    from tidelock.kube.cloudnative import CloudNativePG
+
     return CloudNativePG(
+        kubernetes=kubernetes,
         cluster=target.backup_cluster,
-        namespace=target.backup_namespace,
         method=target.backup_method,
         plugin=target.backup_plugin,
         wait_s=target.backup_timeout_s,

@@ -11,7 +11,7 @@ from lightkube.generic_resource import create_namespaced_resource
 
 from tidelock.core.backups import BackupFault
 from tidelock.errors import TidelockError, UsageFault
-from tidelock.kube.client import KINDS, connected
+from tidelock.kube.client import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,11 +41,10 @@ class NotBackedUp(BackupFault):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloudNativePG:
-    """The port BackupProvider: one PostgreSQL cluster of it."""
+    """The port BackupProvider: one PostgreSQL cluster of it, in the client's namespace."""
 
+    kubernetes: Cluster
     cluster: str
-    namespace: str = ""
-    """Empty for the one that the client is in."""
     method: str = "barmanObjectStore"
     plugin: str = ""
     """Whose name goes with the method `plugin`."""
@@ -55,17 +54,16 @@ class CloudNativePG:
         """Its name, `namespace/name`, when it is completed. Raises NotBackedUp, or a UsageFault of the client's."""
         wanted = self.wanted(plan)
         name = wanted["metadata"]["name"]
-        kubernetes = connected(self.namespace)
-        place = f"{kubernetes.namespace}/{name}"
+        place = f"{self.kubernetes.namespace}/{name}"
         try:
-            kubernetes.create(wanted)
-            self.follow(kubernetes, name, place, tell)
+            self.kubernetes.create(wanted)
+            self.follow(name, place, tell)
         except (BackupFault, UsageFault):
             raise
         except TidelockError as error:
             raise NotBackedUp(place, str(error), error.hint) from None
         finally:
-            kubernetes.close()
+            self.kubernetes.close()
         return place
 
     def wanted(self, plan: str) -> dict[str, Any]:
@@ -82,11 +80,11 @@ class CloudNativePG:
             "spec": {"cluster": {"name": self.cluster}, "method": self.method, **plugin},
         }
 
-    def follow(self, kubernetes: Cluster, name: str, place: str, tell: Callable[[str], None]) -> None:
+    def follow(self, name: str, place: str, tell: Callable[[str], None]) -> None:
         """Return when it is completed. Raises NotBackedUp when it fails, goes away or takes too long."""
         ends, told = time.monotonic() + self.wait_s, ""
         while True:
-            found = kubernetes.get(KIND, name)
+            found = self.kubernetes.get(KIND, name)
             if found is None:
                 raise NotBackedUp(place, "somebody has deleted it")
             status = found.get("status") or {}
@@ -103,7 +101,7 @@ class CloudNativePG:
                 raise NotBackedUp(
                     place,
                     f"{phase} after {self.wait_s:.0f} s",
-                    f"look at it (kubectl -n {kubernetes.namespace} describe backup {name}): without CloudNativePG's "
-                    "operator nobody begins. It may still complete; [backup] timeout lets it take longer",
+                    f"look at it: kubectl -n {self.kubernetes.namespace} describe backup {name}. Without the operator "
+                    "nobody begins; else it may still complete, and [backup] timeout lets it take longer",
                 )
             time.sleep(min(LOOK_S, left_s))
