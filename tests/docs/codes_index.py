@@ -14,6 +14,7 @@ FAMILIES = {
     "K": "Kubernetes: the cluster refused, or cannot hold what it is given (exit 7)",
     "T": "Passing: try again (exit 75)",
     "P": "Proofs: what `tidelock prove` found (exit 1)",
+    "G": "GitOps: what `tidelock kube check` found (exit 1)",
     "N": "Notes: something to know that stops nothing (exit 0)",
 }
 

@@ -16,7 +16,7 @@ import tidelock
 from tidelock.cli.commands import app
 from tidelock.errors import TidelockError
 
-REMARK = re.compile(r'code="([NP]\d{3})"')
+REMARK = re.compile(r'code="([NPG]\d{3})"')
 
 
 def faults() -> list[type[TidelockError]]:

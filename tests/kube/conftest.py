@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
+
+from tests.kube.project import FILES, write
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +17,10 @@ def kubectl() -> str:
     if found is None:
         pytest.skip("kubectl is not on the PATH")
     return found
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Path:
+    """A small project of its own."""
+    write(tmp_path, FILES)
+    return tmp_path

@@ -46,6 +46,32 @@ class Asked:
     allow_ahead: bool = False
     allow_missing: bool = False
     plan_id: str | None = None
+    bundle: str | None = None
+
+
+def settled(asked: Asked, sink: Callable[[], Sink]) -> Asked:
+    """Wait until what is mounted is what is meant; returns what was asked, with the patience that is left.
+
+    TIDELOCK_SETTINGS is the digest of the directory with tidelock.toml. Raises BundleChanging or WrongBundle.
+    """
+    settings = os.environ.get("TIDELOCK_SETTINGS")
+    wanted = [(asked.config.parent, settings)] if settings and asked.config else []
+    if asked.bundle:
+        folders = [asked.directory] if asked.directory else [each.directory for each in targets(asked)]
+        wanted += [(each, asked.bundle) for each in folders]
+    if not wanted:
+        return asked
+    from tidelock.app.mounting import wait_for
+    from tidelock.app.patience import Patience
+
+    patience = Patience(duration(asked.wait, "--wait")) if asked.wait else Patience()
+    watching = sink()
+    try:
+        for folder, digest in wanted:
+            wait_for(digest, str(folder), partial(directory.mounted, folder), patience, watching)
+    finally:
+        watching.close()
+    return replace(asked, wait=f"{patience.left_s:.3f}s") if patience.spent_s else asked
 
 
 def targets(asked: Asked) -> tuple[Target, ...]:

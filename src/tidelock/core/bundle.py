@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tidelock.errors import ClusterFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
 MOST_BYTES = 20 << 20
 """Bytes of SQL that are carried in ConfigMaps; beyond it an image is the better carrier."""
@@ -35,9 +35,9 @@ class FileTooLarge(ClusterFault):
     code = "K001"
 
     def __init__(self, name: str, size_bytes: int, packed_bytes: int) -> None:
+        packed = f", compressed {packed_bytes:,}" if packed_bytes != size_bytes else ""
         super().__init__(
-            f"{name} has {size_bytes:,} bytes, compressed {packed_bytes:,}, and a ConfigMap of a bundle "
-            f"takes {FILE_BYTES:,}",
+            f"{name} has {size_bytes:,} bytes{packed}, and a ConfigMap of a bundle takes {FILE_BYTES:,}",
             hint="split the file, or put the migrations into an image (`COPY migrations /migrations`) and leave the "
             "bundle out",
         )
@@ -137,16 +137,16 @@ class Part:
         return bundle if self.number == 1 else f"{bundle}-{self.number}"
 
 
-def mountable(files: Mapping[str, bytes]) -> Bundle:
+def mountable(files: Mapping[str, bytes], fixed: Container[str] = ()) -> Bundle:
     """The bundle of files that fits ConfigMaps: one that is too large by itself becomes `NAME.gz`.
 
-    Raises FileTooLarge, BundleTooLarge or UnusableName.
+    `fixed`: names that other files use, and that stay. Raises FileTooLarge, BundleTooLarge or UnusableName.
     """
     for name in files:
         refuse_name(name)
     if (size := sum(map(len, files.values()))) > MOST_BYTES:
         raise BundleTooLarge(size, len(files))
-    return Bundle(dict(fitting(name, files[name]) for name in sorted(files, key=str.encode)))
+    return Bundle(dict(fitting(name, files[name], name in fixed) for name in sorted(files, key=str.encode)))
 
 
 def refuse_name(name: str) -> None:
@@ -157,11 +157,11 @@ def refuse_name(name: str) -> None:
         raise UnusableName(name, "it is not a path below the directory")
 
 
-def fitting(name: str, data: bytes) -> tuple[str, bytes]:
+def fitting(name: str, data: bytes, fixed: bool) -> tuple[str, bytes]:
     """The file as a ConfigMap can hold it."""
     if len(data) <= FILE_BYTES:
         return name, data
-    packed = data if name.endswith((".gz", ".zst")) else gzipped(data)
+    packed = data if fixed or name.endswith((".gz", ".zst")) else gzipped(data)
     if len(packed) > FILE_BYTES:
         raise FileTooLarge(name, len(data), len(packed))
     return (name, data) if packed is data else (f"{name}.gz", packed)

@@ -101,12 +101,22 @@ class Workload:
     """Further attempts after a passing fault; the pauses add up to 10 min."""
     cpu: str = "1"
     memory: str = "512Mi"
+    on_fallback: str = "start"
+    """Where a tool lets the application wait for the Job: whether it may start on fallback tables; start or fail."""
     database_labels: Mapping[str, str] = field(default_factory=dict)
     """Labels of the database's pods, for the NetworkPolicy; without them any address at the database's port."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Further labels for everything that is rendered."""
     source: str = "flux-system"
     """Flux: the GitRepository that the manifests are read from."""
+
+    def over(self, **settings: object) -> Workload:
+        """The same with one database's own settings; tables of texts are joined."""
+        joined = {
+            name: {**getattr(self, name), **value} if isinstance(value, dict) else value
+            for name, value in settings.items()
+        }
+        return replace(self, **joined)  # type: ignore[arg-type]  # the keys are the fields, from KUBE_KEYS
 
     def named(self, database: str) -> Workload:
         """With names for all that has none: after the `[databases.NAME]`, or those for the only database."""

@@ -38,6 +38,12 @@ class Delivery:
     """There are critical tables with a fallback."""
     stores: bool = False
     """There is a store for backups."""
+    tolerant: bool = False
+    """The Job ends with 0 also when critical tables stand on their fallback."""
+    where: str = "."
+    """The output directory, from the root of its repository."""
+    database: str = ""
+    """The `[databases.NAME]` that it is; empty for the only one."""
 
     @property
     def config_map(self) -> str:

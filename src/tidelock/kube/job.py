@@ -38,7 +38,8 @@ def job(delivery: Delivery, *, hashed: bool = False) -> dict[str, Any]:
 
 def migrate(delivery: Delivery) -> list[str]:
     """`tidelock apply`, as the Job runs it."""
-    return ["apply", *pod.files(delivery), "--wait", f"{delivery.workload.wait_s:g}s"]
+    tolerance = ["--on-fallback", "start"] if delivery.tolerant else []
+    return ["apply", *pod.files(delivery), *pod.patience(delivery), *tolerance]
 
 
 def fingerprint(spec: dict[str, Any]) -> str:
@@ -46,7 +47,9 @@ def fingerprint(spec: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def job_spec(delivery: Delivery, component: str, container: str, args: Sequence[str]) -> dict[str, Any]:
+def job_spec(
+    delivery: Delivery, component: str, container: str, args: Sequence[str], *, bundled: bool = True
+) -> dict[str, Any]:
     """A Job's contract: what passes by itself is tried again, what a person must mend fails at once.
 
     The order counts: a pod that is evicted ends with 75 or 137 and is no failure at all. No ttlSecondsAfterFinished:
@@ -65,7 +68,9 @@ def job_spec(delivery: Delivery, component: str, container: str, args: Sequence[
                 },
             ]
         },
-        "template": pod.template(delivery, component, pod.container(delivery, container, args)),
+        "template": pod.template(
+            delivery, component, pod.container(delivery, container, args, bundled=bundled), bundled=bundled
+        ),
     }
 
 
@@ -82,13 +87,13 @@ def migration_cron_job(delivery: Delivery) -> dict[str, Any]:
 
 def backup_cron_job(delivery: Delivery) -> dict[str, Any]:
     """`tidelock backup create`, by the clock and for `kubectl create job --from=cronjob/NAME backup-manual`."""
-    args = ["backup", "create", *pod.files(delivery), "--wait", f"{delivery.workload.wait_s:g}s"]
+    args = ["backup", "create", *pod.settings_files(delivery), *pod.patience(delivery)]
     return cron_job(
         delivery,
         delivery.workload.backup,
         "backup",
         {"schedule": delivery.workload.schedule, "timeZone": "Etc/UTC"},
-        job_spec(delivery, "backup", "backup", args),
+        job_spec(delivery, "backup", "backup", args, bundled=False),
     )
 
 
@@ -99,7 +104,7 @@ def cron_job(
     return {
         "apiVersion": "batch/v1",
         "kind": "CronJob",
-        "metadata": delivery.metadata(name, component, annotations=delivery.digests()),
+        "metadata": delivery.metadata(name, component),
         "spec": {
             **when,
             "concurrencyPolicy": "Forbid",
@@ -107,7 +112,7 @@ def cron_job(
             "successfulJobsHistoryLimit": 3,
             "failedJobsHistoryLimit": 3,
             "jobTemplate": {
-                "metadata": {"labels": {**delivery.labels(component), DIGEST: delivery.bundle.short}},
+                "metadata": {"labels": spec["template"]["metadata"]["labels"]},
                 "spec": spec,
             },
         },

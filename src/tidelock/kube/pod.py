@@ -25,15 +25,14 @@ UNREACHABLE_S = 30
 """How long a pod stays bound to a node that nobody hears of; the usual 5 min would be added to each outage."""
 
 
-def template(delivery: Delivery, component: str, container: dict[str, Any]) -> dict[str, Any]:
-    """The pod template of a Job with one container."""
+def template(delivery: Delivery, component: str, container: dict[str, Any], *, bundled: bool = True) -> dict[str, Any]:
+    """The pod template of a Job with one container; not `bundled`: it needs no migrations."""
+    digest = {DIGEST: delivery.bundle.short} if bundled else {}
+    of_bundle = {BUNDLE_DIGEST: delivery.bundle.digest} if bundled else {}
     return {
         "metadata": {
-            "labels": {**delivery.labels(component), DIGEST: delivery.bundle.short},
-            "annotations": {
-                BUNDLE_DIGEST: delivery.bundle.digest,
-                "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
-            },
+            "labels": {**delivery.labels(component), **digest},
+            "annotations": {**of_bundle, "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"},
         },
         "spec": {
             "serviceAccountName": delivery.workload.service_account,
@@ -55,7 +54,7 @@ def template(delivery: Delivery, component: str, container: dict[str, Any]) -> d
             ],
             **pull_secrets(delivery.workload),
             "containers": [container],
-            "volumes": volumes(delivery),
+            "volumes": volumes(delivery, bundled=bundled),
         },
     }  # fmt: skip
 
@@ -66,14 +65,14 @@ def pull_secrets(workload: Workload) -> dict[str, Any]:
     return {"imagePullSecrets": names} if names else {}
 
 
-def container(delivery: Delivery, name: str, args: Sequence[str]) -> dict[str, Any]:
+def container(delivery: Delivery, name: str, args: Sequence[str], *, bundled: bool = True) -> dict[str, Any]:
     """Tidelock with these arguments."""
     workload = delivery.workload
     return {
         "name": name,
         "image": workload.image_with_tag,
         "args": [*args],
-        "env": environment(delivery),
+        "env": [*connection(delivery), *(identity(delivery) if bundled else [])],
         **env_from(workload),
         "resources": {
             "requests": {"cpu": "100m", "memory": "128Mi"},
@@ -86,28 +85,42 @@ def container(delivery: Delivery, name: str, args: Sequence[str]) -> dict[str, A
         },
         "terminationMessagePath": "/dev/termination-log",
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": mounts(delivery),
+        "volumeMounts": mounts(delivery, bundled=bundled),
     }
 
 
 def files(delivery: Delivery) -> list[str]:
-    """The arguments that say where the files are."""
+    """The arguments that say where the files are, and which database they are for."""
+    return ["--dir", MIGRATIONS, *settings_files(delivery)]
+
+
+def settings_files(delivery: Delivery) -> list[str]:
+    """The arguments that say where the settings are, and which of its databases is meant."""
     config = ["--config", f"{SETTINGS}/tidelock.toml"] if "tidelock.toml" in delivery.settings.files else []
-    return ["--dir", MIGRATIONS, *config]
+    return [*config, *(["--database", delivery.database] if config and delivery.database else [])]
 
 
-def environment(delivery: Delivery) -> list[dict[str, Any]]:
-    """The container's variables: the connection, the bundle that is meant, and the commit when somebody told it.
+def patience(delivery: Delivery) -> list[str]:
+    """The argument that says how long one attempt is patient."""
+    return ["--wait", f"{delivery.workload.wait_s:g}s"]
 
-    The commit is read from a ConfigMap, so that a Job does not differ because of it.
-    """
+
+def connection(delivery: Delivery) -> list[dict[str, Any]]:
+    """The variables that lead to the database and to the store, and whatever else tidelock.toml names."""
     found = [variable(name, value) for name, value in delivery.workload.variables()]
     if delivery.workload.ca:
         key = reference(delivery.workload)
         found.append({"name": "PGSSLROOTCERT", "value": f"{AUTHORITY}/{key.key}"})
+    return found
+
+
+def identity(delivery: Delivery) -> list[dict[str, Any]]:
+    """The variables that say which bundle and settings are meant, and the commit when somebody told it.
+
+    The commit is read from a ConfigMap, so that a Job does not differ because of it.
+    """
     commit = {"name": delivery.settings_map, "key": COMMIT_KEY, "optional": True}
     return [
-        *found,
         {"name": "TIDELOCK_BUNDLE", "value": delivery.bundle.digest},
         *([{"name": "TIDELOCK_SETTINGS", "value": delivery.settings.digest}] if delivery.settings.files else []),
         {"name": "TIDELOCK_COMMIT", "valueFrom": {"configMapKeyRef": commit}},
@@ -143,9 +156,11 @@ def reference(workload: Workload) -> KeyReference:
     return found
 
 
-def mounts(delivery: Delivery) -> list[dict[str, Any]]:
+def mounts(delivery: Delivery, *, bundled: bool) -> list[dict[str, Any]]:
     """Where the volumes appear."""
-    found = [{"name": "migrations", "mountPath": MIGRATIONS, "readOnly": True}]
+    found: list[dict[str, Any]] = []
+    if bundled:
+        found.append({"name": "migrations", "mountPath": MIGRATIONS, "readOnly": True})
     if delivery.settings.files:
         found.append({"name": "settings", "mountPath": SETTINGS, "readOnly": True})
     if delivery.workload.ca:
@@ -153,9 +168,9 @@ def mounts(delivery: Delivery) -> list[dict[str, Any]]:
     return [*found, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the container's own
 
 
-def volumes(delivery: Delivery) -> list[dict[str, Any]]:
+def volumes(delivery: Delivery, *, bundled: bool) -> list[dict[str, Any]]:
     """Bundle, settings, CA, and room for temporary files."""
-    found = [volume("migrations", delivery.config_map, delivery.bundle)]
+    found = [volume("migrations", delivery.config_map, delivery.bundle)] if bundled else []
     if delivery.settings.files:
         found.append(settings_volume("settings", delivery))
     if delivery.workload.ca:
