@@ -302,7 +302,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
     )
-    if target.backup_url or target.backup_command:
+    if target.backs_up:
         from tidelock.cli.securing import needed, secure
 
         run.secure = secure(run, target, asked)
