@@ -10,7 +10,6 @@ from tidelock.core.fallback import unfit
 from tidelock.core.lint.engine import Engine, Selection
 from tidelock.core.lint.known import Known
 from tidelock.core.lint.reading import of_fault, readable
-from tidelock.core.lint.refusing import live
 from tidelock.core.model import Migration, Place
 from tidelock.core.source import decoded, directives
 from tidelock.errors import SourceFault
@@ -49,6 +48,8 @@ class Live:
 
     def known(self) -> Known:
         """The schema, as if files had made it."""
+        from tidelock.core.lint.refusing import live  # needed beside a database alone
+
         known = live(self.schema)
         for name, rows in self.rows.items():
             if table := known.table(name):

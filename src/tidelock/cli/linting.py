@@ -16,7 +16,6 @@ from tidelock.config import BadSetting
 from tidelock.core.lint.engine import Selection
 from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES
-from tidelock.core.planner import NoMigrations
 from tidelock.core.report import Finding, Severity
 from tidelock.core.source import SourceFile, name_of, number_of
 from tidelock.errors import TidelockError, UsageFault
@@ -103,6 +102,8 @@ def linted(target: Target, wanted: Wanted, live: Live | None) -> Linted:
     where = target.directory
     files, faults = directory.in_part(where)
     if not files and not faults:
+        from tidelock.core.planner import NoMigrations  # and with it all that a plan needs
+
         raise NoMigrations(str(where))
     fallbacks, unfit = fallbacks_of(target)
     unfit += critical.unfit_migrations(target.critical, [int(number_of(each.path) or 0) for each in files])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from tidelock.core import parser
@@ -92,6 +91,8 @@ def cause(text: str, offset: int, message: str) -> tuple[str, str]:
 
 def _nearest(word: str) -> str:
     """The key word that a word is a slip of: its letters in another order, or nearly the same ones."""
+    from difflib import get_close_matches
+
     near = get_close_matches(word, KEYWORDS, n=1, cutoff=0.75)
     if not near or near[0] == word:
         return ""
