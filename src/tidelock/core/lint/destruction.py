@@ -197,6 +197,7 @@ def _indexed_again(look: Look, table: str) -> bool:
     why="Views, foreign keys, columns, policies and triggers that depend on it go as well, with nothing but a NOTICE. "
     "What depends on it in production, the author does not see in the file.",
     fix="leave CASCADE out, and drop what depends on it by name",
+    on=("drop ",),
 )
 def cascade(look: Look) -> Iterator[Remark]:
     """DROP … CASCADE."""

@@ -30,14 +30,18 @@ from tidelock.core.lint.rule import RULES, Remark, Rule
 from tidelock.core.lint.syntax import unreadable
 from tidelock.core.model import Place
 from tidelock.core.report import Finding
+from tidelock.core.statement import Kind
 from tidelock.core.steps import Surroundings, steps_of
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from tidelock.core.lint.rule import Remarks
     from tidelock.core.model import Migration
-    from tidelock.core.statement import Script, Statement
+    from tidelock.core.statement import Facts, Script
+
+    Asked = tuple[Rule, Callable[[Look], Remarks]]
 
 FAMILIES = (
     idempotence,
@@ -101,8 +105,8 @@ class Engine:
     """What the files so far leave to the cutting of the next one into steps."""
     files: list[File] = field(default_factory=list)
     found: list[Finding] = field(default_factory=list)
-    _asked: dict[frozenset[str], tuple[Rule, ...]] = field(default_factory=dict, init=False)
-    """What statements do → the rules for it."""
+    _asked: dict[tuple[frozenset[str], Kind], tuple[Asked, ...]] = field(default_factory=dict, init=False)
+    """What statements do, and are → the rules for it, with what each asks."""
 
     def run(
         self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True, *, last: bool = True
@@ -152,26 +156,26 @@ class Engine:
     def statements(self, file: File) -> None:
         """Ask every statement rule of every statement, and learn from it what it does."""
         for number, statement in enumerate(file.statements):
-            if slip := unreadable(statement):
+            facts = statement.facts
+            if facts.kind is Kind.UNKNOWN and (slip := unreadable(statement)):
                 said = Remark(message=slip.message, hint=slip.hint, place=slip.place)
                 self.found.append(finding(RULES[SYNTAX], said, place=statement.place))
             look = Look(file, statement, number, self.known)
-            for each in self.asked(statement):
-                assert each.statement is not None, "chosen so"
-                for remark in each.statement(look):
+            for each, check in self.asked(facts):
+                for remark in check(look):
                     made = finding(each, remark, statement=statement, text=file.migration.text)
                     size = sized(look) if each.code.startswith(SIZE_MATTERS) else ""
                     self.found.append(replace(made, message=f"{made.message}{size}") if size else made)
-            for action in statement.facts.actions:
+            for action in facts.actions:
                 self.known.learn(action, statement.place)
 
-    def asked(self, statement: Statement) -> tuple[Rule, ...]:
+    def asked(self, facts: Facts) -> tuple[Asked, ...]:
         """The statement rules for what it does; most of a hundred are about something else."""
-        what = frozenset(each.what for each in statement.facts.actions)
-        found = self._asked.get(what)
+        does = (frozenset([each.what for each in facts.actions]), facts.kind)
+        found = self._asked.get(does)
         if found is None:
-            rules = (each for each in RULES.values() if each.statement and self.selection.takes(each))
-            found = self._asked[what] = tuple(each for each in rules if not each.on or each.on & what)
+            rules = (each for each in RULES.values() if self.selection.takes(each) and each.about(*does))
+            found = self._asked[does] = tuple((each, each.statement) for each in rules if each.statement)
         return found
 
     def ask_file(self, file: File) -> None:

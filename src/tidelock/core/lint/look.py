@@ -27,10 +27,13 @@ class File:
     """As `apply` would cut it; empty when it cannot be cut, which is a finding of its own."""
     known: Known = field(kw_only=True)
     """The schema before this file; for file rules after all of its statements too, so do not ask it what is new."""
+    statements: tuple[Statement, ...] = field(init=False, compare=False, repr=False)
+    """Its statements in order."""
     acts: Mapping[str, list[tuple[int, Action]]] = field(init=False, compare=False, repr=False)
     """What its statements do, by kind: (number of the statement, action) in their order."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "statements", self.script.statements if self.script else ())
         acts: dict[str, list[tuple[int, Action]]] = {}
         for number, statement in enumerate(self.statements):
             for each in statement.facts.actions:
@@ -44,11 +47,6 @@ class File:
     def breaking(self) -> bool:
         """`-- BREAKING: why` stands in it."""
         return any(each.name == "BREAKING" and each.reason for each in self.migration.directives)
-
-    @property
-    def statements(self) -> tuple[Statement, ...]:
-        """Its statements in order."""
-        return self.script.statements if self.script else ()
 
 
 @dataclass(frozen=True, slots=True)
