@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from tidelock.app import together
@@ -12,6 +12,7 @@ from tidelock.core.lint.known import Known
 from tidelock.core.lint.reading import of_fault, readable
 from tidelock.core.model import Migration, Place
 from tidelock.core.source import decoded, directives
+from tidelock.core.values import record
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tidelock.core.statement import Script
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Linted:
     """What was found in one directory."""
 
@@ -35,7 +36,7 @@ class Linted:
     """path → text, for excerpts and changes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Live:
     """What a live database has already."""
 
@@ -57,7 +58,7 @@ class Live:
         return known
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is to be linted, and how."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES
 from tidelock.core.report import Finding, Severity
 from tidelock.core.source import SourceFile, name_of, number_of
+from tidelock.core.values import record
 from tidelock.errors import TidelockError, UsageFault
 from tidelock.repo import critical, directory, git
 
@@ -33,7 +33,7 @@ ORDER = tuple(Severity)
 """From the worst to the least."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What the command line said of linting itself."""
 

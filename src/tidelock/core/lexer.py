@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tidelock.core.model import Place
 from tidelock.core.statement import Quote, Variable
 from tidelock.core.tokens import Segment, stream
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ class Event(Enum):
     END = "end"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Known:
     """A variable with a value. `by_name`: psql defines it, and the digest takes its name instead of its value."""
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from tidelock.core.statement import Kind
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tidelock.core.step import Step
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class File:
     """One migration, read; `script` is None when it cannot be."""
 
@@ -49,7 +50,7 @@ class File:
         return any(each.name == "BREAKING" and each.reason for each in self.migration.directives)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Look:
     """One statement, in its file, with what is known before it runs."""
 
@@ -126,7 +127,7 @@ class Look:
         return self.file.breaking
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Directory:
     """All files together, with the schema after the last one."""
 

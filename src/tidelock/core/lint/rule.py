@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     Remarks = Iterable["Remark | str"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Remark:
     """What a rule says of one place."""
 
@@ -33,7 +35,7 @@ class Remark:
     """Where, when that is not the statement itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One rule; its text is data, for findings and for its page."""
 

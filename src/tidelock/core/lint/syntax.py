@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidelock.core import parser
 from tidelock.core.statement import Kind
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from tidelock.core.model import Place
@@ -42,7 +42,7 @@ ELSEWHERE = {
 """Words of other languages, and what to write here."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Unreadable:
     """What the grammar of PostgreSQL 18 refuses. The server decides: it may know more."""
 
