@@ -95,7 +95,12 @@ def lint(request: Request) -> Linted:
     reader, main_branch = request.reader(migrations), request.main_branch(migrations)
     found += together.run(
         lambda: Engine(
-            reader.script, request.selection, main_branch, request.critical, known=there.known() if there else Known()
+            reader.script,
+            request.selection,
+            main_branch,
+            request.critical,
+            known=there.known() if there else Known(),
+            on_recreate=reader.on_recreate,
         ),
         migrations,
         lambda each: request.speaks_of(each.path),

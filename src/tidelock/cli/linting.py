@@ -122,6 +122,7 @@ def linted(target: Target, wanted: Wanted, live: Live | None) -> Linted:
                 variables=target.variables,
                 detailed=True,
                 digests=False,
+                on_recreate=target.on_recreate,
             ),
             found=wrong,
             fallbacks=fallbacks,

@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tidelock.core.lint.breaking import added_here, dependents, destructive, is_own, made_again, made_before
+from tidelock.core.lint.breaking import (
+    added_here,
+    dependents,
+    destructive,
+    is_own,
+    made_again,
+    made_before,
+    rebuilt_here,
+)
 from tidelock.core.lint.compose import named
 from tidelock.core.lint.guards import listed
 from tidelock.core.lint.known import key
@@ -249,6 +257,8 @@ def cascade(look: Look) -> Iterator[Remark]:
         if "cascade" not in each.flags or not each.what.startswith("drop ") or each.what in HARMLESS:
             continue
         if made_before(look, each) or is_own(look, each.table) or each.what == "drop owned":
+            continue
+        if each.what == "drop materialized view" and rebuilt_here(look, each.table):
             continue
         kind, name = each.what.partition(" ")[2], each.table or each.name
         if kind in ("column", "constraint"):

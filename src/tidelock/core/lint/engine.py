@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from tidelock.core.lint.rule import Remarks
     from tidelock.core.model import Migration
     from tidelock.core.statement import Facts, Script
+    from tidelock.core.step import Step
 
     Asked = tuple[Rule, Callable[[Look], Remarks]]
 
@@ -103,6 +104,8 @@ class Engine:
     """The schema so far; what a live database has may be given."""
     surroundings: Surroundings = field(default_factory=Surroundings)
     """What the files so far leave to the cutting of the next one into steps."""
+    on_recreate: str = "refuse"
+    """`[timescale] on_recreate`."""
     files: list[File] = field(default_factory=list)
     found: list[Finding] = field(default_factory=list)
     _asked: dict[tuple[frozenset[str], Kind], tuple[Asked, ...]] = field(default_factory=dict, init=False)
@@ -146,12 +149,20 @@ class Engine:
             self.found.append(of_fault(fault, migration.path))
             return File(migration, None, known=self.known)
         try:
-            steps = steps_of(migration, script, self.surroundings)
+            steps = self.steps(migration, script)
         except SourceFault as fault:
             self.found.append(of_fault(fault, migration.path))
             steps = ()
         self.surroundings = self.surroundings.after(script)
         return File(migration, script, steps, known=self.known)
+
+    def steps(self, migration: Migration, script: Script) -> tuple[Step, ...]:
+        """As `apply` would cut it. Raises a SourceFault."""
+        if migration.directive("rebuild") or (self.on_recreate == "preserve" and "continuous" in migration.text):
+            from tidelock.core.rebuilding import steps_as_run  # rare
+
+            return steps_as_run(migration, script, self, self.surroundings)
+        return steps_of(migration, script, self.surroundings)
 
     def statements(self, file: File) -> None:
         """Ask every statement rule of every statement, and learn from it what it does."""

@@ -99,9 +99,9 @@ def _met_once(condition: Node, name: str, sign: str) -> bool:
         test = each.get("A_Expr", {})
         compared = test.get("kind") in ("AEXPR_OP", "AEXPR_LIKE", "AEXPR_ILIKE")
         column = test.get("lexpr", {}).get("ColumnRef", {})
-        if compared and _column(column)[-1:] == [name] and constant(test.get("rexpr")) is not None:
-            if "".join(strings(test.get("name", ()))) in wanted:
-                return True
+        same = _column(column)[-1:] == [name] and "".join(strings(test.get("name", ()))) in wanted
+        if compared and same and constant(test.get("rexpr")) is not None:
+            return True
     return False
 
 

@@ -53,11 +53,6 @@ def has_times(table: Table | None) -> bool:
     return column is not None and column.type in TIMES
 
 
-def rebuilt_here(look: Look, name: str) -> bool:
-    """`-- tidelock: rebuild NAME` stands in the file: its history stays, and what hangs on it comes back."""
-    return any(each.name == "rebuild" and key(each.value) == key(name) for each in look.file.migration.directives)
-
-
 def named_loss(look: Look, name: str) -> bool:
     """`-- tidelock: accept-loss NAME: reason`, or `rebuild NAME`, stands in the file."""
     return any(
