@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.critical import Critical
 from tidelock.core.source import seconds
+from tidelock.core.values import record
 from tidelock.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class BadSetting(UsageFault):
         super().__init__(f"{where}: {problem}", hint=hint)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Target:
     """One database with its directory of migrations."""
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidelock.config import BadSetting, Target, duration, expanded, load, nearest
 from tidelock.core.source import in_part, migrations
+from tidelock.core.values import record
 from tidelock.errors import SourceFault
 from tidelock.repo import directory, git
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tidelock.postgres.turn import Turn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What the command line said."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.breaking import rebuilt_here
 from tidelock.core.lint.edit import Edit
 from tidelock.core.lint.known import Policy, key, made_by, target
 from tidelock.core.lint.timescale.interval import length, written
@@ -51,11 +52,6 @@ def has_times(table: Table | None) -> bool:
     """Whether its time column is known to be a timestamp or a date, not a number."""
     column = table.columns.get(table.time) if table else None
     return column is not None and column.type in TIMES
-
-
-def rebuilt_here(look: Look, name: str) -> bool:
-    """`-- tidelock: rebuild NAME` stands in the file: its history stays, and what hangs on it comes back."""
-    return any(each.name == "rebuild" and key(each.value) == key(name) for each in look.file.migration.directives)
 
 
 def accepts_loss(look: Look, name: str) -> bool:
