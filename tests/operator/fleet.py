@@ -60,7 +60,7 @@ class Fleet:
         """A database with a bundle and a target of its own."""
         at = urlsplit(self.dsn)
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {self.database(name)}")
         self.change(name, FIRST)
         self.namespace.apply(
             {
@@ -70,7 +70,12 @@ class Fleet:
                 "spec": {
                     "bundle": name,
                     "image": "tidelock",
-                    "database": {"host": at.hostname, "port": at.port, "user": at.username, "name": name},
+                    "database": {
+                        "host": at.hostname,
+                        "port": at.port,
+                        "user": at.username,
+                        "name": self.database(name),
+                    },
                     **spec,
                     "policy": {"wait": "20s", "firstRetry": "1s", **spec.get("policy", {})},
                 },
@@ -99,8 +104,23 @@ class Fleet:
         return self.change(name, {f"{number:03}_more.sql": f"INSERT INTO witness VALUES ({number});\n"})
 
     def witnesses(self, name: str) -> list[int]:
-        with psycopg.connect(f"{self.dsn.rpartition('/')[0]}/{name}", autocommit=True) as connection:
+        with self.connect(name) as connection:
             return [number for (number,) in connection.execute("SELECT number FROM witness ORDER BY number")]
+
+    def database(self, name: str) -> str:
+        """Its name on the server, which other tests use as well."""
+        return f"{name}_{self.namespace.name[-6:]}"
+
+    def connect(self, name: str) -> psycopg.Connection:
+        return psycopg.connect(f"{self.dsn.rpartition('/')[0]}/{self.database(name)}", autocommit=True)
+
+    def close(self) -> None:
+        """Stop what runs, and drop the databases."""
+        self.namespace.kubectl("delete", "migrationtargets", "--all", "--cascade=foreground", "--timeout=60s")
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            for name in self.files:
+                connection.execute(f"DROP DATABASE IF EXISTS {self.database(name)} WITH (FORCE)")
+        self.client.close()
 
     # What the operator says
 
@@ -123,8 +143,14 @@ class Fleet:
 
     def stands(self, name: str, reason: str, wait_s: float = 60.0) -> dict[str, Any]:
         """The Ready condition, when it has that reason."""
-        until(lambda: self.condition(name).get("reason") == reason, wait_s, what=f"{name} is {self.status(name)}")
-        return self.condition(name)
+        found: dict[str, Any] = {}
+
+        def there() -> bool:
+            found.update(self.condition(name))
+            return found.get("reason") == reason
+
+        until(there, wait_s, what=f"{name} is {self.status(name)}")
+        return found
 
     def jobs(self, name: str) -> list[dict[str, Any]]:
         found = self.namespace.get("jobs", "-l", f"tidelock.dev/target={name}")["items"]
