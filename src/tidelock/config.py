@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.critical import Critical
 from tidelock.core.source import seconds
+from tidelock.core.values import record
 from tidelock.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class BadSetting(UsageFault):
         super().__init__(f"{where}: {problem}", hint=hint)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Target:
     """One database with its directory of migrations."""
 
@@ -86,6 +87,18 @@ class Target:
     """What such a backup holds: the database, or the affected tables alone."""
     backup_command: str = ""
     """The user's own way to make one; waited for."""
+    backup_provider: str = ""
+    """The user's own system that makes one: cloudnative-pg."""
+    backup_cluster: str = ""
+    """The name of its cluster there."""
+    backup_namespace: str = ""
+    """Where that is; empty for the namespace that the Kubernetes client is in."""
+    backup_method: str = "barmanObjectStore"
+    """How it makes one: barmanObjectStore, plugin, volumeSnapshot."""
+    backup_plugin: str = "barman-cloud.cloudnative-pg.io"
+    """Which plugin, when the method is plugin."""
+    backup_timeout_s: float = 3600.0
+    """How long it may take."""
     backup_jobs: int = 2
     """Dumps at the same time."""
     backup_recipients: tuple[str, ...] = ()
@@ -100,6 +113,11 @@ class Target:
     """The longest that filling an aggregate makes others wait for a lock."""
     critical: tuple[Critical, ...] = ()
     """Tables that the application cannot start without."""
+
+    @property
+    def backs_up(self) -> bool:
+        """Whether there is any way to make a backup before a run."""
+        return bool(self.backup_url or self.backup_command or self.backup_provider)
 
 
 # section → key → (field of Target, how it is read)
@@ -131,6 +149,12 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
         "max_age": ("backup_max_age_s", "duration"),
         "scope": ("backup_scope", "database|affected"),
         "command": ("backup_command", "text"),
+        "provider": ("backup_provider", "cloudnative-pg"),
+        "cluster": ("backup_cluster", "text"),
+        "namespace": ("backup_namespace", "text"),
+        "method": ("backup_method", "barmanObjectStore|plugin|volumeSnapshot"),
+        "plugin": ("backup_plugin", "text"),
+        "timeout": ("backup_timeout_s", "duration"),
         "jobs": ("backup_jobs", "number"),
         "encrypt_to": ("backup_recipients", "list"),
     },

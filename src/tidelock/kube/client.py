@@ -106,15 +106,15 @@ class Cluster:
             lambda: self.client.patch(KINDS[kind], name, change, namespace=self.namespace, patch_type=PatchType.MERGE),
         )  # fmt: skip
 
-    def create(self, wanted: Object) -> Object | None:
-        """Make a new object; None when there is one of that name."""
+    def create(self, wanted: Object, *, dry: bool = False) -> Object | None:
+        """Make a new object, or with `dry` only ask whether it would be; None when there is one of that name."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         new = KINDS[kind].from_dict(wanted)
         try:
             return self._asked(
                 f"creating {named(kind, name)}",
                 name,
-                lambda: plain(self.client.create(new, namespace=self.namespace), kind),
+                lambda: plain(self.client.create(new, namespace=self.namespace, dry_run=dry), kind),
             )
         except Rejected as error:
             if error.status == EXISTS:

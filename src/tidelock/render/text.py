@@ -25,6 +25,15 @@ def span(seconds: float) -> str:
     return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
+def size(count: float) -> str:
+    """`482 MB`, `9.6 GB`: of 1,000 bytes each, as stores and disks count."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit in ("B", "kB") or count >= 10 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
 def applied_line(applied: AppliedMigration) -> str:
     """One migration that is done."""
     count = f"{applied.statements} statement" + ("" if applied.statements == 1 else "s")

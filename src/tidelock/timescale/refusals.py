@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tidelock.core.aggregates import History
+    from tidelock.core.lint.eroding import Erosion
     from tidelock.core.model import Place
 
 
@@ -108,6 +109,25 @@ class AggregateReplaced(LedgerFault):
         super().__init__(
             f"{place}: what readers of {shown(aggregate)} see {what} by an ordinary view; its buckets stay, unseen",
             hint="give the view another name; `-- tidelock: allow L044: why` replaces it all the same",
+        )
+
+
+class PolicyErodes(LedgerFault):
+    """Files bring a refresh policy and a retention that together erase history day by day."""
+
+    code = "L051"
+
+    def __init__(self, erosions: Sequence[Erosion]) -> None:
+        first, *rest = erosions
+        more = "".join(f"; and so is {each.aggregate} ({each.place.path}:{each.place.line})" for each in rest)
+        back = f"{first.start} back" if first.start else "to the beginning"
+        longer = f", or keep {first.source} for {first.start} or longer" if first.start else ""
+        names = dict.fromkeys(shown(each.aggregate) for each in erosions)
+        super().__init__(
+            f"{first.place}: {first.aggregate} is refreshed {back} and {first.source} keeps {first.kept}: once rows "
+            f"are older, each refresh erases buckets that exist nowhere else{more}",
+            hint=f"let start_offset be {first.kept} at most{longer}; or, when they may go: "
+            + ", ".join(f"`-- tidelock: accept-loss {name}: why`" for name in names),
         )
 
 
