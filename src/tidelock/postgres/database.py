@@ -121,6 +121,9 @@ class Options:
     ledger: str | None = None
     role: str | None = None
     create_database: bool = False
+    glance: bool = True
+    """The first look goes through libpq alone. Not where it is known that there is something to run: it would cost a
+    connection more."""
     limits: Limits = field(default_factory=Limits)
     commit: Callable[[], str | None] = lambda: None
     """The commit that is checked out; asked only when something is to be applied."""
@@ -181,7 +184,7 @@ class PostgresDatabase:
 
     def _glance(self) -> tuple[Observed, Ledger] | None:
         """A first look without psycopg: it is all that a run with nothing to do needs. None when that cannot be."""
-        if self._conn is not None:
+        if self._conn is not None or not self.options.glance:
             return None
         started = time.monotonic()
         try:
