@@ -121,14 +121,18 @@ class Cluster:
                 return None
             raise
 
-    def delete(self, kind: str, name: str, uid: str) -> None:
-        """Remove exactly that object, not one that has taken its name since; what belongs to it goes with it."""
+    def delete(self, kind: str, name: str, uid: str, *, foreground: bool = False) -> None:
+        """Remove exactly that object, not one that has taken its name since; what belongs to it goes with it.
+
+        `foreground`: the object stays until what belongs to it is gone.
+        """
 
         def ask() -> None:
             # lightkube's own `delete` takes no preconditions
             generic = self.client._client
+            policy = "Foreground" if foreground else "Background"
             request = generic.prepare_request("delete", res=KINDS[kind], name=name, namespace=self.namespace)
-            request.data = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+            request.data = {"preconditions": {"uid": uid}, "propagationPolicy": policy}
             if self.dry:
                 request.params["dryRun"] = "All"
             generic.raise_for_status(  # type: ignore[no-untyped-call]  # so it is there

@@ -42,6 +42,8 @@ class Delivery:
     """There is a store for backups."""
     sources: tuple[dict[str, Any], ...] = ()
     """The parts of the bundle's volume, where the ConfigMaps are there already; else they are those of `configmap`."""
+    settings_name: str = ""
+    """The ConfigMap with the settings, where it is there already."""
     tolerant: bool = False
     """The Job ends with 0 also when critical tables stand on their fallback."""
     where: str = "."
@@ -57,6 +59,8 @@ class Delivery:
     @property
     def settings_map(self) -> str:
         """The name of the ConfigMap with the settings."""
+        if self.settings_name:
+            return self.settings_name
         name = f"{self.workload.bundle}-settings"
         return f"{name}-{self.settings.short[:10]}" if self.workload.immutable else name
 
