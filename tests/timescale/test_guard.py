@@ -447,13 +447,12 @@ def test_a_rewrite_that_forgets_a_default_is_refused_and_recompressing_lets_it_t
     project.query("SELECT compress_chunk(c) FROM show_chunks('raw', older_than => INTERVAL '5 days') c")
     project.query("ALTER TABLE raw ADD COLUMN five int NOT NULL DEFAULT 5")
     project.write("001_c.sql", "CLUSTER raw USING raw_time_idx;")
-    refused(project, "L046", "five of raw becomes NULL in 25 compressed chunks", "recompress")
+    refused(project, "L046", "five of raw becomes NULL in 25 compressed chunks", "decompress_chunk")
     chunk = project.one("SELECT c::text FROM show_chunks('raw', older_than => INTERVAL '5 days') c LIMIT 1")
     project.write("001_c.sql", f"VACUUM FULL {chunk};")
     refused(project, "L046", "five of raw becomes NULL in 1 compressed chunk:")
-    project.query(
-        "SELECT compress_chunk(c, recompress => true) FROM show_chunks('raw', older_than => INTERVAL '5 days') c"
-    )
+    again = "SELECT compress_chunk(decompress_chunk(c)) FROM show_chunks('raw', older_than => INTERVAL '5 days') c"
+    project.write("000_again.sql", again)
     ok(project.apply())
     assert project.one("SELECT count(*) FROM raw WHERE five IS NULL") == 0
     project.write("002_s.sql", "ALTER TABLE raw ADD COLUMN n serial;")

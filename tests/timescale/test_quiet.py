@@ -40,7 +40,7 @@ BEGIN
   END LOOP;
 END $$;
 """
-JOBS = "SELECT to_jsonb(j) FROM _timescaledb_catalog.bgw_job j WHERE id >= 1000 ORDER BY id"
+JOBS = "SELECT to_jsonb(j) FROM _timescaledb_config.bgw_job j WHERE id >= 1000 ORDER BY id"
 INDEX = "CREATE INDEX ON r (v);"
 START = "SELECT next_start FROM timescaledb_information.jobs WHERE job_id = %s"
 LOCKED = """
@@ -79,7 +79,7 @@ def packing(project: Project) -> Iterator[Packing]:
     project.query(PACK)
     project.query("SELECT add_job('pack', INTERVAL '1 day', config => '{\"hypertable\": \"r\"}')")
     [(number, name)] = project.query(
-        "SELECT id, application_name FROM _timescaledb_catalog.bgw_job WHERE proc_name = 'pack'"
+        "SELECT id, application_name FROM _timescaledb_config.bgw_job WHERE proc_name = 'pack'"
     )
     seen = Packing()
 

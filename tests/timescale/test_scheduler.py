@@ -80,7 +80,7 @@ def due(project: Project, what: str, when: str = "0 s") -> int:
 
 
 def is_running(project: Project, number: int) -> bool:
-    [(name,)] = project.query(f"SELECT application_name FROM _timescaledb_catalog.bgw_job WHERE id = {number}")
+    [(name,)] = project.query(f"SELECT application_name FROM _timescaledb_config.bgw_job WHERE id = {number}")
     return bool(project.query("SELECT 1 FROM pg_stat_activity WHERE application_name = %s", name))
 
 

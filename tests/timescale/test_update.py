@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+# Older ones are not read (D032).
 VERSIONS = """
-SELECT v.version FROM pg_available_extension_versions v JOIN pg_available_extensions e USING (name)
- WHERE name = 'timescaledb' AND string_to_array(v.version, '.')::int[] < string_to_array(default_version, '.')::int[]
-   AND v.version ~ '^[0-9.]+$' ORDER BY string_to_array(v.version, '.')::int[]"""
+SELECT version FROM (
+  SELECT v.version, string_to_array(substring(v.version from '^[0-9.]+'), '.')::int[] AS numbers,
+         string_to_array(substring(default_version from '^[0-9.]+'), '.')::int[] AS newest
+    FROM pg_available_extension_versions v JOIN pg_available_extensions e USING (name) WHERE name = 'timescaledb') known
+ WHERE numbers < newest AND numbers >= '{2,15}' ORDER BY numbers"""
 DEFAULT = "SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
 START = """
 CREATE TABLE r (time timestamptz NOT NULL, device int NOT NULL, v int);

@@ -121,7 +121,7 @@ class Refreshing:
 
     def parallel(self) -> int:
         """How many at a time."""
-        if tuple(int(part) for part in self.stock.version.split(".")[:2] if part.isdigit()) < CONCURRENT_SINCE:
+        if self.stock.release < CONCURRENT_SINCE:
             return 1
         return self.way.parallel or PARALLEL
 

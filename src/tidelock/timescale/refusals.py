@@ -159,7 +159,7 @@ class DefaultsForgotten(LedgerFault):
         )
         super().__init__(
             f"{place}: {told}: no chunk holds the value, and this writes the chunks anew",
-            hint="make it durable first: compress_chunk(chunk, recompress => true) of each compressed chunk of "
+            hint="make it durable first: compress_chunk(decompress_chunk(chunk)) of each compressed chunk of "
             f"{shown(columns[0][0])}; or `-- tidelock: allow L046: why`",
             detail=f"  {text}",
         )
