@@ -242,6 +242,7 @@ def test_refresh_never_leaves_the_old_rows_until_someone_refreshes(grown: Projec
     assert grown.one("SELECT count(mean) FROM energy_hourly") == 241
 
 
+@pytest.mark.timescale(">= 2.28")
 def test_a_column_that_is_added_in_place_is_filled_where_raw_data_is(grown: Project):
     before = grown.query(STATE)
     redo(grown, "ALTER MATERIALIZED VIEW energy_hourly ADD COLUMN most real GENERATED ALWAYS AS (max(v)) STORED;")
