@@ -15,7 +15,7 @@ COPY docs/codes ./docs/codes
 COPY docs/rules ./docs/rules
 COPY examples/farm/migrations ./examples/farm/migrations
 RUN python -m venv /opt/tidelock \
-    && /opt/tidelock/bin/pip install --no-cache-dir --quiet . \
+    && /opt/tidelock/bin/pip install --no-cache-dir --quiet '.[operator]' \
     && /opt/tidelock/bin/pip uninstall --yes --quiet pip \
     && /opt/tidelock/bin/tidelock --help >/dev/null
 

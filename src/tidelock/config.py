@@ -180,7 +180,7 @@ DATABASE_KEYS = {
 KNOWN_ELSEWHERE = {"kube", "shadow", "operator"}
 """Sections that stand in the same file and say nothing of a database: `[kube]` is read by its own commands."""
 KUBE_KEYS: dict[str, tuple[str, str]] = {
-    "for": ("flavour", "kubectl|kustomize|helm|argocd|flux"),
+    "for": ("flavour", "kubectl|kustomize|helm|argocd|flux|operator"),
     "out": ("out", "text"),
     "script": ("script", "text"),
     "namespace": ("namespace", "text"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import psycopg
+
+from tests.docs.test_json import check
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,10 +84,10 @@ class Site:
         return said
 
     def report(self, *arguments: str) -> dict[str, Any]:
-        """A command's result as data."""
+        """The result of a `kube` command as data, which has to be as docs/schema says."""
         done = self.tidelock(*arguments, "--json")
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+        assert done.stdout, done.stderr
+        return check(f"kube-{arguments[1]}", done.stdout)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Ask the database."""

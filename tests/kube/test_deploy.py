@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,10 +15,10 @@ from tests.rig.kube.access import until
 from tests.rig.kube.namespace import Namespace, outcome
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.rig.kube.cluster import Cluster
     from tests.rig.postgres import Server
+
+FARM = Path(__file__).parents[2] / "examples" / "farm"
 
 
 @pytest.fixture
@@ -264,3 +266,43 @@ def test_the_result_as_data(site: Site):
         0,
     )
     assert [each["version"] for each in found["report"]["applied"]] == [1]
+
+
+def test_the_farm_is_deployed_with_its_critical_tables(site: Site):
+    shutil.rmtree(site.folder / "migrations")
+    shutil.copytree(FARM, site.folder, dirs_exist_ok=True)
+    critical = (site.folder / "tidelock.toml").read_text().partition("[[critical]]")
+    site.configure()
+    with (site.folder / "tidelock.toml").open("a") as settings:
+        settings.write(f"\n{critical[1]}{critical[2]}")
+    said = site.deploy()
+    assert "critical tables present" in said.splitlines()[-1]
+    assert len(site.versions()) == len(list((site.folder / "migrations").glob("*.sql")))
+
+
+def test_a_node_that_is_lost_in_mid_run_is_given_up_and_another_one_goes_on(rig: Cluster, site: Site):
+    site.write("002_slow.sql", "SELECT pg_sleep(5); CREATE TABLE slow (id int);\n")
+    node = f"lost-{site.namespace.name[-6:]}"
+    rig.add_node(node)
+    rig.kubectl("cordon", "node-1")
+    running = site.start("kube", "deploy")
+    try:
+        pod = site.namespace.running(JOB)
+    finally:
+        rig.kubectl("uncordon", "node-1")
+    assert pod["spec"]["nodeName"] == node
+    rig.nodes[node].kill()
+
+    def given_up() -> bool:
+        return any(each["metadata"].get("deletionTimestamp") for each in site.namespace.pods(JOB))
+
+    until(given_up, 90, what="the pod of a lost node is deleted after its toleration of 30 s")
+    rig.kubectl(
+        "taint", "node", node, "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+    )  # as an operator does
+    said, complained = running.communicate(timeout=150)
+    assert running.returncode == 0, said + complained
+    assert "started on node-1" in said
+    assert site.versions() == [1, 2]
+    assert outcome(site.namespace.finished(JOB)) == "Complete"
+    rig.kubectl("delete", "node", node)

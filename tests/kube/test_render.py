@@ -14,7 +14,7 @@ from tests.docs.test_json import check as as_documented
 from tests.kube.project import SETTINGS, git, tidelock, write
 
 GOLDEN = Path(__file__).parent / "golden"
-FLAVOURS = ("kubectl", "kustomize", "helm", "argocd", "flux")
+FLAVOURS = ("kubectl", "kustomize", "helm", "argocd", "flux", "operator")
 
 
 def tree(folder):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from tidelock.core.adoption.match import History
     from tidelock.core.check import Check
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tidelock.core.model import Migration, Observed, Place, Plan, PlannedMigration, StepRecord
     from tidelock.core.proof import LockLook, Result, State
     from tidelock.core.report import AppliedMigration, Event, Happening
-    from tidelock.core.snapshot import Snapshot
+    from tidelock.core.snapshot import Key, Snapshot
     from tidelock.core.statement import Object, Script, Statement
     from tidelock.core.step import Step
     from tidelock.core.steps import Surroundings
@@ -251,6 +252,9 @@ class Database(Protocol):
 
     def snapshot(self) -> Snapshot:
         """The schema as it is now."""
+
+    def written(self, keys: Collection[Key]) -> Mapping[Key, datetime] | None:
+        """Object → when its entry in the catalog was last written; None when the server does not note it."""
 
     def baseline(self) -> Baseline | None:
         """The schema as it was when the database was adopted, when that was kept."""

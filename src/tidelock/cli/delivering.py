@@ -69,7 +69,7 @@ def delivery(target: Target, workload: Workload, data: Mapping[str, Any], path: 
         commit=commit,
         tables=bool(wanted),
         stores=bool(target.backup_url),
-        where=git.below_root(out_directory(workload, path.parent)),
+        where=os.path.relpath(out_directory(workload, path.parent).resolve(), git.root(path.parent).resolve()),
         database=target.name,
     )
 
@@ -114,3 +114,14 @@ def included(target: Target, files: Sequence[Migration]) -> dict[str, bytes]:
 def out_directory(workload: Workload, project: Path) -> Path:
     """Where the manifests go, from where one stands: `out` counts from tidelock.toml."""
     return project / workload.out
+
+
+def manifest_files(delivery: Delivery) -> dict[str, str]:
+    """Path below the output directory → content, for the tool that `[kube] for` names."""
+    if delivery.workload.flavour == "operator":
+        from tidelock.operator import flavour
+
+        return flavour.files(delivery)
+    from tidelock.kube import render
+
+    return render.files(delivery)

@@ -101,6 +101,10 @@ def each_delivery(
 
 def deploy(asked: Asked, out: Output, where: Where, wanted: Wanted) -> int:
     """`tidelock kube deploy`."""
+    from tidelock.cli.rendering import project
+    from tidelock.repo import git
+
+    commit = wanted.commit or git.commit(project(asked)) or ""
     timeout_s = duration(wanted.timeout, "--timeout") if wanted.timeout else 0.0
 
     def act(cluster: Cluster, delivery: Delivery) -> int:
@@ -112,7 +116,7 @@ def deploy(asked: Asked, out: Output, where: Where, wanted: Wanted) -> int:
         done = carried_out(run, delivery, say, out, timeout_s)
         return ended(done, out, time.monotonic() - began, command="kube deploy")
 
-    return each_delivery(asked, out, where, "kube deploy", act, dry=wanted.dry_run == "server", commit=wanted.commit)
+    return each_delivery(asked, out, where, "kube deploy", act, dry=wanted.dry_run == "server", commit=commit)
 
 
 def deployment(

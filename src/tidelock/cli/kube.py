@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-FLAVOURS = ("kubectl", "kustomize", "helm", "argocd", "flux")
+FLAVOURS = ("kubectl", "kustomize", "helm", "argocd", "flux", "operator")
 
 
 @click.group()

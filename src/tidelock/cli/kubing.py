@@ -81,4 +81,27 @@ def logs(asked: Any, output: Any, where: Any, follow: bool, tail: int | None) ->
     return run(asked, output, where, follow=follow, tail=tail)
 
 
-COMMANDS = (deploy, logs)
+@click.command()
+@of_cluster
+@click.option("--exit-code", is_flag=True, help="Exit 1 unless the cluster has what is here, and has applied it.")
+def status(asked: Any, output: Any, where: Any, exit_code: bool) -> int:
+    """Show the bundle here beside the one in the cluster, and how the migration Job stands."""
+    from tidelock.cli.inspecting import status as run
+
+    return run(asked, output, where, exit_code=exit_code)
+
+
+@click.command()
+@of_cluster
+@click.option("--no-database", is_flag=True, help="Start no Job that looks at the database.")
+def doctor(asked: Any, output: Any, where: Any, no_database: bool) -> int:
+    """Ask whatever can be wrong, one thing after the other, and say what mends it. Exits 7 when something is.
+
+    A short Job looks at the database from inside the cluster.
+    """
+    from tidelock.cli.inspecting import doctor as run
+
+    return run(asked, output, where, no_database=no_database)
+
+
+COMMANDS = (deploy, doctor, logs, status)

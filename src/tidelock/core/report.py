@@ -113,6 +113,8 @@ class Report:
     failure: TidelockError | None = None
     critical: tuple[Standing, ...] = ()
     """How the tables stand that the application cannot start without."""
+    version: int | None = None
+    """The highest version that is applied now, where the ledger was seen."""
     start_on_fallback: bool = False
     """What waits for this run may start as soon as every critical table is there: `--on-fallback start`."""
     duration_s: float = 0.0

@@ -127,6 +127,15 @@ def over(found: Rollout) -> bool:
     return bool(found.outcome) or code == 0 or code in LASTING
 
 
+def how(each: Attempt) -> str:
+    """How an attempt ended, in a few words."""
+    failure = (each.summary or {}).get("failure") or {}
+    said = f": {failure['code']} {failure['message']}" if failure else ""
+    reason = f" ({each.reason})" if each.reason not in ("", "Error", "Completed") else ""
+    ended = f"ended with exit {each.exit_code}" if each.exit_code is not None else "ended without an exit code"
+    return f"{ended}{reason}{said}"
+
+
 def obstacle(found: Rollout, events: Sequence[Object]) -> tuple[str, str] | None:
     """(reason, message) of what keeps the newest attempt, or the first, from starting; None when nothing is known."""
     last = found.last

@@ -12,7 +12,7 @@ import httpx2
 from lightkube import ApiError
 
 from tidelock.core.rollout import Rollout
-from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, mend, obstacle, over, rollout
+from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, how, mend, obstacle, over, rollout
 from tidelock.kube.client import MISSING, fault
 from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
 
@@ -283,12 +283,3 @@ class Follower:
 def _terminated(pod: Mapping[str, Any]) -> bool:
     containers = pod.get("status", {}).get("containerStatuses") or [{}]
     return "terminated" in (containers[0].get("state") or {})
-
-
-def how(each: Attempt) -> str:
-    """How an attempt ended, in a few words."""
-    failure = (each.summary or {}).get("failure") or {}
-    said = f": {failure['code']} {failure['message']}" if failure else ""
-    reason = f" ({each.reason})" if each.reason not in ("", "Error", "Completed") else ""
-    ended = f"ended with exit {each.exit_code}" if each.exit_code is not None else "ended without an exit code"
-    return f"{ended}{reason}{said}"
