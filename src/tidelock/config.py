@@ -16,6 +16,8 @@ from tidelock.errors import UsageFault
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tidelock.core.workload import Workload
+
 FILE = "tidelock.toml"
 DEFAULT_DIRECTORY = "migrations"
 
@@ -85,6 +87,18 @@ class Target:
     """What such a backup holds: the database, or the affected tables alone."""
     backup_command: str = ""
     """The user's own way to make one; waited for."""
+    backup_provider: str = ""
+    """The user's own system that makes one: cloudnative-pg."""
+    backup_cluster: str = ""
+    """The name of its cluster there."""
+    backup_namespace: str = ""
+    """Where that is; empty for the namespace that the Kubernetes client is in."""
+    backup_method: str = "barmanObjectStore"
+    """How it makes one: barmanObjectStore, plugin, volumeSnapshot."""
+    backup_plugin: str = "barman-cloud.cloudnative-pg.io"
+    """Which plugin, when the method is plugin."""
+    backup_timeout_s: float = 3600.0
+    """How long it may take."""
     backup_jobs: int = 2
     """Dumps at the same time."""
     backup_recipients: tuple[str, ...] = ()
@@ -99,6 +113,11 @@ class Target:
     """The longest that filling an aggregate makes others wait for a lock."""
     critical: tuple[Critical, ...] = ()
     """Tables that the application cannot start without."""
+
+    @property
+    def backs_up(self) -> bool:
+        """Whether there is any way to make a backup before a run."""
+        return bool(self.backup_url or self.backup_command or self.backup_provider)
 
 
 # section → key → (field of Target, how it is read)
@@ -130,6 +149,12 @@ KEYS: dict[str, dict[str, tuple[str, str]]] = {
         "max_age": ("backup_max_age_s", "duration"),
         "scope": ("backup_scope", "database|affected"),
         "command": ("backup_command", "text"),
+        "provider": ("backup_provider", "cloudnative-pg"),
+        "cluster": ("backup_cluster", "text"),
+        "namespace": ("backup_namespace", "text"),
+        "method": ("backup_method", "barmanObjectStore|plugin|volumeSnapshot"),
+        "plugin": ("backup_plugin", "text"),
+        "timeout": ("backup_timeout_s", "duration"),
         "jobs": ("backup_jobs", "number"),
         "encrypt_to": ("backup_recipients", "list"),
     },
@@ -152,8 +177,46 @@ DATABASE_KEYS = {
     if name not in ("snapshot", "backup")  # one store for all: a backup lies under its database's name
     for key, value in section.items()
 } | {"ledger": ("ledger", "text")}
-# Settings of later chapters (Kubernetes) may stand in a file that this version reads.
 KNOWN_ELSEWHERE = {"kube", "shadow", "operator"}
+"""Sections that stand in the same file and say nothing of a database: `[kube]` is read by its own commands."""
+KUBE_KEYS: dict[str, tuple[str, str]] = {
+    "for": ("flavour", "kubectl|kustomize|helm|argocd|flux|operator"),
+    "out": ("out", "text"),
+    "script": ("script", "text"),
+    "namespace": ("namespace", "text"),
+    "bundle": ("bundle", "text"),
+    "job": ("job", "text"),
+    "backup": ("backup", "text"),
+    "immutable": ("immutable", "flag"),
+    "image": ("image", "text"),
+    "pg_dump": ("pg_dump", "number"),
+    "pull_secrets": ("pull_secrets", "list"),
+    "host": ("host", "text"),
+    "port": ("port", "number"),
+    "user": ("user", "text"),
+    "database": ("database", "text"),
+    "sslmode": ("sslmode", "disable|allow|prefer|require|verify-ca|verify-full"),
+    "ca": ("ca", "text"),
+    "secret": ("secret", "text"),
+    "password_key": ("password_key", "text"),
+    "user_key": ("user_key", "text"),
+    "url_key": ("url_key", "text"),
+    "env": ("env", "texts"),
+    "env_from": ("env_from", "list"),
+    "service_account": ("service_account", "text"),
+    "deployer": ("deployer", "text"),
+    "schedule": ("schedule", "text"),
+    "deadline": ("deadline_s", "duration"),
+    "wait": ("wait_s", "duration"),
+    "retries": ("retries", "number"),
+    "cpu": ("cpu", "text"),
+    "memory": ("memory", "text"),
+    "on_fallback": ("on_fallback", "start|fail"),
+    "database_labels": ("database_labels", "texts"),
+    "labels": ("labels", "texts"),
+    "source": ("source", "text"),
+}
+"""`[kube]`, and `[databases.NAME.kube]` over it → fields of Workload."""
 
 
 def load(path: Path | None, *, start: Path | None = None) -> tuple[tuple[Target, ...], Path | None]:
@@ -164,15 +227,34 @@ def load(path: Path | None, *, start: Path | None = None) -> tuple[tuple[Target,
     found = path or nearest(start or Path.cwd())
     if found is None:
         return (Target(),), None
+    return targets(read(found), found), found
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file as it stands, `${NAME}` and all. Raises BadSetting."""
     import tomllib
 
     try:
-        data = tomllib.loads(found.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise BadSetting(str(found), error.strerror or "cannot be read", "check --config") from None
+        raise BadSetting(str(path), error.strerror or "cannot be read", "check --config") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadSetting(str(found), f"not valid TOML: {error}", "mend it at that place; strings want quotes") from None
-    return targets(data, found), found
+        raise BadSetting(str(path), f"not valid TOML: {error}", "mend it at that place; strings want quotes") from None
+
+
+def workload(data: Mapping[str, Any], path: Path, name: str) -> Workload:
+    """`[kube]` with `[databases.NAME.kube]` over it, and a name for all that has none. Raises BadSetting."""
+    from tidelock.core.workload import Workload
+
+    own = table_of(data.get("databases", {}), path, "databases").get(name, {}).get("kube", {})
+    section = f"databases.{name}.kube"
+    return (
+        Workload(
+            **read_keys(table_of(data.get("kube", {}), path, "kube"), KUBE_KEYS, path, "kube"),
+        )
+        .over(**read_keys(table_of(own, path, section), KUBE_KEYS, path, section))
+        .named(name)
+    )
 
 
 def nearest(start: Path) -> Path | None:
@@ -202,13 +284,18 @@ def targets(data: Mapping[str, Any], path: Path) -> tuple[Target, ...]:
             **{
                 **common,
                 "directory": path.parent / name,
-                **read_keys(table_of(table, path, f"databases.{name}"), DATABASE_KEYS, path, f"databases.{name}"),
+                **read_keys(own_keys(table, path, f"databases.{name}"), DATABASE_KEYS, path, f"databases.{name}"),
                 "name": name,
                 "critical": tuple(each for each in critical if each.database in ("", name)),
             }
         )
         for name, table in databases.items()
     )
+
+
+def own_keys(table: Any, path: Path, section: str) -> Mapping[str, Any]:
+    """What a `[databases.NAME]` says of the database itself."""
+    return {key: value for key, value in table_of(table, path, section).items() if key != "kube"}
 
 
 CRITICAL_KEYS = {

@@ -5,6 +5,7 @@
     ├── SourceFault      S   3   the files are wrong
     ├── LedgerFault      L   4   files and database disagree, a person decides
     ├── DatabaseFault    D   5   a statement failed, a permission or a version is missing
+    ├── ClusterFault     K   7   Kubernetes refused, or cannot hold what it is given
     └── PassingFault     T   75  lock busy, connection lost, server starting, interrupted: try again
 
 The class fixes code and exit, the text has the values, the hint is an order. Every code has a page in
@@ -52,6 +53,12 @@ class DatabaseFault(TidelockError):
     """A statement failed, or a permission or version is missing."""
 
     exit_code = 5
+
+
+class ClusterFault(TidelockError):
+    """Kubernetes refused, or cannot hold what it is given: name the object, and the namespace where there is one."""
+
+    exit_code = 7
 
 
 class PassingFault(TidelockError):

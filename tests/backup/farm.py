@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 
 RICH = (Path(__file__).parents[1] / "postgres" / "schemas" / "rich.sql").read_text(encoding="utf-8")
 ROWS = (Path(__file__).parent / "farm.sql").read_text(encoding="utf-8")
+# The hash of an enum's value is another one in another database: rows of such partitions are those of the whole.
 SUMS = r"""
 SELECT format($$SELECT %L, count(*), md5(coalesce(string_agg(t::text, E'\n' ORDER BY t::text COLLATE "C"), '-'))
-                  FROM ONLY %s t$$,
-              c.oid::regclass, c.oid::regclass)
+                  FROM %s %s t$$,
+              c.oid::regclass, CASE c.relkind WHEN 'p' THEN '' ELSE 'ONLY' END, c.oid::regclass)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind IN ('r', 'm') AND n.nspname !~ '^(pg_|information_schema|_timescaledb)'
+ WHERE CASE WHEN c.relkind = 'p' THEN EXISTS (SELECT FROM pg_partitioned_table p WHERE p.partrelid = c.oid AND partstrat = 'h')
+            ELSE c.relkind IN ('r', 'm')
+                 AND NOT EXISTS (SELECT FROM pg_inherits i JOIN pg_partitioned_table p ON p.partrelid = i.inhparent
+                                  WHERE i.inhrelid = c.oid AND p.partstrat = 'h') END
+   AND n.nspname !~ '^(pg_|information_schema|_timescaledb)'
    AND c.relname NOT LIKE 'schema_migrations%' ORDER BY c.oid::regclass::text COLLATE "C" \gexec
 SELECT schemaname, sequencename, last_value FROM pg_sequences WHERE schemaname !~ '^_timescaledb' ORDER BY 1, 2;
 SELECT md5(lo_get(oid)), lomowner::regrole FROM pg_largeobject_metadata ORDER BY 1;

@@ -68,20 +68,18 @@ def flips(path: Path) -> Iterator[int]:
 
 
 def test_one_flipped_byte_anywhere_is_refused(local: Farm) -> None:
-    grow(local, 3000)
+    grow(local, 30000)
     local.create()
+    assert any(path.name.endswith(".copy.zst") for path in objects(local)), "the rows of a large table are an object"
     before, databases = state(local), local.databases()
     tried = 0
     for path in objects(local):
         whole = path.read_bytes()
         for offset in flips(path):
             path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 0x10]) + whole[offset + 1 :])
-            refused = local.run("backup", "verify")
-            assert refused.returncode == 6, f"{path.name} at {offset}: {refused.stdout}{refused.stderr}"
-            assert "Traceback" not in refused.stderr
-            if offset == len(whole) // 2 and "roles" not in path.name:
-                refused = local.run("restore", "--yes")
-                assert refused.returncode == 6, f"{path.name} at {offset}: {refused.stdout}{refused.stderr}"
+            for command in (("backup", "verify"), ("restore", "--yes")):
+                refused = local.run(*command)
+                assert refused.returncode == 6, f"{command} {path.name} at {offset}: {refused.stdout}{refused.stderr}"
                 assert "Traceback" not in refused.stderr
             tried += 1
         path.write_bytes(whole)

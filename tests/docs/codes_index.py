@@ -11,8 +11,10 @@ FAMILIES = {
     "L": "Ledger: files and database disagree, a person decides (exit 4)",
     "D": "Database: a statement failed, a permission or a version is missing (exit 5)",
     "B": "Backup: none, or not this one; nothing was changed (exit 6)",
+    "K": "Kubernetes: the cluster refused, or cannot hold what it is given (exit 7)",
     "T": "Passing: try again (exit 75)",
     "P": "Proofs: what `tidelock prove` found (exit 1)",
+    "G": "GitOps: what `tidelock kube check` found (exit 1)",
     "N": "Notes: something to know that stops nothing (exit 0)",
 }
 

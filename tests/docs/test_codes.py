@@ -16,7 +16,7 @@ import tidelock
 from tidelock.cli.commands import app
 from tidelock.errors import TidelockError
 
-REMARK = re.compile(r'code="([NP]\d{3})"')
+REMARK = re.compile(r'code="([NPG]\d{3})"')
 
 
 def faults() -> list[type[TidelockError]]:
@@ -54,7 +54,7 @@ def test_every_code_has_a_page_and_every_page_a_code() -> None:
 
 
 def test_the_letter_of_a_code_says_its_exit_code() -> None:
-    wanted = {"U": 2, "S": 3, "L": 4, "D": 5, "B": 6, "T": 75}
+    wanted = {"U": 2, "S": 3, "L": 4, "D": 5, "B": 6, "K": 7, "T": 75}
     assert {each.code: each.exit_code for each in faults() if wanted[each.code[0]] != each.exit_code} == {}
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.docs.texts import DOCS, FENCE, ROOT, TEXTS, fences
 
 from tidelock.cli.commands import app
-from tidelock.config import KEYS, targets
+from tidelock.config import KEYS, KUBE_KEYS, targets
 
 SHELL = {"sh", "console", "bash"}
 
@@ -54,6 +54,7 @@ def test_every_command_is_documented() -> None:
 def test_every_setting_is_documented() -> None:
     text = (DOCS / "configuration.md").read_text("utf-8")
     keys = {f"`[{section}] {key}`" for section, keys in KEYS.items() for key in keys}
+    keys |= {f"`[kube] {key}`" for key in KUBE_KEYS}
     assert {key for key in keys if key not in text} == set()
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from psycopg.conninfo import conninfo_to_dict
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tests.backup.conftest import Place, without_leftovers
+from tests.backup.test_rows import copied
 from tests.rig.project import Project
 from tests.timescale.test_snapshot import RICH, execute
 
+from tidelock.backup import source
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 HISTORY = """
 INSERT INTO metrics.readings SELECT t, 'd' || d, extract(hour FROM t) + d FROM generate_series(now() - interval '40 days', now(), '30 minutes') t, generate_series(1, 5) d;
@@ -49,3 +56,23 @@ def test_hypertables_aggregates_with_history_and_policies_come_back(timescale_ds
         farm.project.query("INSERT INTO metrics.readings VALUES (now() + interval '3 days', 'new', 1)")
         farm.project.query("CALL refresh_continuous_aggregate('metrics.hourly', NULL, NULL)")
         assert done["old"] in farm.databases()
+
+
+def test_large_chunks_are_loaded_side_by_side(
+    timescale_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute(timescale_dsn, RICH)
+    execute(timescale_dsn, HISTORY)
+    monkeypatch.setattr(source, "MIXED_GROUP_BYTES", 1)
+    name = f"{conninfo_to_dict(timescale_dsn)['dbname']}_copy"
+    copy = make_conninfo(timescale_dsn, dbname=name)
+    try:
+        made = copied(timescale_dsn, name, tmp_path / "store")
+        assert sum(each.what == "tables" for each in made.pieces) > 10
+        assert not any(each.what == "rows" for each in made.pieces), "what a chunk shows is not what it holds"
+        with psycopg.connect(timescale_dsn) as one, psycopg.connect(copy) as other:
+            for each in (ROWS, CHUNKS, JOBS):
+                assert other.execute(each).fetchall() == one.execute(each).fetchall()
+    finally:
+        with psycopg.connect(timescale_dsn, autocommit=True) as conn:
+            conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

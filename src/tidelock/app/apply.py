@@ -60,6 +60,8 @@ class Run:
     """What the ledger had when it was last looked at."""
     failure: TidelockError | None = None
     """Why nothing can be applied, when that is known before the database is asked: the files are wrong."""
+    start_on_fallback: bool = False
+    """Critical tables on their fallback are good enough for what waits for this run."""
     left_out: Sequence[TidelockError] = ()
     """What is wrong with files that this run does without: `verify` tells of them, and checks the rest."""
 
@@ -132,6 +134,8 @@ def apply(run: Run) -> Report:
         findings=tuple(run.findings),
         failure=failure,
         critical=critical,
+        version=max([*run.versions, *(each.version for each in run.applied)], default=None),
+        start_on_fallback=run.start_on_fallback,
         duration_s=time.monotonic() - started,
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime
 
@@ -199,6 +199,13 @@ class Server(Protocol):
 
     def schema(self, conn: Any) -> bytes:
         """The canonical snapshot of the schema, as stored."""
+
+
+class BackupProvider(Protocol):
+    """A system of the user's that makes backups."""
+
+    def make(self, plan: str, tell: Callable[[str], None]) -> str:
+        """Let it make one for a plan and wait until that is whole: its id there. Raises a BackupFault."""
 
 
 class Database(Protocol):

@@ -63,7 +63,7 @@ def check_room(server: Server, manifest: Manifest, room: int | None, progress: P
         )
 
 
-RIGHTS = "SELECT rolsuper, rolcreatedb FROM pg_roles WHERE rolname = current_user"
+RIGHTS = "SELECT rolname, rolsuper OR rolcreatedb, quote_ident(rolname) FROM pg_roles WHERE rolname = current_user"
 MISSING_ROLES = "SELECT r FROM unnest(%s::text[]) r WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r)"
 MISSING_EXTENSIONS = """
 SELECT n || ' ' || v FROM unnest(%s::text[], %s::text[]) x (n, v)
@@ -73,10 +73,12 @@ SELECT n || ' ' || v FROM unnest(%s::text[], %s::text[]) x (n, v)
 
 def check(conn: Any, server: Server, manifest: Manifest, version: int, name: str) -> None:
     """Raise CannotRestore for what stands in the way of making the new database."""
-    superuser, creates = conn.execute(RIGHTS).fetchone() or (False, False)
-    if not (superuser or creates):
+    role, creates, quoted = conn.execute(RIGHTS).fetchone() or ("", False, "")
+    if not creates:
         raise CannotRestore(
-            server.target, "the role may not create databases", "connect as one with CREATEDB (ALTER ROLE … CREATEDB)"
+            server.target,
+            f"the role {role} may not create databases, and a restore fills a new one",
+            f"a superuser grants it: ALTER ROLE {quoted} CREATEDB; or connect as a role that has it",
         )
     if version // 10000 < manifest.server // 10000:
         raise CannotRestore(

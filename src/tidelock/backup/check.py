@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tidelock.backup.able import restorer
 from tidelock.backup.compare import look_over
 from tidelock.backup.leftovers import new_name
-from tidelock.backup.reading import Stored
+from tidelock.backup.reading import checked
 from tidelock.backup.store import VERIFIED, folder_of
 
 if TYPE_CHECKING:
@@ -23,10 +23,7 @@ def digests(store: Store, manifest: Manifest, progress: Progress) -> None:
     """Download every object and check its digest. Raises Damaged."""
     progress.total_bytes = manifest.size_bytes
     for piece in manifest.pieces:
-        stored = Stored(store, manifest, piece, progress)
-        for _ in stored.chunks():
-            pass
-        stored.check()
+        checked(store, manifest, piece, progress)
 
 
 def by_restoring(server: Server, store: Store, manifest: Manifest, jobs: int, progress: Progress) -> None:

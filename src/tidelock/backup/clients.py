@@ -41,7 +41,7 @@ class NoClients(BackupFault):
 
 
 class ClientFailed(BackupFault):
-    """pg_dump or pg_restore ended with an error."""
+    """pg_dump, pg_restore or psql ended with an error."""
 
     code = "B004"
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psycopg
-from psycopg import sql
 
-from tidelock.backup.create import PLAINLY
+from tidelock.backup.create import PLAINLY, rows_of
 from tidelock.backup.faults import NotTheSame
 from tidelock.backup.leftovers import APPLICATION
 from tidelock.backup.reading import unsealed
@@ -47,12 +46,6 @@ def look_over(server: Server, store: Store, manifest: Manifest, name: str, progr
     """Raise NotTheSame when what was restored is not what was backed up."""
     if found := differences(server, store, manifest, name, progress):
         raise NotTheSame(manifest.id, found)
-
-
-def rows_of(conn: Any, table: str) -> int:
-    """Rows of a table, its name as SQL."""
-    query = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.SQL(table))
-    return int(conn.execute(query).fetchone()[0])
 
 
 def schema_differences(before: bytes, after: bytes) -> list[str]:

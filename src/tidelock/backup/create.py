@@ -8,7 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from psycopg import errors, sql
 from tidelock import __version__
 from tidelock.backup.clients import clients, running
 from tidelock.backup.faults import CannotRead
-from tidelock.backup.source import Source, Table, grouped, look
+from tidelock.backup.rows import ENCODING, psql, reading
+from tidelock.backup.source import Source, Stream, Table, look, streams
 from tidelock.backup.store import MANIFEST, STARTED, StoreFailed, folder_of
 from tidelock.core.backups import AFFECTED, WHOLE, Manifest, Piece, new_id
 
@@ -97,7 +98,9 @@ def create(server: Server, store: Store, wanted: Wanted, progress: Progress) -> 
         conn.execute("SELECT set_config('application_name', %s, false)", (APPLICATION + backup,))
         sweep(conn, store, source)
         progress.total_bytes = source.size_bytes
-        maker = Maker(server, store, programs, snapshot, folder_of(source.database, backup), wanted.seal, progress)
+        encoding = conn.info.parameter_status("server_encoding") or ""
+        folder = folder_of(source.database, backup)
+        maker = Maker(server, store, programs, snapshot, encoding, folder, wanted.seal, progress)
         store.put(f"{maker.folder}/{STARTED}", json.dumps({"system": source.system, "id": backup}).encode())
         try:
             pieces, rows = maker.make(source, wanted, server.schema(conn))
@@ -190,6 +193,7 @@ class Maker:
     store: Store
     programs: Clients
     snapshot: str
+    encoding: str
     folder: str
     seal: Seal
     progress: Progress
@@ -197,19 +201,21 @@ class Maker:
     def make(self, source: Source, wanted: Wanted, schema: bytes) -> tuple[tuple[Piece, ...], dict[str, int]]:
         """All of them, and how many rows each table has."""
         jobs = wanted.jobs
-        groups = [[each] for each in source.tables] if wanted.only else grouped(source.tables, jobs)
-        apart = [table for group in groups for table in group]
+        large = [Stream((each,)) for each in source.tables] if wanted.only else streams(source.tables, jobs)
+        apart = dict.fromkeys(table for stream in large for table in stream.tables)
         environment = self.server.environment()
         roles = self.programs.command("pg_dumpall", "--globals-only", "--no-role-passwords", "--no-password")
         with ThreadPoolExecutor(jobs) as pool:
-            waiting = [pool.submit(self.tables, number, group) for number, group in enumerate(groups, 1)]
+            waiting = [pool.submit(self.rows, number, each) for number, each in enumerate(large, 1)]
             rest = [f"--exclude-table-data={each.pattern}" for each in apart]
             if not wanted.only:
                 waiting.append(pool.submit(self.dump, "01-rest.dump", "rest", ["--section=data", *rest]))
             waiting.append(pool.submit(self.dump, "00-schema.dump", "schema", SCHEMA))
             waiting.append(pool.submit(self.piece, "00-roles.sql", "roles", roles, environment))
-            small = [each for each in source.tables if each not in set(apart)]
-            counting = [pool.submit(self.count, part) for part in (*groups, small) if part]
+            small = [each for each in source.tables if each not in apart]
+            counting = [
+                pool.submit(self.count, part) for part in (*dict.fromkeys(each.tables for each in large), small) if part
+            ]
             try:
                 pieces = [each.result() for each in as_completed(waiting)]
                 rows = {name: count for each in as_completed(counting) for name, count in each.result().items()}
@@ -219,11 +225,17 @@ class Maker:
         pieces.append(self.stored("00-schema.json", "snapshot", schema))
         return tuple(sorted(pieces, key=lambda each: each.name)), rows
 
-    def tables(self, number: int, group: Sequence[Table]) -> Piece:
-        """The rows of some tables."""
-        asked = ["--section=data", *(f"--table={each.pattern}" for each in group)]
-        size = sum(each.size_bytes for each in group)
-        return self.dump(f"02-tables-{number:04}.dump", "tables", asked, tuple(each.pattern for each in group), size)
+    def rows(self, number: int, stream: Stream) -> Piece:
+        """The rows of a large table, or of some that are not so large."""
+        name = f"02-tables-{number:04}"
+        tables = tuple(each.pattern for each in stream.tables)
+        if not stream.columns:
+            asked = ["--section=data", *(f"--table={each}" for each in tables)]
+            return self.dump(f"{name}.dump", "tables", asked, tables, stream.size_bytes)
+        command = psql(self.programs, reading(stream, self.snapshot, self.encoding))
+        environment = {**self.server.environment(), **ENCODING}
+        piece = self.piece(f"{name}.copy", "rows", command, environment, tables, stream.size_bytes)
+        return replace(piece, columns=stream.columns)
 
     def dump(self, name: str, what: str, asked: Sequence[str], tables: tuple[str, ...] = (), size: int = 0) -> Piece:
         """One pg_dump."""
@@ -268,10 +280,18 @@ class Maker:
             conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             conn.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot}'".encode())
             conn.execute(PLAINLY)
-            for each in tables:
-                query = sql.SQL("SELECT count(*) FROM ONLY {}").format(sql.SQL(each.pattern))
-                found[each.pattern] = conn.execute(query).fetchone()[0]
+            for name in dict.fromkeys(each.hashed or each.pattern for each in tables):
+                found[name] = rows_of(conn, name)
         return found
+
+
+KIND = "SELECT relkind = 'p' FROM pg_class WHERE oid = %s::regclass"
+
+
+def rows_of(conn: Any, table: str) -> int:
+    """Rows of a table, its name as SQL: its own, or of a partitioned one those of its partitions."""
+    query = "SELECT count(*) FROM {}" if conn.execute(KIND, (table,)).fetchone()[0] else "SELECT count(*) FROM ONLY {}"
+    return int(conn.execute(sql.SQL(query).format(sql.SQL(table))).fetchone()[0])
 
 
 def piece_of(upload: Upload, what: str, tables: tuple[str, ...]) -> Piece:

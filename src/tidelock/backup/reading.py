@@ -43,6 +43,14 @@ class Stored:
             raise Damaged(f"{self.store}/{self.path}", damage)
 
 
+def checked(store: Store, manifest: Manifest, piece: Piece, progress: Progress) -> None:
+    """Read a stored piece to its end. Raises Damaged."""
+    stored = Stored(store, manifest, piece, progress)
+    for _ in stored.chunks():
+        pass
+    stored.check()
+
+
 def unsealed(store: Store, manifest: Manifest, piece: Piece, to: Any, progress: Progress) -> None:
     """Write the content of a stored piece to a stream. Raises Damaged."""
     stored = Stored(store, manifest, piece, progress)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import IO, TYPE_CHECKING, Any
 
 import psycopg
@@ -15,8 +16,11 @@ from psycopg import sql
 
 from tidelock.backup.clients import ClientFailed, Clients, text
 from tidelock.backup.faults import CannotRestore
+from tidelock.backup.filling import Filling
 from tidelock.backup.leftovers import APPLICATION, MARK, MARK_LIMIT, comment, held, maintenance
-from tidelock.backup.reading import unsealed
+from tidelock.backup.listing import entries, ordered
+from tidelock.backup.reading import checked, unsealed
+from tidelock.backup.rows import ENCODING, loading, psql
 from tidelock.core.backups import WHOLE, BackupFault, Manifest, Piece
 
 if TYPE_CHECKING:
@@ -24,8 +28,14 @@ if TYPE_CHECKING:
 
     from tidelock.app.ports import Server
     from tidelock.backup.create import Progress
+    from tidelock.backup.listing import Entry, Order
     from tidelock.backup.store import Store
 
+# Partitions are analyzed with their parents.
+ANALYZE = """
+SELECT format('ANALYZE %I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind IN ('r', 'm', 'p') AND NOT c.relispartition AND NOT c.relisshared
+   AND c.relpersistence <> 't' ORDER BY c.relkind = 'p' DESC, pg_relation_size(c.oid) DESC, 1"""
 OPTIONS = "-c synchronous_commit=off -c maintenance_work_mem=256MB -c statement_timeout=0 -c lock_timeout=0"
 LEFT_OUT = (" COMMENT - EXTENSION ",)
 WANT_ALL_ROWS = (" FK CONSTRAINT ", " MATERIALIZED VIEW DATA ")
@@ -45,25 +55,23 @@ class Restorer:
     programs: Clients
     lock: Any = None
     """The connection whose lock says that this restore is alive."""
+    encoding: str = ""
+    """Of the new database."""
+    stopped: Event = field(default_factory=Event)
+    """Set when a part of it has failed: the others end."""
 
     def run(self) -> None:
         """Make the database and fill it; on failure it is dropped again. Raises a BackupFault."""
+        if roles := self.manifest.piece("roles"):  # the one piece that is not loaded
+            checked(self.store, self.manifest, roles, self.progress)
         self.make()
         try:
             with self.fetched("schema") as schema:
-                self.program("schema", "--section=pre-data", source=self.listed(schema))
-                if rest := self.manifest.piece("rest"):
-                    self.pour(rest)
-                with ThreadPoolExecutor(self.jobs) as pool:
-                    tables = [each for each in self.manifest.pieces if each.what == "tables"]
-                    waiting = [pool.submit(self.pour, each) for each in tables]
-                    try:
-                        for each in as_completed(waiting):
-                            each.result()
-                    except BaseException:
-                        pool.shutdown(wait=True, cancel_futures=True)
-                        raise
-                self.program("indexes", "--section=post-data", f"--jobs={self.jobs}", source=self.listed(schema))
+                wanted, order = self.ordered(schema)
+                self.program("schema", "--section=pre-data", source=only(schema, "schema", wanted))
+                Filling(self, schema, order).run()
+                self.progress.tell("restoring what needs all rows", None)
+                self.build("last", schema, order.last, self.jobs)
             self.finish()
         except BaseException:
             self.drop()
@@ -79,6 +87,8 @@ class Restorer:
         name = sql.Identifier(self.name).as_string(conn)
         conn.execute(f"CREATE DATABASE {name} WITH {self.manifest.create} CONNECTION LIMIT {MARK_LIMIT}".encode())
         conn.execute(comment(self.name, MARK))
+        with self.server.connect(APPLICATION, self.name) as conn:
+            self.encoding = conn.info.parameter_status("server_encoding") or ""
         if version := self.manifest.extensions.get("timescaledb"):
             with self.server.connect(APPLICATION, self.name) as conn:
                 create = sql.SQL("CREATE EXTENSION timescaledb VERSION {}").format(sql.Literal(version))
@@ -97,9 +107,19 @@ class Restorer:
         if "timescaledb" in self.manifest.extensions:
             with self.server.connect(APPLICATION, self.name) as conn:
                 conn.execute("SELECT timescaledb_post_restore()")
+        self.progress.tell("gathering statistics", None)
         with self.server.connect(APPLICATION, self.name) as conn:
-            self.progress.tell("gathering statistics", None)
-            conn.execute("ANALYZE")
+            # TimescaleDB's own knows which chunks are worth it.
+            alone = "timescaledb" in self.manifest.extensions
+            commands = ["ANALYZE"] if alone else [command for (command,) in conn.execute(ANALYZE)]
+        with ThreadPoolExecutor(self.jobs) as pool:
+            list(pool.map(self.run_all, [commands[number :: self.jobs] for number in range(self.jobs)]))
+
+    def run_all(self, commands: Sequence[str]) -> None:
+        """Run some statements, one after the other."""
+        with self.server.connect(APPLICATION, self.name) as conn:
+            for each in commands:
+                conn.execute(each.encode())
 
     def done(self) -> None:
         """It is a database like any other from now on: what was said of it stands in the place of the mark."""
@@ -119,23 +139,35 @@ class Restorer:
 
     # --- pg_restore --------------------------------------------------------------------------------------------------
 
-    def listed(self, archive: Path) -> list[str]:
-        """Options by which pg_restore leaves out what belongs to the server: comments on extensions.
+    @property
+    def large(self) -> list[Piece]:
+        """The pieces with the rows of large tables."""
+        return [each for each in self.manifest.pieces if each.what in ("tables", "rows")]
 
-        Of a backup of some tables also what needs the rows of others: references, and that views are filled.
+    def ordered(self, archive: Path) -> tuple[list[Entry], Order]:
+        """What an archive has, and when to make what follows the rows.
+
+        Left out is what belongs to the server: comments on extensions; and in a backup of some tables what needs the
+        rows of others: references, and that views are filled.
         """
-        listing = subprocess.run(
-            self.programs.command("pg_restore", "--list", str(archive)), capture_output=True, text=True, check=True
-        ).stdout
         without = LEFT_OUT if self.manifest.scope == WHOLE else (*LEFT_OUT, *WANT_ALL_ROWS)
-        lines = [line for line in listing.splitlines() if not any(each in line for each in without)]
-        file = archive.with_suffix(".list")
-        file.write_text("\n".join(lines), encoding="utf-8")
-        return [f"--use-list={file}", str(archive)]
+        found = [each for each in self.listed(archive, "--verbose") if not any(no in each.line for no in without)]
+        following = {each.number for each in self.listed(archive, "--section=post-data")}
+        tables = {table: bare(table) for piece in self.large for table in piece.tables}
+        return found, ordered(found, following, tables)
+
+    def listed(self, archive: Path, *asked: str) -> tuple[Entry, ...]:
+        """What pg_restore lists."""
+        command = self.programs.command("pg_restore", "--list", *asked, str(archive))
+        return entries(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    def build(self, name: str, archive: Path, wanted: Sequence[Entry], jobs: int) -> None:
+        """Make some of what follows the rows."""
+        if wanted:
+            self.program("indexes", "--section=post-data", f"--jobs={jobs}", source=only(archive, name, wanted))
 
     def program(self, what: str, *asked: str, source: Sequence[str]) -> None:
         """One pg_restore of a file."""
-        self.progress.tell(f"restoring the {what}", None)
         done = subprocess.run(
             [*self.command(asked), *source],
             env=self.environment,
@@ -160,13 +192,20 @@ class Restorer:
 
         given = dict(self.server.environment(self.name))
         options = f"{given.get('PGOPTIONS', '')} {OPTIONS}".strip()
-        return {**os.environ, **given, "PGOPTIONS": options, "LC_ALL": "C"}
+        return {**os.environ, **given, **ENCODING, "PGOPTIONS": options, "LC_ALL": "C"}
 
-    def pour(self, piece: Piece) -> None:
+    def load(self, piece: Piece, *, whole: bool) -> None:
+        """A piece with the rows of large tables. `whole`: a table's rows are all in it."""
+        if piece.what == "rows":
+            self.pour(piece, psql(self.programs, loading(piece, self.encoding, whole=whole)))
+        else:
+            self.pour(piece, self.command(["--section=data"]))
+
+    def pour(self, piece: Piece, command: Sequence[str]) -> None:
         """Rows from the store into the database. Raises Damaged when the stored object is another."""
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
-                self.command(["--section=data"]),
+                command,
                 env=self.environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -183,7 +222,7 @@ class Restorer:
                 process.wait()
                 raise
             if process.returncode:
-                raise ClientFailed("pg_restore", piece.name, process.returncode, text(said))
+                raise ClientFailed(Path(command[0]).name, piece.name, process.returncode, text(said))
 
     @contextmanager
     def fetched(self, what: str) -> Iterator[Path]:
@@ -198,7 +237,38 @@ class Restorer:
 
     def unsealed(self, piece: Piece, to: IO[bytes]) -> None:
         """A piece's content, checked against its digest."""
-        unsealed(self.store, self.manifest, piece, to, self.progress)
+        unsealed(self.store, self.manifest, piece, Stoppable(to, self.stopped), self.progress)
+
+
+class Stoppable:
+    """A stream to write to until a restore is stopped."""
+
+    def __init__(self, to: IO[bytes], stopped: Event) -> None:
+        self._to, self._stopped = to, stopped
+
+    def write(self, content: bytes) -> int:
+        """Write on. Raises Stopped."""
+        if self._stopped.is_set():
+            raise Stopped
+        self._to.write(content)
+        return len(content)
+
+
+class Stopped(Exception):
+    """Another part of this restore has failed, which says why."""
+
+
+def only(archive: Path, name: str, wanted: Sequence[Entry]) -> list[str]:
+    """Options by which pg_restore takes these entries of an archive alone."""
+    file = archive.with_name(f"{name}.list")
+    file.write_text("\n".join(each.line for each in wanted), encoding="utf-8")
+    return [f"--use-list={file}", str(archive)]
+
+
+def bare(table: str) -> str:
+    """`schema name`, as pg_restore lists it, of `"schema"."name"`."""
+    schema, name = table[1:-1].split('"."', 1)
+    return " ".join(each.replace('""', '"').replace("\n", " ").replace("\r", " ") for each in (schema, name))
 
 
 def conninfo(database: str) -> str:
@@ -211,4 +281,11 @@ def settle(server: Server, name: str, settings: Sequence[str]) -> None:
     """Owner, privileges and settings of the database, as they were."""
     with server.connect(APPLICATION, maintenance(server)) as conn:
         for each in settings:
-            conn.execute(each.replace("{database}", sql.Identifier(name).as_string(conn), 1).encode())
+            try:
+                conn.execute(each.replace("{database}", sql.Identifier(name).as_string(conn), 1).encode())
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise CannotRestore(
+                    server.target,
+                    f"{each.replace('{database}', name, 1)}: {error.diag.message_primary}",
+                    "connect as a member of the role that owns the database, or as a superuser",
+                ) from None

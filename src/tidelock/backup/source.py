@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MIXED_GROUP_BYTES = 64 << 20
 """Smaller tables share a stream."""
+PART_BYTES = 256 << 20
+"""A table that is cut has no smaller parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,12 @@ class Table:
     schema: str
     name: str
     size_bytes: int
+    columns: tuple[str, ...] = ()
+    """Quoted; none when its rows are left to pg_dump."""
+    pages: int = 0
+    """Among which it can be cut; 0 when it must stay in order."""
+    hashed: str = ""
+    """The table above it that is partitioned by hash."""
 
     @property
     def pattern(self) -> str:
@@ -30,10 +38,52 @@ class Table:
         return ".".join('"' + each.replace('"', '""') + '"' for each in (self.schema, self.name))
 
 
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Rows that are dumped in one go."""
+
+    tables: tuple[Table, ...]
+    where: str = ""
+    """Which rows of its one table; all when empty."""
+
+    @property
+    def size_bytes(self) -> int:
+        """On disk, at most."""
+        return sum(each.size_bytes for each in self.tables)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of a stream that is COPY's text."""
+        return self.tables[0].columns if len(self.tables) == 1 else ()
+
+
 # Foreign tables have no rows here; the tables of extensions go with the extension, their configuration with `rest`.
+# Left to pg_dump are TimescaleDB's databases (what a chunk shows is not what it holds), other storage than heap, and
+# partitions by hash: the hash of an enum's value is another one in another database, and rows change their partition.
+# Cut is what version 14 can read from the middle, and never below a BRIN index: parts that are loaded side by side lie
+# side by side.
 TABLES = """
-SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid)
+SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid),
+       CASE WHEN m.amname = 'heap' AND hashed.name IS NULL
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_extension WHERE extname = 'timescaledb')
+            THEN (SELECT array_agg('"' || replace(a.attname, '"', '""') || '"' ORDER BY a.attnum)
+                    FROM pg_catalog.pg_attribute a
+                   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') END,
+       CASE WHEN current_setting('server_version_num')::int >= 140000
+             AND NOT EXISTS (SELECT FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+                               JOIN pg_catalog.pg_am b ON b.oid = x.relam
+                              WHERE i.indrelid = c.oid AND b.amname = 'brin')
+            THEN pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int ELSE 0 END,
+       coalesce(hashed.name, '')
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam
+  LEFT JOIN LATERAL (
+    SELECT '"' || replace(s.nspname, '"', '""') || '"."' || replace(r.relname, '"', '""') || '"' AS name
+      FROM pg_catalog.pg_partition_ancestors(c.oid) a (oid)
+      JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = a.oid AND p.partstrat = 'h'
+      JOIN pg_catalog.pg_class r ON r.oid = a.oid JOIN pg_catalog.pg_namespace s ON s.oid = r.relnamespace
+     WHERE c.relispartition
+     ORDER BY (SELECT count(*) FROM pg_catalog.pg_partition_ancestors(a.oid)) LIMIT 1) hashed ON true
  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
    AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
                     WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
@@ -130,7 +180,10 @@ def look(conn: Connection) -> Source:
             system = (conn.execute(SYSTEM).fetchone() or ("",))[0]
     except errors.InsufficientPrivilege:
         pass  # then backups of another cluster under the same name are told apart by hand
-    tables = tuple(Table(*row) for row in conn.execute(TABLES))
+    tables = tuple(
+        Table(schema, name, size, tuple(columns or ()), *more)
+        for schema, name, size, columns, *more in conn.execute(TABLES)
+    )
     [create] = conn.execute(CREATE).fetchone() or ("",)
     settings = tuple(row[1] for row in conn.execute(SETTINGS))
     [roles] = conn.execute(ROLES).fetchone() or ([],)
@@ -138,8 +191,8 @@ def look(conn: Connection) -> Source:
     return Source(database, server, lsn, at, extensions, system, create, settings, tuple(roles), tables, size, comment)
 
 
-def grouped(tables: tuple[Table, ...], jobs: int) -> list[list[Table]]:
-    """Tables that share a stream, the heaviest group first: big ones alone, so that all cores have work to the end.
+def streams(tables: tuple[Table, ...], jobs: int) -> list[Stream]:
+    """How rows are dumped, the heaviest first: big tables alone, so that all cores have work to the end.
 
     Small ones are left out: they go with the rest.
     """
@@ -155,4 +208,15 @@ def grouped(tables: tuple[Table, ...], jobs: int) -> list[list[Table]]:
             room = share
         groups[-1].append(each)
         room -= each.size_bytes
-    return groups
+    return [part for each in groups for part in parts(Stream(tuple(each)), total // jobs)]
+
+
+def parts(stream: Stream, most_bytes: int) -> list[Stream]:
+    """A table that would outlast all others together, in parts of at most so many bytes; else the stream itself."""
+    table, count = stream.tables[0], -(-stream.size_bytes // max(PART_BYTES, most_bytes // 2))
+    if stream.size_bytes <= most_bytes or count < 2 or not (stream.columns and table.pages):
+        return [stream]
+    ends = [table.pages * number // count for number in range(count)]
+    since = [f"ctid >= '({end},0)'" for end in ends]
+    until = [*(f" AND ctid < '({end},0)'" for end in ends[1:]), ""]  # it may have grown meanwhile
+    return [Stream(stream.tables, a + b) for a, b in zip(since, until, strict=True)]

@@ -37,8 +37,8 @@ class StoreFailed(BackupFault):
         words = lines[0] if lines else type(error).__name__
         super().__init__(
             f"{shown(url)}: {doing} failed: {words[:300]}",
-            hint="check bucket, region, credentials (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, … or the role of the pod) "
-            "and the room that is left there",
+            hint="check bucket, region, credentials (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, GOOGLE_SERVICE_ACCOUNT, "
+            "AZURE_STORAGE_ACCOUNT_NAME, … or the role of the pod) and the room that is left there",
         )
 
 

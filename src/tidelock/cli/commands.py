@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tidelock import __version__
+from tidelock.cli.kube import kube
+from tidelock.cli.operator import operator
 from tidelock.cli.options import JSON, WHERE, targeted
 
 if TYPE_CHECKING:
@@ -25,19 +27,26 @@ def app() -> None:
 
 
 @app.command()
-@targeted("direct", "wait", "variables", "role", "create_database", "allow_ahead", "allow_missing", "plan_id")
-def apply(asked: Asked, output: Output) -> int:
+@targeted("direct", "wait", "variables", "role", "create_database", "allow_ahead", "allow_missing", "plan_id", "bundle")
+@click.option(
+    "--on-fallback",
+    type=click.Choice(["fail", "start"]),
+    default="fail",
+    show_default=True,
+    help="start: exit 0 once every critical table is there, be it on its fallback, so that what waits may start.",
+)
+def apply(asked: Asked, output: Output, on_fallback: str) -> int:
     """Bring the database to where the files are.
 
     Each pending migration runs once, and its record commits with its effect.
     """
     from tidelock.cli import verbs
 
-    return verbs.apply(asked, output)
+    return verbs.apply(asked, output, start_on_fallback=on_fallback == "start")
 
 
 @app.command()
-@targeted("direct", "wait", "variables", "allow_ahead", "allow_missing")
+@targeted("direct", "wait", "variables", "allow_ahead", "allow_missing", "bundle")
 @click.option("--exit-code", is_flag=True, help="Exit 1 when something is pending.")
 def plan(asked: Asked, output: Output, exit_code: bool) -> int:
     """Show what `apply` would do, and change nothing.
@@ -87,7 +96,7 @@ def lint(asked: Asked, output: Output, **wanted: Any) -> int:
 
 
 @app.command()
-@targeted("wait", "variables")
+@targeted("wait", "variables", "bundle")
 @click.option("--history", is_flag=True, help="The journal: who ran what, when, for how long, and how it failed.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Lines of --history.")
 @click.option("--exit-code", is_flag=True, help="Exit 1 when something is pending.")
@@ -152,7 +161,7 @@ def adopt(
 
 
 @app.command()
-@targeted("wait", "variables", "allow_ahead", "allow_missing")
+@targeted("wait", "variables", "allow_ahead", "allow_missing", "bundle")
 def verify(asked: Asked, output: Output) -> int:
     """Check the live database, and change nothing: exit 0 when all is well, 8 otherwise.
 
@@ -477,3 +486,7 @@ def completion(shell: str) -> int:
     assert found is not None
     click.echo(found(app, {}, "tidelock", "_TIDELOCK_COMPLETE").source())
     return 0
+
+
+app.add_command(kube)
+app.add_command(operator)

@@ -70,6 +70,12 @@ HOW: dict[str, Callable[[Any], Any]] = {
     "plan_id": click.option(
         "--plan", "plan_id", metavar="ID", help="Run this plan (`tidelock plan` shows its id), or nothing."
     ),
+    "bundle": click.option(
+        "--bundle",
+        metavar="DIGEST",
+        envvar="TIDELOCK_BUNDLE",
+        help="The files must be these: wait while a mount is changing, and refuse others (TIDELOCK_BUNDLE).",
+    ),
 }
 JSON = click.option("--json", "json", is_flag=True, help="The result as JSON on stdout (its schema: docs/schema/).")
 OUTPUT = (

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tidelock.errors import TidelockError
 
 TERMINATION_LOG = Path("/dev/termination-log")
-TERMINATION_BYTES = 4096
-"""What Kubernetes keeps of a container's last words."""
 
 
 @record(frozen=True, slots=True)
@@ -110,27 +108,14 @@ def colour(shown: str, code: str) -> str:
 
 
 def last_words(report: Report) -> None:
-    """In a pod, the summary as JSON for `kubectl describe`, cut by rules to what Kubernetes keeps."""
+    """In a pod, the summary as JSON for `kubectl describe`."""
     if "KUBERNETES_SERVICE_HOST" not in os.environ and not TERMINATION_LOG.exists():
         return
+    from tidelock.render import termination
     from tidelock.render.json import report as as_data
 
     path = Path(os.environ.get("TIDELOCK_TERMINATION_LOG", str(TERMINATION_LOG)))
     try:
-        path.write_text(fitting(as_data(report)), encoding="utf-8")
+        path.write_text(termination.last_words(as_data(report)), encoding="utf-8")
     except OSError:
         return  # not a pod after all, or without the file: the report is on stdout in any case
-
-
-def fitting(data: dict[str, Any]) -> str:
-    """As much as fits: first the remarks go, then the list of what was applied, then the end of the failure's text."""
-    failure = data["failure"]
-    short = {**data, "findings": [], "applied": [], "applied_count": len(data["applied"])}
-    shorter: list[dict[str, Any]] = [data, {**data, "findings": []}, short]
-    if failure is not None:
-        shorter.append({**short, "failure": {**failure, "detail": failure["detail"][:1000]}})
-        shorter.append({**short, "failure": {**failure, "detail": "", "message": failure["message"][:800]}})
-    from tidelock.render.json import line as on_one_line
-
-    lines = (on_one_line(each) for each in shorter)
-    return next(line for line in lines if len(line.encode()) <= TERMINATION_BYTES)

@@ -169,7 +169,8 @@ def point(value: str | None, option: str, kind: str) -> int | None:
 def one(run: Run, stock: Stock, name: str, target: Target, wanted: Wanted) -> Outcome:
     """One aggregate, from its first window to its last."""
     from tidelock.postgres.database import PostgresDatabase
-    from tidelock.timescale.refreshing import Refreshing, Way, Wish
+    from tidelock.timescale.call import Way, Wish
+    from tidelock.timescale.refreshing import Refreshing
 
     database = run.database
     assert isinstance(database, PostgresDatabase)

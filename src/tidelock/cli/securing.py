@@ -6,6 +6,7 @@ import subprocess
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tidelock.config import BadSetting
 from tidelock.core.backups import AFFECTED, WHOLE, BackupFault, newest_first
 from tidelock.core.report import Event, Happening
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tidelock.app.apply import Run
+    from tidelock.app.ports import BackupProvider
     from tidelock.backup.store import Store
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
@@ -45,6 +47,10 @@ def secure(run: Run, target: Target, asked: Asked) -> Callable[[Plan, Observed],
         run.sink.emit(Event(what=Happening.WAITING, text=f"a backup comes first: {why}{more}"))
         if target.backup_command:
             return asked_for(target.backup_command, plan)
+        if target.backup_provider:
+            return provider_of(target).make(
+                plan.id, lambda text: run.sink.emit(Event(what=Happening.PROGRESS, label="backup", text=text))
+            )
         from tidelock.postgres.database import translated
 
         with translated(run.database.target):
@@ -57,13 +63,33 @@ def secure(run: Run, target: Target, asked: Asked) -> Callable[[Plan, Observed],
 
 def needed(target: Target, plan: Plan) -> Sequence[Danger] | None:
     """Why a backup must come first; None when none need."""
-    if target.backup_before == "never" or not (target.backup_url or target.backup_command):
+    if target.backup_before == "never" or not target.backs_up:
         return None
     if target.backup_before == "always":
         return ()
     from tidelock.core.danger import dangers
 
     return dangers(plan) or None
+
+
+def provider_of(target: Target) -> BackupProvider:
+    """The system that makes the user's backups. Raises BadSetting, NoContext or NoKubernetesClient."""
+    from tidelock.cli.deploying import Where, connect
+
+    if not target.backup_cluster:
+        raise BadSetting(
+            "[backup] provider", "nobody says which cluster is to be backed up", 'write cluster = "NAME" below [backup]'
+        )
+    kubernetes = connect(Where(namespace=target.backup_namespace or None), "[backup] provider")
+    from tidelock.kube.cloudnative import CloudNativePG
+
+    return CloudNativePG(
+        kubernetes=kubernetes,
+        cluster=target.backup_cluster,
+        method=target.backup_method,
+        plugin=target.backup_plugin,
+        wait_s=target.backup_timeout_s,
+    )
 
 
 def restore_point(run: Run, target: Target, asked: Asked, plan: Plan) -> None:

@@ -35,6 +35,7 @@ def each_target(asked: Asked, out: Output, command: str, act: Callable[[Run], in
     Returns the first code that is not 0, a lasting one before a passing one.
     """
     try:
+        asked = wiring.settled(asked, out.sink)
         targets = wiring.targets(asked)
     except TidelockError as error:
         return out.fail(error, command)
@@ -88,10 +89,11 @@ def run_or_fallback(target: Target, asked: Asked, sink: Sink, command: str, *, r
     return run
 
 
-def apply(asked: Asked, out: Output) -> int:
+def apply(asked: Asked, out: Output, *, start_on_fallback: bool = False) -> int:
     """`tidelock apply`."""
 
     def act(run: Run) -> int:
+        run.start_on_fallback = start_on_fallback
         report = application.apply(run)
         run.sink.close()
         out.end(report)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tidelock.app.apply import Run
     from tidelock.app.ports import Sink, StepHooks
     from tidelock.app.reading import Reader
+    from tidelock.cli.refusing import Eroding
     from tidelock.core.check import Check
     from tidelock.core.model import Observed, Plan, PlannedMigration
     from tidelock.core.report import Finding
@@ -47,6 +48,32 @@ class Asked:
     allow_ahead: bool = False
     allow_missing: bool = False
     plan_id: str | None = None
+    bundle: str | None = None
+
+
+def settled(asked: Asked, sink: Callable[[], Sink]) -> Asked:
+    """Wait until what is mounted is what is meant; returns what was asked, with the patience that is left.
+
+    TIDELOCK_SETTINGS is the digest of the directory with tidelock.toml. Raises BundleChanging or WrongBundle.
+    """
+    settings = os.environ.get("TIDELOCK_SETTINGS")
+    wanted = [(asked.config.parent, settings)] if settings and asked.config else []
+    if asked.bundle:
+        folders = [asked.directory] if asked.directory else [each.directory for each in targets(asked)]
+        wanted += [(each, asked.bundle) for each in folders]
+    if not wanted:
+        return asked
+    from tidelock.app.mounting import wait_for
+    from tidelock.app.patience import Patience
+
+    patience = Patience(duration(asked.wait, "--wait")) if asked.wait else Patience()
+    watching = sink()
+    try:
+        for folder, digest in wanted:
+            wait_for(digest, str(folder), partial(directory.mounted, folder), patience, watching)
+    finally:
+        watching.close()
+    return replace(asked, wait=f"{patience.left_s:.3f}s") if patience.spent_s else asked
 
 
 def targets(asked: Asked) -> tuple[Target, ...]:
@@ -185,20 +212,27 @@ def examiner(
 ) -> Callable[[Plan, Observed], Sequence[Finding]]:
     """What is asked of a live database before anything runs there: on TimescaleDB, what it will refuse, and what its
     history would lose. The first is asked once for a plan: if it changes, the server says so itself."""
-    asked: set[str] = set()
+    asked: dict[str, Eroding] = {}
 
     def examine(decided: Plan, observed: Observed) -> Sequence[Finding]:
         present = "timescaledb" in observed.extensions
         if decided.id not in asked and decided.pending and (present or speaks_of_timescale(decided)):
             from tidelock.cli.refusing import refuse
 
-            refuse(database, reader, decided, observed)
-            asked.add(decided.id)
+            asked[decided.id] = refuse(database, reader, decided, observed)
+        eroding = asked.get(decided.id)
+        findings: Sequence[Finding] = ()
         if decided.pending and present:
             from tidelock.timescale.precheck import check
 
-            return check(database.conn, decided, target)
-        return ()
+            findings = check(
+                database.conn, decided, target, [each.aggregate for each in eroding.accepted] if eroding else ()
+            )
+        if eroding and eroding.refused:
+            from tidelock.timescale.refusals import PolicyErodes
+
+            raise PolicyErodes(eroding.refused)
+        return findings
 
     return examine
 
@@ -269,7 +303,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
     )
-    if target.backup_url or target.backup_command:
+    if target.backs_up:
         from tidelock.cli.securing import needed, secure
 
         run.secure = secure(run, target, asked)

@@ -13,7 +13,8 @@ from tidelock.errors import TidelockError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-FORMAT = 1
+FORMAT = 2
+"""2: rows as COPY's text beside pg_dump's archives."""
 WHOLE, AFFECTED = "database", "affected"
 
 
@@ -42,12 +43,14 @@ class Piece:
     name: str
     """Under the backup's own folder: `02-tables-001.dump.zst`."""
     what: str
-    """roles, schema, rest, tables, indexes, snapshot."""
+    """roles, schema, rest, snapshot; tables: an archive of some tables' rows; rows: COPY's text of one table's."""
     size_bytes: int
     sha256: str
     """Of what is stored, hex."""
     tables: tuple[str, ...] = ()
     """Whose rows it holds, `schema.name` as pg_dump is asked for them; of `rest` nothing is said."""
+    columns: tuple[str, ...] = ()
+    """Of COPY's text, quoted, in its order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,24 +115,35 @@ LISTS = ("applied", "settings", "roles")
 
 def written(manifest: Manifest) -> bytes:
     """A manifest as it is stored: sorted JSON with its own digest, so that no byte of it can change unseen."""
-    body = json.dumps(asdict(manifest), sort_keys=True, indent=1, ensure_ascii=False)
+    return sealed(asdict(manifest))
+
+
+def sealed(data: Mapping[str, Any]) -> bytes:
+    """With its digest."""
+    body = json.dumps(data, sort_keys=True, indent=1, ensure_ascii=False)
     digest = hashlib.sha256(body.encode()).hexdigest()
     return f'{{"sha256": "{digest}", "manifest":\n{body}\n}}\n'.encode()
 
 
 def read(content: bytes, place: str) -> Manifest:
-    """A stored manifest. Raises BadManifest when it is not byte for byte what `written` makes."""
+    """A stored manifest. Raises BadManifest when it is not byte for byte what `written` made, also that of before."""
     try:
         data: dict[str, Any] = json.loads(content)["manifest"]
         if data["format"] > FORMAT:
             raise BadManifest(place, f"its format {data['format']} is of a newer Tidelock")
-        pieces = tuple(Piece(**{**each, "tables": tuple(each["tables"])}) for each in data.pop("pieces"))
+        same = sealed(data) == content
+        pieces = tuple(piece_of(each) for each in data.pop("pieces"))
         manifest = Manifest(**{**data, **{name: tuple(data[name]) for name in LISTS}}, pieces=pieces)
     except (ValueError, KeyError, TypeError) as error:
         raise BadManifest(place, f"it cannot be read ({type(error).__name__})") from None
-    if written(manifest) != content:
+    if not same:
         raise BadManifest(place, "its digest is another")
     return manifest
+
+
+def piece_of(data: Mapping[str, Any]) -> Piece:
+    """One of its pieces."""
+    return Piece(**{**data, **{name: tuple(data.get(name, ())) for name in ("tables", "columns")}})
 
 
 def new_id(now: datetime, random: bytes) -> str:

@@ -113,8 +113,17 @@ class Report:
     failure: TidelockError | None = None
     critical: tuple[Standing, ...] = ()
     """How the tables stand that the application cannot start without."""
+    version: int | None = None
+    """The highest version that is applied now, where the ledger was seen."""
+    start_on_fallback: bool = False
+    """What waits for this run may start as soon as every critical table is there: `--on-fallback start`."""
     duration_s: float = 0.0
     run_id: str = ""
+
+    @property
+    def fallen(self) -> bool:
+        """A critical table is missing or stands on its fallback."""
+        return any(each.footing != "migration" for each in self.critical)
 
     @property
     def pending(self) -> int:
@@ -127,6 +136,7 @@ VERIFICATION_FAILED = 8
 
 def exit_code(report: Report) -> int:
     """The exit code of `design.md` for a report."""
-    if any(each.footing != "migration" for each in report.critical):
-        return VERIFICATION_FAILED
+    if report.fallen:
+        missing = any(each.footing == "missing" for each in report.critical)
+        return VERIFICATION_FAILED if missing or not report.start_on_fallback else 0
     return report.failure.exit_code if report.failure else 0

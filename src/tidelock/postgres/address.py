@@ -27,6 +27,28 @@ class BadConninfo(UsageFault):
         )
 
 
+VARIABLES = {
+    "host": "PGHOST",
+    "hostaddr": "PGHOSTADDR",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "passfile": "PGPASSFILE",
+    "service": "PGSERVICE",
+    "sslmode": "PGSSLMODE",
+    "sslrootcert": "PGSSLROOTCERT",
+    "sslcert": "PGSSLCERT",
+    "sslkey": "PGSSLKEY",
+    "sslcrl": "PGSSLCRL",
+    "channel_binding": "PGCHANNELBINDING",
+    "gssencmode": "PGGSSENCMODE",
+    "krbsrvname": "PGKRBSRVNAME",
+    "target_session_attrs": "PGTARGETSESSIONATTRS",
+    "options": "PGOPTIONS",
+}
+"""Parameter of a connection → the variable by which libpq's programs take it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where a database is, as libpq will understand it. Never printed as a whole: it may hold a password."""
@@ -81,6 +103,12 @@ class Address:
             **self.parameters,
             "client_encoding": "UTF8",
         }
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """PG* variables for other programs, the password among them."""
+        found = {VARIABLES[name]: value for name, value in self.parameters.items() if name in VARIABLES}
+        return {**found, "PGDATABASE": self.database}
 
     def to(self, database: str) -> Address:
         """The same server, another database."""

@@ -16,28 +16,9 @@ if TYPE_CHECKING:
 
     from tidelock.postgres.address import Address
 
-VARIABLES = {
-    "host": "PGHOST",
-    "hostaddr": "PGHOSTADDR",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "passfile": "PGPASSFILE",
-    "service": "PGSERVICE",
-    "sslmode": "PGSSLMODE",
-    "sslrootcert": "PGSSLROOTCERT",
-    "sslcert": "PGSSLCERT",
-    "sslkey": "PGSSLKEY",
-    "sslcrl": "PGSSLCRL",
-    "channel_binding": "PGCHANNELBINDING",
-    "gssencmode": "PGGSSENCMODE",
-    "krbsrvname": "PGKRBSRVNAME",
-    "target_session_attrs": "PGTARGETSESSIONATTRS",
-    "options": "PGOPTIONS",
-}
-"""Parameter of a connection → the variable by which libpq's programs take it."""
-
-
+PATIENTLY = """
+SELECT set_config(name, '0', false) FROM pg_settings
+ WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"""
 RESTORE_POINT = "SELECT pg_create_restore_point(%s)"
 # What a trigger of TimescaleDB guards has its rows in chunks, and they are nothing without its catalog.
 HOLDERS = """
@@ -76,15 +57,13 @@ class PostgresServer:
             )
         except psycopg.OperationalError as error:
             raise explain_failure(error, where, 0.0) from None
-        for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-            conn.execute("SELECT set_config(%s, '0', false)", (name,))
+        conn.execute(PATIENTLY)
         return conn
 
     def environment(self, database: str = "") -> Mapping[str, str]:
         """PG* variables for the clients of PostgreSQL."""
         given = self.where.to(database or self.database)
-        found = {VARIABLES[name]: value for name, value in given.parameters.items() if name in VARIABLES}
-        return {**found, "PGDATABASE": given.database, "PGAPPNAME": "tidelock backup", "PGCONNECT_TIMEOUT": "10"}
+        return {**given.environment, "PGAPPNAME": "tidelock backup", "PGCONNECT_TIMEOUT": "10"}
 
     def restore_point(self, name: str) -> bool:
         """Name this moment in the WAL; False when the role may not, or there is nothing to name."""

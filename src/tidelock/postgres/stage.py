@@ -175,20 +175,14 @@ class Stage:
 
     def environment(self, name: str) -> Mapping[str, str]:
         """DATABASE_URL and PG* for a program that is to use it."""
-        given = self.outside.to(name).parameters
-        user, password = given.get("user", self.outside.user), given.get("password", "")
+        where = self.outside.to(name)
+        given = where.parameters
+        user, password = where.user, given.get("password", "")
         login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
         host, port = given.get("host", "localhost"), given.get("port", "5432")
         query = f"?{urlencode({'host': host, 'port': port})}" if host.startswith("/") else ""
-        where = "" if query else f"{host}:{port}"
-        found = {
-            "DATABASE_URL": f"postgresql://{login}@{where}/{name}{query}",
-            "PGHOST": host,
-            "PGPORT": port,
-            "PGUSER": user,
-            "PGDATABASE": name,
-        }
-        return {**found, "PGPASSWORD": password} if password else found
+        url = f"postgresql://{login}@{'' if query else f'{host}:{port}'}/{name}{query}"
+        return {"PGHOST": host, "PGPORT": port, "PGUSER": user, **where.environment, "DATABASE_URL": url}
 
     # --- a live database's schema ------------------------------------------------------------------------------------
 

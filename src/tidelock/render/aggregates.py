@@ -9,6 +9,7 @@ from tidelock.core import erosion, upkeep
 from tidelock.core.aggregates import REFRESH, moment
 from tidelock.core.durations import parsed, written
 from tidelock.render.json import SCHEMA
+from tidelock.render.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -142,16 +143,6 @@ def only_here(found: Aggregate) -> str:
         return "nothing"
     words = f"{counted(found.history.buckets, 'bucket')}, {counted(found.history.rows, 'row')}, {found.history.span}"
     return f"{words}; at most: its source is not readable" if found.unread else words
-
-
-def size(count: int) -> str:
-    """`40.1 MB`."""
-    amount, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1024:
-            break
-        amount, unit = amount / 1024, larger
-    return f"{amount:,.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:,.1f} {unit}"
 
 
 def rows(stock: Stock) -> Iterator[tuple[str, ...]]:

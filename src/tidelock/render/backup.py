@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.backups import AFFECTED
 from tidelock.render.json import SCHEMA
+from tidelock.render.text import size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,15 +17,6 @@ if TYPE_CHECKING:
     from tidelock.core.model import Observed
 
     Noted = tuple[Manifest, Mapping[str, Any]]
-
-
-def size(count: int) -> str:
-    """`482 MB`."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit in ("B", "kB") or count >= 10 else f"{count:.1f} {unit}"
-        count /= 1000  # type: ignore[assignment]
-    return f"{count:.1f} TB"
 
 
 def when(manifest: Manifest) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidelock.core.report import VERIFICATION_FAILED, Happening, exit_code
+from tidelock.core.report import Happening, exit_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,6 +23,15 @@ def span(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def size(count: float) -> str:
+    """`482 MB`, `9.6 GB`: of 1,000 bytes each, as stores and disks count."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}" if unit in ("B", "kB") or count >= 10 else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
 
 
 def applied_line(applied: AppliedMigration) -> str:
@@ -61,7 +70,7 @@ def event_line(event: Event) -> str:
 def summary(report: Report) -> str:
     """The last line of a run."""
     if report.failure is not None:
-        return with_critical(failure(report.failure, applied=report.applied, ends=not fallen(report)), report)
+        return with_critical(failure(report.failure, applied=report.applied, ends=not report.fallen), report)
     if not report.applied:
         shown = f"{report.target}  {report.applied_before} applied, 0 pending. Nothing to do."
         return with_critical(f"{shown}   {span(report.duration_s)}", report)
@@ -70,20 +79,15 @@ def summary(report: Report) -> str:
     return with_critical(shown, report)
 
 
-def fallen(report: Report) -> bool:
-    """A critical table is missing or stands on its fallback."""
-    return exit_code(report) == VERIFICATION_FAILED
-
-
 def with_critical(shown: str, report: Report) -> str:
     """The same with a word on the tables that the application cannot start without."""
     if not report.critical:
         return shown
     from tidelock.render import critical
 
-    if not fallen(report):
+    if not report.fallen:
         return shown if report.failure or not report.applied else f"{shown}{critical.summary(report.critical)}"
-    return f"{shown}\n\n{critical.text(report.critical)}\n  exit {VERIFICATION_FAILED}"
+    return f"{shown}\n\n{critical.text(report.critical)}\n  exit {exit_code(report)}"
 
 
 def failure(error: TidelockError, *, applied: Sequence[AppliedMigration] = (), ends: bool = True) -> str:

@@ -91,6 +91,26 @@ def in_part(directory: Path) -> tuple[list[SourceFile], list[Unreadable]]:
     return found, faults
 
 
+def mounted(directory: Path) -> dict[str, bytes]:
+    """Path below the directory → bytes, of every file of a mounted volume; its own `..data` and `..2026_…` left out.
+
+    Raises OSError while the volume is being changed.
+    """
+    if not directory.is_dir():
+        raise NoDirectory(directory)
+    found: dict[str, bytes] = {}
+    waiting = [directory]
+    while waiting:
+        for path in waiting.pop().iterdir():
+            if path.name.startswith(".."):
+                continue
+            if path.is_dir():
+                waiting.append(path)
+            else:
+                found[path.relative_to(directory).as_posix()] = path.read_bytes()
+    return found
+
+
 def paths(directory: Path) -> Iterator[tuple[str, str]]:
     """(path, as people see it) of each .sql file.
 

@@ -30,6 +30,12 @@ def commit(directory: Path) -> str | None:
     return f"{head}-dirty" if run(directory, "status", "--porcelain", "--", ".") else head
 
 
+def root(directory: Path) -> Path:
+    """The root of the repository; without git the directory itself."""
+    top = run(directory, "rev-parse", "--show-toplevel")
+    return Path(top) if top else directory
+
+
 def move(old: Path, new: Path) -> bool:
     """`git mv`; False where git does not track the file, or cannot."""
     return run(old.parent, "mv", "--", str(old.resolve()), str(new.resolve())) is not None
@@ -90,7 +96,7 @@ def run(directory: Path, *arguments: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout.strip("\n") if done.returncode == 0 else None
 
 
 MAIN = ("origin/HEAD", "origin/main", "origin/master", "main", "master")
@@ -137,13 +143,72 @@ def main_branch(directory: Path) -> str | None:
     return None
 
 
+def present(directory: Path) -> bool:
+    """The directory lies in a repository, and git is there."""
+    return run(directory, "rev-parse", "--git-dir") is not None
+
+
+def tip(directory: Path, reference: str = "") -> str | None:
+    """The commit that the main branch, or the one that is named, is at. Raises NoSuchCommit for one that is named."""
+    if reference:
+        found = run(directory, "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}")
+        if found is None:
+            raise NoSuchCommit(reference, directory)
+        return found
+    return next((found for name in MAIN if (found := run(directory, "rev-parse", "--verify", "--quiet", name))), None)
+
+
+def differing(directory: Path, *, whole: bool = False) -> frozenset[Path]:
+    """Files below the directory (or in the whole repository) that are not as HEAD has them, tracked or not."""
+    top = run(directory, "rev-parse", "--show-toplevel")
+    listed = run(directory, "status", "--porcelain", "-z", "--untracked-files=all", *(() if whole else ("--", ".")))
+    if top is None or not listed:
+        return frozenset()
+    found, former = set(), False
+    for entry in listed.split("\0"):
+        if entry and not former:
+            found.add(Path(top).resolve() / entry[3:])
+        former = not former and entry[:1] == "R"  # the next one is the name that it had
+    return frozenset(found)
+
+
+def names(directory: Path, commit: str) -> list[str]:
+    """The migrations that a commit has directly in the directory."""
+    listed = (run(directory, "ls-tree", "-z", "--name-only", commit) or "").split("\0")
+    return [each for each in listed if is_migration_name(each)]
+
+
+MOST_BRANCHES = 300
+"""Branches that are looked at, the newest first."""
+
+
+def open_branches(directory: Path, main: str) -> dict[str, list[str]]:
+    """Branch that the main branch does not have → the migrations that it adds to it, where it adds one."""
+    form = "--format=%(refname:short)"
+    listed = run(
+        directory, "for-each-ref", form, "--sort=-committerdate", f"--count={MOST_BRANCHES}", "--no-merged", main,
+        "refs/heads", "refs/remotes",
+    )  # fmt: skip
+    own = run(directory, "rev-parse", "--abbrev-ref", "HEAD")
+    found = {}
+    for branch in (listed or "").split():
+        if branch == own or branch.endswith(f"/{own}"):
+            continue
+        added = run(
+            directory, "diff", "--name-only", "-z", "--diff-filter=A", "--relative", f"{main}...{branch}", "--", "."
+        )
+        names = [each for each in (added or "").split("\0") if "/" not in each and is_migration_name(each)]
+        if names:
+            found[branch] = names
+    return found
+
+
 def digests(directory: Path, commit: str, now: Mapping[str, str]) -> dict[str, str]:
     """Name → SHA-256 (hex) of its content in a commit, of the migrations that it has directly in the directory.
 
     `now`: name → digest of those that are there now.
     """
-    listed = (run(directory, "ls-tree", "-z", "--name-only", commit) or "").split("\0")
-    names = [name for name in listed if is_migration_name(name)]
+    there = names(directory, commit)
     changed = {path.name for path in changed_since(directory, commit) if path.parent == directory.resolve()}
-    same = {name: now[name] for name in names if name in now and name not in changed}
-    return {name: same.get(name) or committed(directory, commit, name) or now.get(name, "") for name in names}
+    same = {name: now[name] for name in there if name in now and name not in changed}
+    return {name: same.get(name) or committed(directory, commit, name) or now.get(name, "") for name in there}

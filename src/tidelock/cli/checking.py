@@ -1,0 +1,115 @@
+"""`tidelock kube check`: the rules of GitOps as an exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidelock.cli.delivering import deliveries, manifest_files, out_directory
+from tidelock.cli.rendering import project
+from tidelock.cli.wiring import shown, targets
+from tidelock.core.gitops import Project, findings
+from tidelock.core.source import is_migration_name
+from tidelock.errors import TidelockError
+from tidelock.kube import render as manifests
+from tidelock.repo import directory, git, rendered
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidelock.cli.output import Output
+    from tidelock.cli.wiring import Asked
+    from tidelock.config import Target
+    from tidelock.core.report import Finding
+    from tidelock.kube.delivery import Delivery
+
+OF_LINT = ("HY026", "HY027", "HY028")
+"""Rules of `lint` that are asked as well: what the main branch has is applied somewhere, and stays as it is."""
+
+
+def check(asked: Asked, out: Output, main: str) -> int:
+    """Look at each database's directory, and say what is wrong."""
+    try:
+        start = project(asked)
+        pairs = list(zip(targets(asked), deliveries(asked), strict=True))
+        projects = [looked_at(target, delivery, start, main) for target, delivery in pairs]
+        found = [one for each in projects for one in findings(each)]
+        found += [one for target, _ in pairs for one in of_lint(target)]
+    except TidelockError as error:
+        return out.fail(error, "kube check")
+    return show(found, projects, out)
+
+
+def of_lint(target: Target) -> Sequence[Finding]:
+    """What the rules of `lint` find that compare with the main branch."""
+    from tidelock.cli.linting import Wanted, linted
+
+    return linted(target, Wanted(select=OF_LINT), None).findings
+
+
+def looked_at(target: Target, delivery: Delivery, start: Path, main: str) -> Project:
+    """What git and the disk say."""
+    folder = target.directory
+    where = directory.shown_path(folder)
+    if not git.present(folder):
+        return Project(directory=where, names=(), git=False)
+    names = [shown_name.rpartition("/")[2] for _, shown_name in directory.paths(folder)]
+    tip = git.tip(folder, main)
+    differing = git.differing(folder)
+    others = [start, *([out_directory(delivery.workload, start)] if delivery.workload.out else [])]
+    wanted = deployed(target, delivery, start)
+    untidy = {path for each in others for path in git.differing(each, whole=True) if path in wanted}
+    return Project(
+        directory=where,
+        names=names,
+        main=None if tip is None else git.names(folder, tip),
+        main_name=main or "the main branch",
+        branches={} if tip is None else git.open_branches(folder, tip),
+        uncommitted=sorted(
+            path.name for path in differing if path.parent == folder.resolve() and is_migration_name(path.name)
+        ),
+        untidy=sorted(shown(str(each)) for each in untidy),
+        stale=[(shown(str(each.path)), each.what) for each in stale(delivery, start)],
+    )
+
+
+def stale(delivery: Delivery, start: Path) -> list[rendered.Change]:
+    """Manifests that are not what would be rendered; none where they are not kept."""
+    if not delivery.workload.out:
+        return []
+    where = out_directory(delivery.workload, start)
+    return list(rendered.changes(where, manifest_files(delivery), written_by=manifests.head()))
+
+
+def deployed(target: Target, delivery: Delivery, start: Path) -> set[Path]:
+    """What goes into a deployment beside the migrations."""
+    found = {start / "tidelock.toml", *(Path(each.fallback) for each in target.critical if each.fallback)}
+    if delivery.workload.out:
+        where = out_directory(delivery.workload, start)
+        found |= {where / name for name in manifest_files(delivery)}
+    if delivery.workload.script:
+        found.add(start / delivery.workload.script)
+    return {each.resolve() for each in found}
+
+
+def show(found: Sequence[Finding], projects: Sequence[Project], out: Output) -> int:
+    """The findings, and what could not be compared."""
+    from tidelock.render.json import SCHEMA, finding
+
+    alone = [each.directory for each in projects if each.git and each.main is None]
+    lines = [f"{each.place or ''}  {each.code} {each.message}\n  {each.hint}".strip() for each in found]
+    lines += [
+        f"{each}: not compared with the main branch, which is not known here (in CI: `fetch-depth: 0`)"
+        for each in alone
+    ]
+    count = len(projects)
+    end = f"{len(found)} finding{'' if len(found) == 1 else 's'} in {count} director{'y' if count == 1 else 'ies'}."
+    data = {
+        "schema": SCHEMA,
+        "command": "kube check",
+        "directories": [each.directory for each in projects],
+        "not_compared": alone,
+        "findings": [finding(each) for each in found],
+    }
+    out.show("\n".join([*lines, end]), data)
+    return 1 if found else 0

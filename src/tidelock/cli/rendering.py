@@ -1,0 +1,146 @@
+"""`tidelock kube render`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidelock import config
+from tidelock.cli.delivering import deliveries, manifest_files, out_directory
+from tidelock.cli.wiring import shown
+from tidelock.errors import TidelockError, UsageFault
+from tidelock.kube import render as manifests
+from tidelock.repo import rendered
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tidelock.cli.output import Output
+    from tidelock.cli.wiring import Asked
+    from tidelock.kube.delivery import Delivery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What the command line said of rendering itself."""
+
+    flavour: str | None = None
+    out: str | None = None
+    check: bool = False
+    immutable: bool = False
+    commit: str = ""
+    namespace: str | None = None
+    init_container: bool = False
+
+
+class NothingToCheck(UsageFault):
+    """--check without a directory to compare with."""
+
+    code = "U042"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "--check has nothing to compare with: nobody says where the manifests are",
+            hint='write out = "DIRECTORY" into [kube] of tidelock.toml, or pass --out DIR',
+        )
+
+
+def render(asked: Asked, out: Output, wanted: Wanted) -> int:
+    """Write, compare, or print."""
+    try:
+        found = deliveries(
+            asked,
+            commit=wanted.commit,
+            flavour=wanted.flavour,
+            out=os.path.relpath(wanted.out, project(asked)) if wanted.out else None,
+            immutable=wanted.immutable,
+            namespace=wanted.namespace,
+        )
+        if wanted.init_container:
+            return show_init_container(found, out)
+        if not found[0].workload.out:
+            return show(found, out, check=wanted.check)
+        return keep(found, project(asked), out, check=wanted.check)
+    except TidelockError as error:
+        return out.fail(error, "kube render")
+
+
+def project(asked: Asked) -> Path:
+    """The directory of tidelock.toml, or where one stands."""
+    path = asked.config or config.nearest(Path.cwd())
+    return path.parent if path else Path.cwd()
+
+
+def show(found: Sequence[Delivery], out: Output, *, check: bool) -> int:
+    """Print all manifests in one row."""
+    if check:
+        raise NothingToCheck
+    files = {name: text for each in found for name, text in manifest_files(each).items()}
+    out.show("---\n".join(f"# {name}\n{text}" for name, text in files.items()), {**facts(found), "files": files})
+    return 0
+
+
+def show_init_container(found: Sequence[Delivery], out: Output) -> int:
+    """Print what an application's pod waits in."""
+    from tidelock.kube.waiting import pod_part
+    from tidelock.kube.yaml import documents
+
+    parts = [pod_part(each) for each in found]
+    out.show(documents(parts), {**facts(found), "pods": parts})
+    return 0
+
+
+def keep(found: Sequence[Delivery], start: Path, out: Output, *, check: bool) -> int:
+    """Write what differs; or only say so, with exit 1."""
+    changes: list[rendered.Change] = []
+    for each in found:
+        where = out_directory(each.workload, start)
+        changes += rendered.changes(where, manifest_files(each), written_by=manifests.head())
+        if each.workload.script:
+            script = start / each.workload.script
+            up = os.path.relpath(start, script.parent)
+            changes += rendered.changes(script.parent, {script.name: manifests.script(each, up)}, executable=True)
+    if not check:
+        rendered.carry_out(changes)
+    lines = [summary(each) for each in found]
+    lines += [f"{change.what if check else change.done:<9} {shown(str(change.path))}" for change in changes]
+    lines += ["nothing differs" if check else "nothing changed"] if not changes else []
+    lines += ["run `tidelock kube render` and commit what it writes"] if check and changes else []
+    out.show("\n".join(lines), {**facts(found), "changes": [change.data for change in changes]})
+    return 1 if check and changes else 0
+
+
+def summary(delivery: Delivery) -> str:
+    """`farm/postgresql-migrations  74 files in 1 ConfigMap, digest 5b0e…c1`."""
+    from tidelock.core.bundle import parts
+
+    namespace = f"{delivery.workload.namespace}/" if delivery.workload.namespace else ""
+    files, maps = len(delivery.bundle.files), len(parts(delivery.bundle))
+    digest = delivery.bundle.digest.removeprefix("sha256:")
+    counts = f"{files} file{'' if files == 1 else 's'} in {maps} ConfigMap{'' if maps == 1 else 's'}"
+    return f"{namespace}{delivery.config_map}  {counts}, digest {digest[:4]}…{digest[-2:]}"
+
+
+def facts(found: Sequence[Delivery]) -> Mapping[str, Any]:
+    """The same as data."""
+    from tidelock.core.bundle import parts
+    from tidelock.render.json import SCHEMA
+
+    return {
+        "schema": SCHEMA,
+        "command": "kube render",
+        "bundles": [
+            {
+                "name": each.config_map,
+                "namespace": each.workload.namespace or None,
+                "digest": each.bundle.digest,
+                "files": len(each.bundle.files),
+                "size_bytes": each.bundle.size_bytes,
+                "config_maps": len(parts(each.bundle)),
+                "for": each.workload.flavour,
+            }
+            for each in found
+        ],
+    }

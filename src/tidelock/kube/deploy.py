@@ -1,0 +1,259 @@
+"""One deployment: ConfigMaps brought up to date, the old Job replaced, the new one followed to its end.
+
+The Job's name is the lock between deployments: whoever creates the Job (suspended) may change the ConfigMaps, and lets
+the Job run when they are there. A deployment of the very same Job that finds it running joins it; one of another bundle
+waits until it is over.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tidelock.kube.attempts import JOB_UID, over, rollout
+from tidelock.kube.client import named
+from tidelock.kube.delivery import BUNDLE, BUNDLE_DIGEST, SETTINGS
+from tidelock.kube.faults import JobVanished, NotAllowed, NotThere, Occupied
+from tidelock.kube.job import fingerprint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tidelock.kube.client import Cluster
+
+    Object = dict[str, Any]
+
+FINGERPRINT = "tidelock.dev/fingerprint"
+"""Annotation of a Job: what makes it this Job and no other."""
+PLAIN_ENV = "TIDELOCK_BUNDLE"
+INSTANTIATE = {"cronjob.kubernetes.io/instantiate": "manual"}
+"""As `kubectl create job --from` writes it."""
+ABANDONED_S = 30.0
+"""A Job that stays suspended for longer was left by a deployment that is no more."""
+POLL_S = 0.5
+"""Between two looks at a Job of another deployment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A Job to follow."""
+
+    uid: str
+    joined: bool
+    """Somebody else has made it, and it is what we would have made."""
+
+
+@dataclass
+class Deployment:
+    """What is to be in the namespace, and the Job to be run."""
+
+    cluster: Cluster
+    maps: Sequence[Object]
+    """The ConfigMaps of bundle and settings."""
+    job: Object
+    bundle: str
+    """The bundle's name."""
+    others: Sequence[Object] = ()
+    """ServiceAccount, CronJobs, NetworkPolicy, …: applied as far as whoever deploys may."""
+    tell: Callable[[str, str], None] = field(default=lambda _name, _text: None)
+    """Gets (object, what became of it)."""
+    timeout_s: float = 0.0
+    """How long another deployment's Job is waited for; 0 is as long as it takes."""
+
+    @property
+    def name(self) -> str:
+        """The Job's name."""
+        return str(self.job["metadata"]["name"])
+
+    def prepare(self) -> Claim:
+        """Everything up to the moment at which the Job runs."""
+        wanted = marked(self.job)
+        claim = self.claim(wanted)
+        if claim.joined:
+            return claim
+        try:
+            self.apply()
+        except BaseException:
+            self.cluster.delete("Job", self.name, claim.uid)  # nothing has run, and nobody will wait for it
+            raise
+        if self.cluster.merge("Job", self.name, {"metadata": {"uid": claim.uid}, "spec": {"suspend": False}}) is None:
+            raise JobVanished(f"{self.cluster.namespace}/{self.name}")
+        return claim
+
+    def apply(self) -> None:
+        """The ConfigMaps, and what else the Job needs, as far as whoever deploys may change it."""
+        before = [self.apply_map(each) for each in self.maps]
+        bundle = [(each, was) for each, was in zip(self.maps, before, strict=True) if of_bundle(each)]
+        self.tell(bundle[0][0]["metadata"]["name"], summary([each for each, _ in bundle], bundle[0][1]))
+        refused = [named(each["kind"], each["metadata"]["name"]) for each in self.others if not self.applied(each)]
+        if refused:
+            self.tell("", f"left as they are, for want of rights: {', '.join(refused)}")
+
+    def applied(self, each: Object) -> bool:
+        """Whether it could be: whoever only deploys need not be allowed to give rights."""
+        try:
+            self.cluster.apply(each)
+        except NotAllowed:
+            return False
+        return True
+
+    def apply_map(self, wanted: Object) -> Object | None:
+        """Make a ConfigMap hold exactly this, without keys that others have put there; what it was before."""
+        name = wanted["metadata"]["name"]
+        before = self.cluster.get("ConfigMap", name)
+        if before and before.get("immutable") and before.get("data") == wanted.get("data"):
+            return before
+        found = self.cluster.apply(wanted)
+        for part in ("data", "binaryData"):
+            extra = (found.get(part) or {}).keys() - (wanted.get(part) or {}).keys()
+            if extra and not self.cluster.dry:
+                self.cluster.merge("ConfigMap", name, {part: dict.fromkeys(sorted(extra))})
+        return before
+
+    # The Job
+
+    def claim(self, wanted: Object) -> Claim:
+        """The right to change the ConfigMaps, or a Job that does already what is wanted. Raises Occupied."""
+        began = time.monotonic()
+        suspended_since: dict[str, float] = {}
+        told = False
+        while True:
+            there = self.cluster.get("Job", self.name)
+            if there is None:
+                made = self.cluster.create({**wanted, "spec": {**wanted["spec"], "suspend": True}})
+                if made is not None:
+                    return Claim(made["metadata"]["uid"], joined=False)
+                continue
+            found = rollout(there, self.cluster.all_of("Pod", labels={JOB_UID: there["metadata"]["uid"]}))
+            same = fingerprint_of(there) == fingerprint_of(wanted)
+            waited = time.monotonic() - began
+            if there["metadata"].get("deletionTimestamp"):
+                pass
+            elif found.suspended:
+                if time.monotonic() - suspended_since.setdefault(found.uid, time.monotonic()) > ABANDONED_S:
+                    self.cluster.delete("Job", self.name, found.uid)
+            elif over(found) or not (found.began or same):  # what never started is replaced by what is newer
+                self.cluster.delete("Job", self.name, found.uid)
+                continue
+            elif same:
+                self.tell(self.name, "runs already, for the same bundle: joining it")
+                return Claim(found.uid, joined=True)
+            elif self.timeout_s and waited > self.timeout_s:
+                raise Occupied(self.cluster.namespace, self.name, found.digest, waited)
+            elif not told:
+                self.tell(self.name, f"runs another bundle ({short(found.digest)}): waiting until it is over")
+                told = True
+            time.sleep(POLL_S)
+
+    def clear(self, label: dict[str, str]) -> None:
+        """Remove finished Jobs of the same kind under other names, such as those made by hand from the CronJob."""
+        for each in self.cluster.all_of("Job", labels=label):
+            if each["metadata"]["name"] != self.name and rollout(each, ()).outcome:
+                self.cluster.delete("Job", each["metadata"]["name"], each["metadata"]["uid"])
+
+    def prune(self) -> list[str]:
+        """Remove ConfigMaps of this bundle that are no longer part of it and that no Job can still mount."""
+        keep = {each["metadata"]["name"] for each in self.maps}
+        for kind in ("Job", "CronJob"):
+            for each in self.cluster.all_of(kind):
+                if kind == "CronJob" or not rollout(each, ()).outcome:
+                    keep |= mentioned(each)
+        gone = []
+        for label in (BUNDLE, SETTINGS):
+            for each in self.cluster.all_of("ConfigMap", labels={label: self.bundle}):
+                name = each["metadata"]["name"]
+                if name not in keep:
+                    self.cluster.delete("ConfigMap", name, each["metadata"]["uid"])
+                    gone.append(name)
+        return gone
+
+
+def marked(job: Object) -> Object:
+    """The Job with its fingerprint."""
+    meta = job["metadata"]
+    annotations = {**meta.get("annotations", {}), FINGERPRINT: fingerprint(job["spec"])}
+    return {**job, "metadata": {**meta, "annotations": annotations}}
+
+
+def from_cron_job(cluster: Cluster, cron_job: str, job: Object) -> Object:
+    """The Job that a CronJob would make, under our Job's name and for our bundle. Raises NotThere."""
+    found = cluster.get("CronJob", cron_job)
+    if found is None:
+        raise NotThere(
+            f"{cluster.namespace}/{cron_job} (CronJob)",
+            f"see `kubectl get cronjobs -n {cluster.namespace}`, or leave out --from-cronjob",
+        )
+    template = found["spec"]["jobTemplate"]
+    meta = job["metadata"]
+    owner = {
+        "apiVersion": "batch/v1", "kind": "CronJob", "name": cron_job, "uid": found["metadata"]["uid"],
+        "controller": True,
+    }  # fmt: skip
+    annotations = {
+        **(template.get("metadata", {}).get("annotations") or {}),
+        **meta.get("annotations", {}),
+        **INSTANTIATE,
+    }
+    labels = {**(template.get("metadata", {}).get("labels") or {}), **meta["labels"]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {**meta, "labels": labels, "annotations": annotations, "ownerReferences": [owner]},
+        "spec": for_bundle(template["spec"], meta["annotations"][BUNDLE_DIGEST]),
+    }
+
+
+def for_bundle(spec: Object, digest: str) -> Object:
+    """A Job's spec whose containers expect that bundle, where they expect one."""
+    copy: Object = json.loads(json.dumps(spec))
+    for container in copy["template"]["spec"]["containers"]:
+        for variable in container.get("env") or []:
+            if variable["name"] == PLAIN_ENV and "value" in variable:
+                variable["value"] = digest
+    return copy
+
+
+def mentioned(job: Object) -> set[str]:
+    """The ConfigMaps that a Job or CronJob mounts."""
+    spec = job["spec"].get("jobTemplate", job)["spec"]["template"]["spec"]
+    found: set[str] = set()
+    for volume in spec.get("volumes") or []:
+        sources: Iterable[Object] = (volume.get("projected") or {}).get("sources") or [volume]
+        found |= {each["configMap"]["name"] for each in sources if each.get("configMap")}
+    return found
+
+
+def fingerprint_of(job: Object) -> str:
+    """What tells it apart from other Jobs of its name; empty for one that no deployment made."""
+    return str((job["metadata"].get("annotations") or {}).get(FINGERPRINT, ""))
+
+
+def of_bundle(config_map: Object) -> bool:
+    """It holds migrations, not settings."""
+    return BUNDLE in config_map["metadata"].get("labels", {})
+
+
+def summary(maps: Sequence[Object], before: Object | None) -> str:
+    """`74 files in 1 ConfigMap, digest 5b0e…c1 (was 9a77…02)`."""
+    files = sum(len(each.get("data") or {}) + len(each.get("binaryData") or {}) for each in maps)
+    now, was = digest_of(maps[0]), digest_of(before) if before else ""
+    changed = "" if before is None else " (unchanged)" if was == now else f" (was {short(was)})"
+    return f"{counted(files, 'file')} in {counted(len(maps), 'ConfigMap')}, digest {short(now)}{changed}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 file`, `74 files`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def digest_of(config_map: Object) -> str:
+    """The digest of the bundle that it is a part of; empty when it says none."""
+    return str((config_map["metadata"].get("annotations") or {}).get(BUNDLE_DIGEST, ""))
+
+
+def short(digest: str) -> str:
+    """`5b0e…c1`."""
+    plain = digest.removeprefix("sha256:")
+    return f"{plain[:4]}…{plain[-2:]}" if plain else "unknown"

@@ -1,0 +1,119 @@
+"""The migration Job, and the CronJobs that are started from hand or by the clock."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from tidelock.kube import pod
+from tidelock.kube.delivery import DIGEST
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidelock.kube.delivery import Delivery
+
+CONTAINER = "migrate"
+LASTING = (1, 2, 3, 4, 5, 6, 7, 8, 70)
+"""Exit codes that a second try would only repeat. 75, 137, 143 and 255 count towards backoffLimit."""
+
+
+def job(delivery: Delivery, *, hashed: bool = False) -> dict[str, Any]:
+    """The Job that brings the database to where the bundle is."""
+    name = delivery.workload.job
+    spec = job_spec(delivery, "migration", CONTAINER, migrate(delivery))
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": delivery.metadata(
+            f"{name}-{fingerprint(spec)}" if hashed else name,
+            "migration",
+            labels={DIGEST: delivery.bundle.short},
+            annotations=delivery.digests(),
+        ),
+        "spec": spec,
+    }
+
+
+def migrate(delivery: Delivery) -> list[str]:
+    """`tidelock apply`, as the Job runs it."""
+    tolerance = ["--on-fallback", "start"] if delivery.tolerant else []
+    return ["apply", *pod.files(delivery), *pod.patience(delivery), *tolerance]
+
+
+def fingerprint(spec: dict[str, Any]) -> str:
+    """10 hex digits that change with anything that makes it another Job."""
+    return hashlib.sha256(json.dumps(spec, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def job_spec(
+    delivery: Delivery, component: str, container: str, args: Sequence[str], *, bundled: bool = True
+) -> dict[str, Any]:
+    """A Job's contract: what passes by itself is tried again, what a person must mend fails at once.
+
+    The order counts: a pod that is evicted ends with 75 or 137 and is no failure at all. No ttlSecondsAfterFinished:
+    a GitOps tool that misses the Job would make it again, and who looks for the reason of a failure would find none.
+    """
+    return {
+        "backoffLimit": delivery.workload.retries,
+        "activeDeadlineSeconds": int(delivery.workload.deadline_s),
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {
+            "rules": [
+                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                {
+                    "action": "FailJob",
+                    "onExitCodes": {"containerName": container, "operator": "In", "values": [*LASTING]},
+                },
+            ]
+        },
+        "template": pod.template(
+            delivery, component, pod.container(delivery, container, args, bundled=bundled), bundled=bundled
+        ),
+    }
+
+
+def migration_cron_job(delivery: Delivery) -> dict[str, Any]:
+    """A CronJob that never runs by itself, for `kubectl create job --from=cronjob/NAME migration-manual`."""
+    return cron_job(
+        delivery,
+        delivery.workload.job,
+        "migration",
+        {"schedule": "0 0 1 1 *", "suspend": True},
+        job_spec(delivery, "migration", CONTAINER, migrate(delivery)),
+    )
+
+
+def backup_cron_job(delivery: Delivery) -> dict[str, Any]:
+    """`tidelock backup create`, by the clock and for `kubectl create job --from=cronjob/NAME backup-manual`."""
+    args = ["backup", "create", *pod.settings_files(delivery), *pod.patience(delivery)]
+    return cron_job(
+        delivery,
+        delivery.workload.backup,
+        "backup",
+        {"schedule": delivery.workload.schedule, "timeZone": "Etc/UTC"},
+        job_spec(delivery, "backup", "backup", args, bundled=False),
+    )
+
+
+def cron_job(
+    delivery: Delivery, name: str, component: str, when: dict[str, Any], spec: dict[str, Any]
+) -> dict[str, Any]:
+    """A CronJob that never has two Jobs at a time."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": delivery.metadata(name, component),
+        "spec": {
+            **when,
+            "concurrencyPolicy": "Forbid",
+            "startingDeadlineSeconds": 3600,
+            "successfulJobsHistoryLimit": 3,
+            "failedJobsHistoryLimit": 3,
+            "jobTemplate": {
+                "metadata": {"labels": spec["template"]["metadata"]["labels"]},
+                "spec": spec,
+            },
+        },
+    }

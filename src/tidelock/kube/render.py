@@ -1,0 +1,36 @@
+"""A delivery → the files that a tool applies; and whether those that are there are these."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from tidelock.kube.flavours.kubectl import head
+
+if TYPE_CHECKING:
+    from tidelock.kube.delivery import Delivery
+
+SCRIPT = """\
+#!/usr/bin/env bash
+# Updates the ConfigMaps, replaces the migration Job, waits for it and shows what it did; exits as the Job did.
+# Further arguments go on: --context, --namespace, --dry-run=server, …
+set -euo pipefail
+cd "$(dirname "${{BASH_SOURCE[0]}}")/{up}"
+exec tidelock kube deploy {database}"$@"
+"""
+
+
+def files(delivery: Delivery) -> dict[str, str]:
+    """Path below the output directory → content, for the tool that `[kube] for` names."""
+    module = import_module(f"tidelock.kube.flavours.{delivery.workload.flavour}")
+    found: dict[str, str] = module.files(delivery)
+    return found
+
+
+def script(delivery: Delivery, up: str) -> str:
+    """The thin deployment script; `up`: the way from its directory to that of tidelock.toml."""
+    database = f"--database {delivery.database} " if delivery.database else ""
+    return SCRIPT.format(up=up, database=database)
+
+
+__all__ = ["files", "head", "script"]

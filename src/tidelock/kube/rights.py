@@ -1,0 +1,67 @@
+"""Who may do what: pods of Tidelock nothing; who deploys, what `tidelock kube deploy` does and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tidelock.kube.delivery import Delivery
+
+RIGHTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("", ("configmaps",), ("create", "delete", "get", "list", "patch")),
+    ("batch", ("jobs",), ("create", "delete", "get", "list", "patch", "watch")),
+    ("batch", ("cronjobs",), ("create", "get", "list", "patch")),
+    ("", ("pods",), ("get", "list", "watch")),
+    ("", ("pods/log",), ("get",)),
+    ("", ("events",), ("get", "list", "watch")),
+)
+"""(API group, resources, verbs) of deploy, status, logs. No Secret is read: the pod gets those from the kubelet."""
+
+
+def pod_account(delivery: Delivery) -> list[dict[str, Any]]:
+    """The ServiceAccount of the pods, without a token and without any right; none where an existing one is used."""
+    if not delivery.workload.makes_account:
+        return []
+    return [account(delivery, delivery.workload.service_account, "migration")]
+
+
+def account(delivery: Delivery, name: str, component: str) -> dict[str, Any]:
+    """A ServiceAccount whose token nobody mounts by default."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": delivery.metadata(name, component),
+        "automountServiceAccountToken": False,
+    }
+
+
+def deployer(delivery: Delivery) -> list[dict[str, Any]]:
+    """A ServiceAccount for CI that can run `tidelock kube deploy`, its Role and their binding; none for `none`."""
+    name = delivery.workload.deployer
+    if name == "none":
+        return []
+    return [account(delivery, name, "deploy"), role(delivery, name), binding(delivery, name)]
+
+
+def role(delivery: Delivery, name: str) -> dict[str, Any]:
+    """The Role of who deploys."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": delivery.metadata(name, "deploy"),
+        "rules": [
+            {"apiGroups": [group], "resources": [*resources], "verbs": [*verbs]} for group, resources, verbs in RIGHTS
+        ],
+    }
+
+
+def binding(delivery: Delivery, name: str) -> dict[str, Any]:
+    """The Role given to the ServiceAccount of the same name."""
+    namespace = {"namespace": delivery.workload.namespace} if delivery.workload.namespace else {}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": delivery.metadata(name, "deploy"),
+        "subjects": [{"kind": "ServiceAccount", "name": name, **namespace}],
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+    }
