@@ -166,6 +166,8 @@ class Cluster:
             )
         except NotAllowed:
             return None
+        except NoNamespace:
+            return False
 
     # Streams
 
