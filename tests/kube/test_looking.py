@@ -53,6 +53,18 @@ def test_status_of_nothing_of_what_is_deployed_and_of_what_has_changed_since(sit
     )
 
 
+def test_status_and_logs_find_a_job_whose_name_bears_a_digest(site: Site):
+    site.configure(**{"for": '"kustomize"', "out": '"out"'})
+    site.tidelock("kube", "render")
+    site.namespace.kubectl("apply", "--server-side", "-k", str(site.folder / "out"))
+    (job,) = (each["metadata"]["name"] for each in site.namespace.get("jobs")["items"])
+    site.namespace.finished(job)
+    said = site.tidelock("kube", "status", "--exit-code")
+    assert said.returncode == 0, said.stdout
+    assert f"{site.namespace.name}/{job}" in said.stdout
+    assert "✓ 001" in site.tidelock("kube", "logs").stdout
+
+
 def test_status_of_a_failed_job_says_why(site: Site):
     site.write("002_broken.sql", "SELECT * FROM nowhere;\n")
     site.deploy(exit_code=5)
