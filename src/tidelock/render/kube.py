@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tidelock.core.rollout import Attempt, ClusterStanding, Held, Rollout
 
 FEW = 5
+TRIED_AGAIN = 75
+"""The exit code of an attempt after which Kubernetes makes another."""
 
 
 def rehearsed_text(namespace: str, names: Sequence[str]) -> str:
@@ -136,11 +138,11 @@ def standing_text(found: ClusterStanding) -> str:
 def next_step(found: ClusterStanding) -> str:
     """What to do about what is not as it should be."""
     job = found.rollout
-    same = found.bundle.same and job is not None and job.digest == found.bundle.digest
-    if same and job.began and not job.outcome and not job.exit_code:
-        return "tidelock kube logs -f follows it"
-    if same and job.exit_code:
-        return "mend what it says, then `tidelock kube deploy`; `tidelock kube doctor` looks further"
+    if job is not None and found.bundle.same and job.digest == found.bundle.digest:
+        if job.began and not job.outcome and job.exit_code in (None, TRIED_AGAIN):
+            return "tidelock kube logs -f follows it"
+        if job.exit_code:
+            return "mend what it says, then `tidelock kube deploy`; `tidelock kube doctor` looks further"
     return "tidelock kube doctor says what is in the way, `tidelock kube deploy` brings what is here"
 
 
