@@ -100,9 +100,10 @@ def settings_files(delivery: Delivery) -> list[str]:
     return [*config, *(["--database", delivery.database] if config and delivery.database else [])]
 
 
-def patience(delivery: Delivery) -> list[str]:
-    """The argument that says how long one attempt is patient."""
-    return ["--wait", f"{delivery.workload.wait_s:g}s"]
+def manner(delivery: Delivery) -> list[str]:
+    """The arguments that say how long one attempt is patient, and how it speaks."""
+    logs = ["--log-format", "json"] if delivery.workload.logs == "json" else []
+    return ["--wait", f"{delivery.workload.wait_s:g}s", *logs]
 
 
 def connection(delivery: Delivery) -> list[dict[str, Any]]:

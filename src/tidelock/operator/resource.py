@@ -73,6 +73,7 @@ SPEC = table(
         "policy": table(
             {
                 "deadline": {**DURATION, "description": "Kubernetes ends a Job after it"},
+                "logs": {"type": "string", "enum": ["text", "json"], "description": "What kubectl logs shows"},
                 "wait": {**DURATION, "description": "--wait of one attempt"},
                 "firstRetry": {**DURATION, "description": "Pause after the first passing failure; then doubled"},
                 "longestRetry": {**DURATION, "description": "The longest pause"},
@@ -178,7 +179,11 @@ def specification(workload: Workload, database: str) -> Object:
         "settings": database,
         "serviceAccount": workload.service_account,
         "resources": {"cpu": workload.cpu, "memory": workload.memory},
-        "policy": {"deadline": f"{workload.deadline_s:g}s", "wait": f"{workload.wait_s:g}s"},
+        "policy": {
+            "deadline": f"{workload.deadline_s:g}s",
+            "wait": f"{workload.wait_s:g}s",
+            **({"logs": workload.logs} if workload.logs != "text" else {}),
+        },
     }
     return given(found)
 
@@ -214,6 +219,7 @@ def workload(target: Object) -> Workload:
         service_account=spec.get("serviceAccount") or "default",
         deadline_s=seconds(policy.get("deadline", "24h")),
         wait_s=seconds(policy.get("wait", "5m")),
+        logs=policy.get("logs", "text"),
         retries=0,
         **of_resources,
     )
