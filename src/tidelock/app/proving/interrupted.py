@@ -129,7 +129,7 @@ def died(proving: Proving, name: str, index: int, cut: Cut) -> TidelockError | N
 
 def compare(proving: Proving, pair: Pair, index: int, applied: Applied, cut: Cut | None, name: str) -> list[Finding]:
     """The end, against the end without a cut."""
-    after = proving.shadows.state(name)
+    after = proving.shadows.state(name, once=True)
     changes = differences(proving, applied.state, after)
     if changes and not schema_changes(applied.state, after):
         learn_noise(proving, pair, index, applied.state)
