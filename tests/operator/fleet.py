@@ -87,6 +87,15 @@ class Fleet:
         self.files.setdefault(name, {}).update(files)
         metadata = ObjectMeta(name=name, labels={"tidelock.dev/bundle": name})
         found = ConfigMap(apiVersion="v1", kind="ConfigMap", metadata=metadata, data=self.files[name])
+        self.client.patch(
+            ConfigMap,
+            name,
+            found,
+            namespace=self.namespace.name,
+            patch_type=PatchType.APPLY,
+            field_manager="test",
+            force=True,
+        )
         return Bundle({path: text.encode() for path, text in self.files[name].items()}).digest
 
     def add_witness(self, name: str) -> str:
