@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import psycopg
 
 from tests.docs.test_json import check
+from tests.rig.loopback import POD_HOST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 JOB = "db-migration"
 MAP = "postgresql-migrations"
 SECRET = "postgres-secret"
+IMAGE = os.environ.get("TIDELOCK_TEST_IMAGE", "tidelock")
+"""On an existing cluster one that was built from the Dockerfile; on our own each `tidelock` is the source tree."""
 
 
 @dataclass
@@ -38,7 +41,7 @@ class Site:
         self.settings |= settings
         at = urlsplit(self.dsn)
         lines = {
-            "namespace": f'"{self.namespace.name}"', "image": '"tidelock"', "host": f'"{at.hostname}"', "port": str(at.port),
+            "namespace": f'"{self.namespace.name}"', "image": f'"{IMAGE}"', "host": f'"{POD_HOST or at.hostname}"', "port": str(at.port),
             "database": f'"{at.path[1:]}"', "user": f'"{at.username}"', "secret": f'"{SECRET}"', "wait": '"5s"', **self.settings,
         }  # fmt: skip
         (self.folder / "migrations").mkdir(exist_ok=True)

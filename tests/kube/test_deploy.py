@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kube.site import JOB, MAP, SECRET, Site
+from tests.kube.site import IMAGE, JOB, MAP, SECRET, Site
 from tests.rig.kube.access import until
 from tests.rig.kube.namespace import Namespace, outcome
 
@@ -207,7 +207,7 @@ def test_an_image_that_cannot_be_pulled_is_named(site: Site):
     site.configure(image='"registry.invalid/tidelock:1"')
     said = site.deploy(exit_code=7)
     assert "ImagePullBackOff" in said
-    site.configure(image='"tidelock"')
+    site.configure(image=f'"{IMAGE}"')
     site.deploy()
 
 

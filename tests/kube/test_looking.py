@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.kube.site import JOB, MAP, SECRET, Site
+from tests.rig.kube.access import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,3 +133,17 @@ def test_who_may_only_deploy_can_deploy_and_is_told_what_was_left(rig: Cluster, 
     assert "left as they are, for want of rights" in said
     done = site.tidelock("kube", "doctor", kubeconfig=user)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_doctor_says_who_holds_the_lock(site: Site):
+    site.write("002_slow.sql", "SELECT pg_sleep(20); CREATE TABLE slow (id int);\n")
+    running = site.start("kube", "deploy")
+    site.namespace.running(JOB)
+    until(
+        lambda: site.query(
+            "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(20)%' AND pid <> pg_backend_pid()"
+        )
+    )
+    assert "@" in doctor(site)["lock"]["about"]
+    running.kill()
+    running.communicate()

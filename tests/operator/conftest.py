@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def fleet(rig: Cluster, namespace: Namespace, server: Server) -> Iterator[Fleet]:
-    """Databases on a server of the test's own."""
-    found = Fleet(rig, namespace, server.dsn)
+def fleet(rig: Cluster, namespace: Namespace, cluster: Server) -> Iterator[Fleet]:
+    """Databases on the shared server."""
+    found = Fleet(rig, namespace, cluster.dsn)
     yield found
-    found.client.close()
+    found.close()
 
 
 @pytest.fixture

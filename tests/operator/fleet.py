@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 from lightkube import Client, KubeConfig
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import ConfigMap
-from lightkube.types import PatchType
 
 from tests.rig.kube.access import until
 from tests.rig.loopback import HOST, free_port
@@ -60,7 +60,7 @@ class Fleet:
         """A database with a bundle and a target of its own."""
         at = urlsplit(self.dsn)
         with psycopg.connect(self.dsn, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {self.database(name)}")
         self.change(name, FIRST)
         self.namespace.apply(
             {
@@ -70,7 +70,12 @@ class Fleet:
                 "spec": {
                     "bundle": name,
                     "image": "tidelock",
-                    "database": {"host": at.hostname, "port": at.port, "user": at.username, "name": name},
+                    "database": {
+                        "host": at.hostname,
+                        "port": at.port,
+                        "user": at.username,
+                        "name": self.database(name),
+                    },
                     **spec,
                     "policy": {"wait": "20s", "firstRetry": "1s", **spec.get("policy", {})},
                 },
@@ -80,8 +85,8 @@ class Fleet:
     def change(self, name: str, files: dict[str, str]) -> str:
         """Put files into the bundle of a database, as another hand than Tidelock would; returns the new digest."""
         self.files.setdefault(name, {}).update(files)
-        labels = {"tidelock.dev/bundle": name}
-        found = ConfigMap.from_dict({"metadata": {"name": name, "labels": labels}, "data": self.files[name]})
+        metadata = ObjectMeta(name=name, labels={"tidelock.dev/bundle": name})
+        found = ConfigMap(apiVersion="v1", kind="ConfigMap", metadata=metadata, data=self.files[name])
         self.client.patch(
             ConfigMap,
             name,
@@ -99,8 +104,23 @@ class Fleet:
         return self.change(name, {f"{number:03}_more.sql": f"INSERT INTO witness VALUES ({number});\n"})
 
     def witnesses(self, name: str) -> list[int]:
-        with psycopg.connect(f"{self.dsn.rpartition('/')[0]}/{name}", autocommit=True) as connection:
+        with self.connect(name) as connection:
             return [number for (number,) in connection.execute("SELECT number FROM witness ORDER BY number")]
+
+    def database(self, name: str) -> str:
+        """Its name on the server, which other tests use as well."""
+        return f"{name}_{self.namespace.name[-6:]}"
+
+    def connect(self, name: str) -> psycopg.Connection:
+        return psycopg.connect(f"{self.dsn.rpartition('/')[0]}/{self.database(name)}", autocommit=True)
+
+    def close(self) -> None:
+        """Stop what runs, and drop the databases."""
+        self.namespace.kubectl("delete", "migrationtargets", "--all", "--cascade=foreground", "--timeout=60s")
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            for name in self.files:
+                connection.execute(f"DROP DATABASE IF EXISTS {self.database(name)} WITH (FORCE)")
+        self.client.close()
 
     # What the operator says
 
@@ -109,7 +129,7 @@ class Fleet:
         return found
 
     def condition(self, name: str, kind: str = "Ready") -> dict[str, Any]:
-        found = {each["type"]: each for each in self.status(name).get("conditions", [])}
+        found: dict[str, dict[str, Any]] = {each["type"]: each for each in self.status(name).get("conditions", [])}
         return found.get(kind, {})
 
     def applied(self, name: str, digest: str, wait_s: float = 60.0) -> None:
@@ -123,8 +143,14 @@ class Fleet:
 
     def stands(self, name: str, reason: str, wait_s: float = 60.0) -> dict[str, Any]:
         """The Ready condition, when it has that reason."""
-        until(lambda: self.condition(name).get("reason") == reason, wait_s, what=f"{name} is {self.status(name)}")
-        return self.condition(name)
+        found: dict[str, Any] = {}
+
+        def there() -> bool:
+            found.update(self.condition(name))
+            return found.get("reason") == reason
+
+        until(there, wait_s, what=f"{name} is {self.status(name)}")
+        return found
 
     def jobs(self, name: str) -> list[dict[str, Any]]:
         found = self.namespace.get("jobs", "-l", f"tidelock.dev/target={name}")["items"]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from tests.operator.fleet import FIRST, Fleet, Process, witnessed
 from tests.rig.kube.access import until
 
@@ -49,7 +47,7 @@ def test_or_for_a_word_of_a_person(fleet: Fleet, operator: Process) -> None:
     fleet.add("farm")
     digest = fleet.change("farm", {"002_more.sql": "INSERT INTO nobody VALUES (1);\n"})
     fleet.stands("farm", "Failed")
-    with psycopg.connect(f"{fleet.dsn.rpartition('/')[0]}/farm", autocommit=True) as connection:
+    with fleet.connect("farm") as connection:
         connection.execute("CREATE TABLE nobody (i int)")
     fleet.namespace.kubectl("annotate", "migrationtarget", "farm", "tidelock.dev/retry=1")
     fleet.applied("farm", digest)
@@ -59,7 +57,7 @@ def test_a_server_that_is_away_is_tried_again_until_it_comes(fleet: Fleet, opera
     fleet.add(
         "farm",
         database={"host": "127.0.0.1", "port": 1, "user": "postgres", "name": "farm"},
-        policy={"wait": "1s", "firstRetry": "1s"},
+        policy={"wait": "1s", "firstRetry": "4s"},
     )
     condition = fleet.stands("farm", "Retrying")
     assert "exit 75: T" in condition["message"]

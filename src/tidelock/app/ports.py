@@ -218,6 +218,9 @@ class Database(Protocol):
     def observe(self) -> Observed:
         """One look: ledger, unfinished steps, lease, versions. Connects when there is no connection."""
 
+    def holder(self) -> str:
+        """Who holds the lease, since when, and whether it is silent or gone; empty when nobody does."""
+
     def surroundings(self) -> Surroundings:
         """What cutting files into steps depends on in this database."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock import config
 from tidelock.cli import wiring
-from tidelock.core.bundle import Bundle, mountable
+from tidelock.core.bundle import Bundle, SettingsTooLarge, mountable, parts
 from tidelock.core.planner import NoMigrations
 from tidelock.core.source import migrations, name_of
 from tidelock.kube import settings
@@ -62,13 +62,18 @@ def delivery(target: Target, workload: Workload, data: Mapping[str, Any], path: 
     settings.refuse_unset(kept, workload)
     wanted = sorted(each["fallback"] for each in kept.get("critical", []) if each.get("fallback"))
     written = {"tidelock.toml": settings.toml(kept).encode()} if kept else {}
+    kept_files = Bundle({**written, **{name: (path.parent / name).read_bytes() for name in wanted}})
+    if len(parts(kept_files)) > 1:
+        raise SettingsTooLarge(kept_files.size_bytes)
     return Delivery(
         workload=workload,
         bundle=bundle(target, files),
-        settings=Bundle({**written, **{name: (path.parent / name).read_bytes() for name in wanted}}),
+        settings=kept_files,
         commit=commit,
         tables=bool(wanted),
         stores=bool(target.backup_url),
+        token=bool(target.backup_provider),
+        backup_namespace=target.backup_namespace,
         where=os.path.relpath(out_directory(workload, path.parent).resolve(), git.root(path.parent).resolve()),
         database=target.name,
     )

@@ -40,6 +40,8 @@ class Leadership:
     _seen: tuple[Any, ...] = field(default=(), init=False)
     _seen_at: float = field(default=0.0, init=False)
     _renewed_at: float | None = field(default=None, init=False)
+    _ours: Lease | None = field(default=None, init=False)
+    """As we have written it last, so that renewing is one request."""
 
     @property
     def held(self) -> bool:
@@ -92,11 +94,8 @@ class Leadership:
 
     def _take(self) -> bool:
         now = datetime.now(UTC)
-        try:
-            found = self.client.get(Lease, self.name, namespace=self.namespace)
-        except ApiError as error:
-            if error.status.code != NOT_THERE:
-                raise
+        found = self._ours or self._read()
+        if found is None:
             return self._written(lambda: self.client.create(self._fresh(now)))
         spec = found.spec or LeaseSpec()
         if spec.holderIdentity not in (self.identity, "", None) and not self._run_out(spec):
@@ -108,12 +107,21 @@ class Leadership:
         found.spec = spec
         return self._written(lambda: self.client.replace(found))
 
-    def _written(self, write: Callable[[], Any]) -> bool:
+    def _read(self) -> Lease | None:
         try:
-            write()
+            return self.client.get(Lease, self.name, namespace=self.namespace)
         except ApiError as error:
-            if error.status.code == CONFLICT:
-                return False  # somebody was faster
+            if error.status.code == NOT_THERE:
+                return None
+            raise
+
+    def _written(self, write: Callable[[], Lease]) -> bool:
+        self._ours = None
+        try:
+            self._ours = write()
+        except ApiError as error:
+            if error.status.code in (CONFLICT, NOT_THERE):
+                return False  # somebody was faster, or has taken it away
             raise
         return True
 

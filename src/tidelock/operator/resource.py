@@ -68,11 +68,13 @@ SPEC = table(
         "envFrom": texts("Secrets, or configmap/NAME"),
         "settings": text("The [databases.NAME] of the settings"),
         "serviceAccount": text("Of the pods"),
+        "token": {"type": "boolean", "description": "Mount the account's token: for a backup by CloudNativePG"},
         "resources": table({"cpu": text("Limit"), "memory": text("Limit")}),
         "suspend": {"type": "boolean", "description": "Start nothing; what runs goes on"},
         "policy": table(
             {
                 "deadline": {**DURATION, "description": "Kubernetes ends a Job after it"},
+                "logs": {"type": "string", "enum": ["text", "json"], "description": "What kubectl logs shows"},
                 "wait": {**DURATION, "description": "--wait of one attempt"},
                 "firstRetry": {**DURATION, "description": "Pause after the first passing failure; then doubled"},
                 "longestRetry": {**DURATION, "description": "The longest pause"},
@@ -159,7 +161,7 @@ def definition() -> Object:
     }
 
 
-def specification(workload: Workload, database: str) -> Object:
+def specification(workload: Workload, database: str, *, token: bool) -> Object:
     """A Workload as the `spec` of a target: what `workload` reads back."""
     of_database = {
         "host": workload.host, "port": workload.port if workload.host else 0, "user": workload.user,
@@ -177,8 +179,13 @@ def specification(workload: Workload, database: str) -> Object:
         "envFrom": list(workload.env_from),
         "settings": database,
         "serviceAccount": workload.service_account,
+        "token": token,
         "resources": {"cpu": workload.cpu, "memory": workload.memory},
-        "policy": {"deadline": f"{workload.deadline_s:g}s", "wait": f"{workload.wait_s:g}s"},
+        "policy": {
+            "deadline": f"{workload.deadline_s:g}s",
+            "wait": f"{workload.wait_s:g}s",
+            **({"logs": workload.logs} if workload.logs != "text" else {}),
+        },
     }
     return given(found)
 
@@ -214,6 +221,7 @@ def workload(target: Object) -> Workload:
         service_account=spec.get("serviceAccount") or "default",
         deadline_s=seconds(policy.get("deadline", "24h")),
         wait_s=seconds(policy.get("wait", "5m")),
+        logs=policy.get("logs", "text"),
         retries=0,
         **of_resources,
     )

@@ -214,6 +214,11 @@ class PostgresDatabase:
             where = catalog.Where(self.where.host, str(info.port), info.backend_pid)
             return catalog.observe(asking(self.conn), self.options.ledger, where)
 
+    def holder(self) -> str:
+        """Who holds the lease, since when, and whether it is silent or gone; empty when nobody does."""
+        with translated(self.target):
+            return lease.read(self.conn, self.ledger).told
+
     def surroundings(self) -> Surroundings:
         """Where files are cut, as far as the database decides it."""
         with translated(self.target):
