@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hypothesis
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -151,6 +152,8 @@ def test_what_a_watch_brings_late_undoes_nothing():
     assert found["metadata"]["annotations"] == {"x": "new"}
 
 
+SLOW = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+"""A busy machine is no failure."""
 JSON = st.recursive(
     st.integers() | st.text(max_size=3),
     lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
@@ -172,6 +175,7 @@ def merged(before, patch):
     return found
 
 
+@SLOW
 @given(TABLE, TABLE)
 def test_a_status_becomes_what_is_meant_also_where_something_goes(before, after):
     assert merged(before, cleared(before, after)) == after

@@ -42,6 +42,7 @@ def delivery(target: Object, content: Content, settings: Map | None) -> Delivery
         sources=content.sources,
         database=target["spec"].get("settings", ""),
         settings_name=settings.name if settings else "",
+        token=bool(target["spec"].get("token")),
     )
 
 
