@@ -43,7 +43,7 @@ def in_the_way(cluster: Cluster, found: Rollout) -> tuple[str, str] | None:
     if found.outcome or (found.last and (found.last.began or found.last.over)):
         return None
     about = found.last.pod if found.last else found.name
-    return obstacle(found, cluster.all_of("Event", fields={"involvedObject.name": about}))
+    return obstacle(found, cluster.events(about))
 
 
 def held(cluster: Cluster, delivery: Delivery) -> Held:
