@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.reconciling import LASTING
 from tidelock.core.rollout import COMPLETE, FAILED, Attempt, Rollout
 from tidelock.kube.delivery import BUNDLE_DIGEST
-from tidelock.kube.job import LASTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
