@@ -162,6 +162,7 @@ CALMS = [
 ]
 
 
+@pytest.mark.timescale(">= 2.28")
 def test_each_refusal_is_told_before_the_server_tells_it(lived: Project):
     wrong = []
     for number, (statement, state, word) in enumerate(REFUSED):
@@ -205,6 +206,7 @@ def copied(admin: psycopg.Connection[Any], name: str) -> None:
     raise AssertionError(f"{name} is in use")
 
 
+@pytest.mark.timescale(">= 2.28")
 def test_what_the_server_takes_is_not_refused(lived: Project):
     """Each in a copy of the database."""
     wrong = []
