@@ -12,9 +12,10 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 COPY docs/codes ./docs/codes
+COPY docs/rules ./docs/rules
 COPY examples/farm/migrations ./examples/farm/migrations
 RUN python -m venv /opt/tidelock \
-    && /opt/tidelock/bin/pip install --no-cache-dir --quiet . \
+    && /opt/tidelock/bin/pip install --no-cache-dir --quiet '.[operator]' \
     && /opt/tidelock/bin/pip uninstall --yes --quiet pip \
     && /opt/tidelock/bin/tidelock --help >/dev/null
 

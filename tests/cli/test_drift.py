@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+from tests.rig.project import Project
+
 if TYPE_CHECKING:
-    from tests.rig.project import Project
+    from collections.abc import Iterator
+
+    from tests.rig.installation import Installation
+    from tests.rig.postgres import Garage, Server
 
 FARM = Path(__file__).parents[2] / "examples" / "farm" / "migrations"
 
@@ -140,3 +147,83 @@ def test_one_pair_of_files_for_each_database(project: Project):
     done = project.tidelock("snapshot", "--config", str(config), where=False)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (project.folder / "db").iterdir()) == ["a.json", "a.sql", "b.json", "b.sql"]
+
+
+# Since when
+
+
+@pytest.fixture
+def noting(tmp_path: Path, programs: Installation, garage: Garage) -> Iterator[Project]:
+    """A project on a server that notes when transactions were committed."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    with garage.server(programs, settings={"track_commit_timestamp": "on"}) as server:
+        yield Project(folder, server.database(server.create_database()))
+
+
+def when(project: Project) -> dict[str, tuple[int | None, str | None]]:
+    """Name → the version that made it, and since when it is so."""
+    found = json.loads(project.tidelock("drift", "--json").stdout)["differences"]
+    return {each["name"]: ((each["migration"] or {}).get("version"), each["so_since_at_the_latest"]) for each in found}
+
+
+def test_where_the_server_notes_it_drift_says_since_when_it_is_so_at_the_latest(noting: Project):
+    farm(noting)
+    before = noting.one("SELECT clock_timestamp()")
+    for each in (
+        "ALTER TABLE parcels ADD COLUMN colour text",
+        "ALTER TABLE tenants ALTER COLUMN name DROP NOT NULL",
+        "ALTER TABLE parcels ALTER COLUMN area_ha SET DEFAULT 7",
+        "COMMENT ON TABLE tenants IS 'by hand'",
+        "GRANT SELECT ON tenants TO PUBLIC",
+        "CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE TYPE mood AS ENUM ('a')",
+        "DROP INDEX ndvi_jobs_queue",
+    ):
+        noting.query(each)
+    after = noting.one("SELECT clock_timestamp()")
+    found = when(noting)
+    gone = found.pop("public.ndvi_jobs_queue")
+    assert gone[1] is None, "what is gone has no entry"
+    assert len(found) == 7
+    for name, (_, at) in found.items():
+        assert at is not None, name
+        assert before <= datetime.fromisoformat(at) <= after, name
+    assert f"so since {after:%Y-%m-%d %H:%M} UTC at the latest" in noting.tidelock("drift").stdout
+
+
+def test_what_is_older_than_the_setting_has_no_time_and_does_not_hurt(server: Server, tmp_path: Path):
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    project = Project(folder, server.database(server.create_database()))
+    project.write("001_a.sql", "CREATE TABLE a (i int);")
+    assert project.apply().failure is None
+    project.query("ALTER TABLE a ADD COLUMN early int")
+    assert "the server does not note" in project.tidelock("drift").stdout
+    server.settings["track_commit_timestamp"] = "on"
+    server.restart()
+    project = Project(folder, server.database(project.dsn.rpartition("/")[2].partition("?")[0]))
+    project.query("ALTER TABLE a ADD COLUMN late int")
+    found = when(project)
+    assert found["public.a.early"] == (None, None)
+    assert found["public.a.late"][1] is not None
+    assert "the server does not note" not in project.tidelock("drift").stdout
+
+
+def test_drift_names_the_migration_that_made_or_changed_it_last_and_when_it_was_applied(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (i int, j int); CREATE INDEX a_i ON a (i);")
+    project.write("002_b.sql", "ALTER TABLE a ALTER COLUMN i TYPE bigint;")
+    project.write("003_c.sql", "ALTER TABLE a ADD COLUMN k int;")
+    assert project.apply().failure is None
+    project.query("ALTER TABLE a ALTER COLUMN i TYPE numeric, DROP COLUMN j, ADD COLUMN by_hand int")
+    project.query("DROP INDEX a_i")
+    assert when(project) == {
+        "public.a.i": (2, None),
+        "public.a.j": (1, None),
+        "public.a_i": (1, None),
+        "public.a.by_hand": (None, None),
+    }
+    applied = project.one("SELECT applied_at FROM schema_migrations WHERE version = 2")
+    shown = project.tidelock("drift").stdout
+    assert f"last made or changed by migration 2 b, applied {applied:%Y-%m-%d %H:%M} UTC" in shown
+    assert "the server does not note" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -25,7 +26,7 @@ class Installation:
     """A set of PostgreSQL programs of one version."""
 
     kind: str
-    """embedded or debian"""
+    """embedded, debian, or timescale: whichever has that library"""
     bin: Path
     major: int
 
@@ -42,12 +43,21 @@ def _embedded_bin() -> Path | None:
     return Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
+def _timescale_bin() -> Path | None:
+    given = os.environ.get("TIDELOCK_TEST_TIMESCALE_BIN")
+    return Path(given) if given else _debian_bin()
+
+
 def _debian_bin() -> Path | None:
     found = [path for path in DEBIAN.glob("*/bin") if (path / "initdb").exists()]
     return max(found, key=lambda path: float(path.parent.name), default=None)
 
 
-FINDERS: dict[str, Callable[[], Path | None]] = {"embedded": _embedded_bin, "debian": _debian_bin}
+FINDERS: dict[str, Callable[[], Path | None]] = {
+    "embedded": _embedded_bin,
+    "debian": _debian_bin,
+    "timescale": _timescale_bin,
+}
 
 
 def _version(folder: Path) -> str:

@@ -1,11 +1,14 @@
-"""Free ports on 127.0.0.1."""
+"""Free ports on 127.0.0.1, and where pods of another cluster reach us."""
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 
 HOST = "127.0.0.1"
+POD_HOST = os.environ.get("TIDELOCK_TEST_POD_HOST", "")
+"""Where the pods of an existing cluster (TIDELOCK_TEST_KUBECONFIG) reach this machine; empty for our own cluster."""
 
 
 def free_port() -> int:

@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 
 from tests.rig.account import account
-from tests.rig.loopback import HOST, free_port
+from tests.rig.loopback import HOST, POD_HOST, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 START_S = 60.0
 STOP_S = 30.0
 SETTINGS = {
-    "listen_addresses": HOST,
+    "listen_addresses": f"{HOST},{POD_HOST}" if POD_HOST else HOST,
     "unix_socket_directories": "",
     "dynamic_shared_memory_type": "mmap",  # /dev/shm would keep the segments of a killed server
     "max_connections": "200",
@@ -276,6 +276,9 @@ def _initdb(installation: Installation, data: Path) -> None:
     )  # fmt: skip
     if result.returncode:
         raise StartError(f"initdb: {result.stdout[-500:]}{result.stderr[-1500:]}")
+    if POD_HOST:
+        with (data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all all trust\n")
 
 
 def _wait_until_dead(family: list[psutil.Process]) -> None:

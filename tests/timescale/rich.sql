@@ -26,9 +26,9 @@ CREATE VIEW metrics.latest AS SELECT device, max(bucket) AS seen FROM metrics.ho
 SELECT add_retention_policy('metrics.readings', interval '90 days');
 SELECT add_retention_policy('metrics.numbered', bigint '50000');
 SELECT add_compression_policy('metrics.readings', interval '14 days', schedule_interval => interval '6 hours');
-SELECT add_compression_policy('metrics.hourly', compress_after => interval '60 days');
 SELECT add_continuous_aggregate_policy('metrics.hourly', start_offset => interval '3 days', end_offset => interval '1 hour', schedule_interval => interval '30 minutes');
 SELECT add_continuous_aggregate_policy('metrics.daily', start_offset => NULL, end_offset => interval '1 day', schedule_interval => interval '1 day', buckets_per_batch => 5);
+SELECT add_compression_policy('metrics.hourly', compress_after => interval '60 days');
 SELECT add_reorder_policy('metrics.numbered', 'numbered_id_idx');
 SELECT alter_job(job_id, max_runtime => interval '10 minutes', scheduled => false) FROM timescaledb_information.jobs WHERE proc_name = 'policy_compression' AND hypertable_name = 'readings';
 CREATE PROCEDURE metrics.tidy(job_id integer, config jsonb) LANGUAGE plpgsql AS $$ BEGIN END $$;

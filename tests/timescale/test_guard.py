@@ -15,6 +15,7 @@ from tests.postgres.test_interruption import until
 from tests.rig.project import Project
 from tests.rig.requirement import missing
 
+from tidelock.core.report import Happening
 from tidelock.timescale import look
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ SELECT time_bucket('1 day', time) AS bucket, count(*) AS n FROM raw GROUP BY 1 W
 CALL refresh_continuous_aggregate('flat', NULL, NULL);
 SELECT add_continuous_aggregate_policy('hourly', INTERVAL '2 days', INTERVAL '1 hour', INTERVAL '1 hour');
 SELECT drop_chunks('raw', INTERVAL '30 days');
+"""
+SMALL = """
+CREATE TABLE r (time timestamptz NOT NULL, v int);
+SELECT create_hypertable('r', 'time');
+CREATE MATERIALIZED VIEW h WITH (timescaledb.continuous) AS
+SELECT time_bucket('1 hour', time) AS bucket, sum(v) AS v FROM r GROUP BY 1 WITH NO DATA;
 """
 AGAIN = """
 CREATE MATERIALIZED VIEW hourly WITH (timescaledb.continuous) AS
@@ -387,6 +394,52 @@ def test_a_policy_that_reaches_beyond_retention_is_refused_at_whichever_comes_se
         "002_p.sql", "SELECT remove_retention_policy('raw');\nSELECT add_retention_policy('raw', INTERVAL '1 day');"
     )
     refused(project, "L042", "hourly: ", "the last 2 days")
+    project.write("002_p.sql", "SELECT add_retention_policy('raw', INTERVAL '1 day', if_not_exists => true);")
+    ok(project.apply())  # it is passed over
+
+
+def test_a_policy_that_will_erode_is_refused_though_nothing_lies_between_the_two_ages_yet(project: Project):
+    policy = "SELECT add_continuous_aggregate_policy('flat', NULL, INTERVAL '1 day', INTERVAL '1 day');"
+    project.query("SELECT add_retention_policy('raw', INTERVAL '300 days')")
+    project.write("001_p.sql", policy)
+    refused(project, "L051", "flat is refreshed to the beginning and raw keeps 300 days", "start_offset", "001_p.sql:1")
+    project.write("002_mended.sql", "SELECT remove_retention_policy('raw');")
+    assert project.tidelock("plan").returncode == 0
+    (project.folder / "002_mended.sql").unlink()
+    project.write("001_p.sql", f"-- tidelock: accept-loss flat: a year is enough\n{policy}")
+    report = ok(project.apply())
+    assert not [each for each in report.findings if each.code == "N006"]
+    project.write("002_again.sql", "CREATE TABLE t (id int);")
+    ok(project.apply())  # verify tells of it from now on
+
+
+def test_policies_that_no_file_shows_to_erode_are_told_of_with_the_sql_that_stops_them(project: Project):
+    project.query("SELECT add_retention_policy('raw', INTERVAL '300 days')")
+    add = "PERFORM add_continuous_aggregate_policy('flat', NULL, INTERVAL '1 day', INTERVAL '1 day')"
+    project.write("001_p.sql", f"DO $$ BEGIN IF (SELECT count(*) FROM raw) > 0 THEN {add}; END IF; END $$;")
+    ok(project.apply())
+    [told] = [each for each in project.heard.texts(Happening.NOTE) if "erases buckets" in each]
+    assert "alter_job" in told
+    project.query(f"DO $$ BEGIN {told.partition('Stop it: ')[2].replace('SELECT', 'PERFORM', 1)} END $$")
+    project.write("002_p.sql", "SELECT alter_job(job_id, max_retries => 5) FROM timescaledb_information.jobs;")
+    ok(project.apply())
+    assert not [each for each in project.heard.texts(Happening.NOTE) if "erases buckets" in each]
+
+
+def test_an_empty_database_is_not_given_policies_that_will_erode(tmp_path: Path, timescale_dsn: str):
+    project = Project(tmp_path, timescale_dsn)
+    project.query("DROP EXTENSION timescaledb CASCADE")
+    project.write("001_raw.sql", "CREATE EXTENSION timescaledb;\n" + SMALL)
+    project.write(
+        "002_p.sql", "SELECT add_continuous_aggregate_policy('h', INTERVAL '45 days', NULL, INTERVAL '1 day');"
+    )
+    project.write("003_p.sql", "SELECT add_retention_policy('r', drop_after => INTERVAL '30 days');")
+    report = project.apply()
+    assert report.failure is not None
+    assert (report.failure.code, report.failure.exit_code, report.applied) == ("L051", 4, ())
+    assert "003_p.sql:1" in report.failure.message
+    project.write("003_p.sql", "SELECT add_retention_policy('r', drop_after => INTERVAL '45 days');")
+    ok(project.apply())
 
 
 def test_a_rewrite_that_forgets_a_default_is_refused_and_recompressing_lets_it_through(project: Project):
@@ -394,13 +447,12 @@ def test_a_rewrite_that_forgets_a_default_is_refused_and_recompressing_lets_it_t
     project.query("SELECT compress_chunk(c) FROM show_chunks('raw', older_than => INTERVAL '5 days') c")
     project.query("ALTER TABLE raw ADD COLUMN five int NOT NULL DEFAULT 5")
     project.write("001_c.sql", "CLUSTER raw USING raw_time_idx;")
-    refused(project, "L046", "five of raw becomes NULL in 25 compressed chunks", "recompress")
+    refused(project, "L046", "five of raw becomes NULL in 25 compressed chunks", "decompress_chunk")
     chunk = project.one("SELECT c::text FROM show_chunks('raw', older_than => INTERVAL '5 days') c LIMIT 1")
     project.write("001_c.sql", f"VACUUM FULL {chunk};")
     refused(project, "L046", "five of raw becomes NULL in 1 compressed chunk:")
-    project.query(
-        "SELECT compress_chunk(c, recompress => true) FROM show_chunks('raw', older_than => INTERVAL '5 days') c"
-    )
+    again = "SELECT compress_chunk(decompress_chunk(c)) FROM show_chunks('raw', older_than => INTERVAL '5 days') c"
+    project.write("000_again.sql", again)
     ok(project.apply())
     assert project.one("SELECT count(*) FROM raw WHERE five IS NULL") == 0
     project.write("002_s.sql", "ALTER TABLE raw ADD COLUMN n serial;")

@@ -175,6 +175,7 @@ def test_time_may_be_without_a_zone(conn: Connection, kind: str):
     assert shown(history.of(conn, found)) == (14, 14, "2026-01-01 to 2026-01-15")
 
 
+@pytest.mark.timescale(">= 2.24")
 def test_time_may_be_in_a_uuid(conn: Connection):
     rows = "to_uuidv7(t), 1, 1 FROM generate_series('2026-01-01'::timestamptz, '2026-01-09 23:00', '1 hour') t"
     do(conn, *hypertable("uuid", "INTERVAL '1 day'", rows), *hourly())

@@ -92,6 +92,16 @@ def test_a_new_column_is_null_in_what_raw_data_cannot_fill(grown: Project):
     assert any("mean" in text for text in grown.heard.texts(Happening.NOTE))
 
 
+def test_a_job_of_the_users_own_on_no_hypertable_is_not_in_the_way(grown: Project):
+    grown.query("CREATE PROCEDURE work(job_id int, config jsonb) LANGUAGE plpgsql AS 'BEGIN END'")
+    number = grown.one("SELECT add_job('work', INTERVAL '1 day')")
+    before = grown.query(STATE)
+    grown.write("003_redo.sql", REDO + hourly(", avg(v) AS mean"))
+    ok(grown.apply())
+    assert grown.query(STATE) == before
+    assert grown.one("SELECT count(*) FROM timescaledb_information.jobs WHERE job_id = %s", number) == 1
+
+
 def test_a_drop_without_cascade_and_an_altered_type_between(grown: Project):
     before = grown.query(STATE)
     grown.write(

@@ -117,10 +117,9 @@ def test_a_policy_erodes_and_with_the_printed_sql_it_does_not(project: Project):
     [[flaw], [its]] = [each["flaws"] for each in listed(project)["aggregates"]]
     assert flaws(project, "refresh within retention") == [flaw, its]
     retention, *refreshes = (
-        number
-        for (number,) in project.query("SELECT id FROM _timescaledb_catalog.bgw_job WHERE id >= 1000 ORDER BY id")
+        number for (number,) in project.query("SELECT id FROM _timescaledb_config.bgw_job WHERE id >= 1000 ORDER BY id")
     )
-    job = f"SELECT to_jsonb(j) - 'config' FROM _timescaledb_catalog.bgw_job j WHERE id = {refreshes[1]}"
+    job = f"SELECT to_jsonb(j) - 'config' FROM _timescaledb_config.bgw_job j WHERE id = {refreshes[1]}"
     kept = project.one(job)
     do(project, its["mend"])
     assert project.one(job) == kept

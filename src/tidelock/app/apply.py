@@ -134,6 +134,7 @@ def apply(run: Run) -> Report:
         findings=tuple(run.findings),
         failure=failure,
         critical=critical,
+        version=max([*run.versions, *(each.version for each in run.applied)], default=None),
         start_on_fallback=run.start_on_fallback,
         duration_s=time.monotonic() - started,
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from tidelock.core.comparison import What
 from tidelock.core.ddl.document import text
-from tidelock.core.drift import Drift, compared, without_versions
+from tidelock.core.drift import Drift, Made, compared, without_versions
+from tidelock.core.origin import Origins
 from tidelock.core.source import SourceFile, migrations
 from tidelock.errors import LedgerFault
 
@@ -13,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
     from tidelock.app.apply import Run
+    from tidelock.core.comparison import Difference
+    from tidelock.core.drift import Item
     from tidelock.core.model import LedgerEntry, Migration, Observed
-    from tidelock.core.snapshot import Snapshot
+    from tidelock.core.snapshot import Key, Snapshot
 
 
 class TextUnknown(LedgerFault):
@@ -63,6 +68,7 @@ def drift(run: Run, workshop: Workshop, ignore: Sequence[str]) -> Drift:
     if workshop.major != observed.server_version // 10000:
         wanted, found = without_versions(wanted), without_versions(found)
     items, ignored = compared(wanted, found, ignore)
+    items, kept = since(run, observed, files, items)
     return Drift(
         target=run.database.target,
         shadow=workshop.server,
@@ -70,8 +76,51 @@ def drift(run: Run, workshop: Workshop, ignore: Sequence[str]) -> Drift:
         adopted_at=baseline.at if baseline else None,
         items=items,
         ignored=ignored,
-        notes=tuple(notes(run, observed, adopted=baseline is not None)),
+        notes=(*notes(run, observed, adopted=baseline is not None), *([] if kept else [NOT_KEPT])),
     )
+
+
+NOT_KEPT = (
+    "when it was done the server does not note; from `track_commit_timestamp = on` (and a restart) on, drift says when "
+    "the catalog's entry of each object was last written"
+)
+
+
+def since(
+    run: Run, observed: Observed, files: Sequence[Migration], items: tuple[Item, ...]
+) -> tuple[tuple[Item, ...], bool]:
+    """The items with what is known of when; and whether the server notes it."""
+    if not items:
+        return items, True
+    origins = Origins()
+    for file in files:
+        for statement in run.reader.script(file).statements:
+            origins.learn(file.version, statement.facts)
+    there = [each.difference for each in items if each.difference.what is not What.REMOVED]
+    written = run.database.written({now(each) for each in there})
+    return tuple(
+        replace(
+            each,
+            made=made(origins, observed, each.difference),
+            written=(written or {}).get(now(each.difference)),
+        )
+        for each in items
+    ), written is not None
+
+
+def now(difference: Difference) -> Key:
+    """The key of what is there, which may have been renamed."""
+    renamed = difference.attributes.get("name")
+    return (difference.kind, str(renamed[1])) if renamed else difference.key
+
+
+def made(origins: Origins, observed: Observed, difference: Difference) -> Made | None:
+    """What the ledger says of the migration; of what was added by hand there is none."""
+    version = origins.of(difference.key) if difference.what is not What.ADDED else None
+    entry = observed.applied.get(version) if version is not None else None
+    if version is None or entry is None:
+        return None
+    return Made(version=version, description=entry.description, at=entry.applied_at)
 
 
 def notes(run: Run, observed: Observed, *, adopted: bool) -> Iterator[str]:

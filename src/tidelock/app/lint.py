@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from tidelock.app import together
@@ -10,9 +10,9 @@ from tidelock.core.fallback import unfit
 from tidelock.core.lint.engine import Engine, Selection
 from tidelock.core.lint.known import Known
 from tidelock.core.lint.reading import of_fault, readable
-from tidelock.core.lint.refusing import live
 from tidelock.core.model import Migration, Place
 from tidelock.core.source import decoded, directives
+from tidelock.core.values import record
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tidelock.core.statement import Script
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Linted:
     """What was found in one directory."""
 
@@ -36,7 +36,7 @@ class Linted:
     """path → text, for excerpts and changes."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Live:
     """What a live database has already."""
 
@@ -49,6 +49,8 @@ class Live:
 
     def known(self) -> Known:
         """The schema, as if files had made it."""
+        from tidelock.core.lint.refusing import live  # needed beside a database alone
+
         known = live(self.schema)
         for name, rows in self.rows.items():
             if table := known.table(name):
@@ -56,7 +58,7 @@ class Live:
         return known
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Request:
     """What is to be linted, and how."""
 
@@ -93,7 +95,12 @@ def lint(request: Request) -> Linted:
     reader, main_branch = request.reader(migrations), request.main_branch(migrations)
     found += together.run(
         lambda: Engine(
-            reader.script, request.selection, main_branch, request.critical, known=there.known() if there else Known()
+            reader.script,
+            request.selection,
+            main_branch,
+            request.critical,
+            known=there.known() if there else Known(),
+            on_recreate=reader.on_recreate,
         ),
         migrations,
         lambda each: request.speaks_of(each.path),

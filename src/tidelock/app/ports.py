@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from tidelock.core.adoption.match import History
     from tidelock.core.check import Check
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tidelock.core.model import Migration, Observed, Place, Plan, PlannedMigration, StepRecord
     from tidelock.core.proof import LockLook, Result, State
     from tidelock.core.report import AppliedMigration, Event, Happening
-    from tidelock.core.snapshot import Snapshot
+    from tidelock.core.snapshot import Key, Snapshot
     from tidelock.core.statement import Object, Script, Statement
     from tidelock.core.step import Step
     from tidelock.core.steps import Surroundings
@@ -151,8 +152,9 @@ class Shadows(Protocol):
     def looking(self, name: str, looks: list[LockLook]) -> Database:
         """The same, which notes what each statement locks, rewrites and scans."""
 
-    def state(self, name: str, known: State | None = None) -> State:
-        """What is in it: schema, rows of small tables, sequences. `known` is an earlier look at the same database."""
+    def state(self, name: str, known: State | None = None, *, once: bool = False) -> State:
+        """What is in it: schema, rows of small tables, sequences. `known` is an earlier look at the same database;
+        `once` says that there will be no other."""
 
     def forget(self, name: str, version: int) -> None:
         """Make its ledger believe that a version was never run."""
@@ -216,6 +218,9 @@ class Database(Protocol):
     def observe(self) -> Observed:
         """One look: ledger, unfinished steps, lease, versions. Connects when there is no connection."""
 
+    def holder(self) -> str:
+        """Who holds the lease, since when, and whether it is silent or gone; empty when nobody does."""
+
     def surroundings(self) -> Surroundings:
         """What cutting files into steps depends on in this database."""
 
@@ -251,6 +256,9 @@ class Database(Protocol):
 
     def snapshot(self) -> Snapshot:
         """The schema as it is now."""
+
+    def written(self, keys: Collection[Key]) -> Mapping[Key, datetime] | None:
+        """Object → when its entry in the catalog was last written; None when the server does not note it."""
 
     def baseline(self) -> Baseline | None:
         """The schema as it was when the database was adopted, when that was kept."""

@@ -27,8 +27,9 @@ MOST = 8
 """Processes; more of them only wait for one another."""
 LEAST = 60_000
 """Size of a part that is worth a process: starting one and hearing from it takes as long as reading so many bytes."""
-AHEAD = 1.05
-"""How much larger the first part is: the others learn of it before they go on."""
+AHEAD = 0.98
+"""How much larger the first part is than the others: those take in what it tells before they go on, and if it is too
+large they wait for it first."""
 
 
 def parts(sizes: Sequence[int]) -> list[slice]:
@@ -154,7 +155,6 @@ def by_fields(cls: type[Any]) -> Callable[[Any], tuple[Any, ...]]:
 def rebuilt(cls: type[Any], names: tuple[str, ...], values: tuple[Any, ...]) -> Any:
     """The value again; it was checked when it was made."""
     made = object.__new__(cls)
-    put = object.__setattr__
     for name, value in zip(names, values):  # noqa: B905 - of one dataclass
-        put(made, name, value)
+        setattr(made, name, value)
     return made

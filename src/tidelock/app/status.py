@@ -29,6 +29,8 @@ class Standing:
     cosmetic: tuple[str, ...]
     trouble: tuple[TidelockError, ...]
     """Why `apply` would refuse."""
+    holder: str = ""
+    """Who holds the lease; empty when nobody does."""
     critical: tuple[critical.Standing, ...] = ()
     """How the tables stand that the application cannot start without."""
 
@@ -72,6 +74,7 @@ def look(run: Run) -> Standing:
         orphans=tuple(observed.applied[version] for version in sorted(observed.applied) if version not in versions),
         cosmetic=tuple(cosmetic),
         trouble=tuple(trouble),
+        holder="" if observed.clean else run.database.holder(),
         critical=critical_tables(run, observed),
     )
 

@@ -9,7 +9,7 @@ from tidelock.app import sharing
 from tidelock.core import action, report
 from tidelock.core.lint.edit import Edit
 from tidelock.core.model import Place
-from tidelock.core.statement import Facts, Guard, Script, Statement, Variable
+from tidelock.core.statement import Facts, Guard, Kind, Script, Statement, Variable
 from tidelock.core.steps import Surroundings
 
 if TYPE_CHECKING:
@@ -67,9 +67,10 @@ def left_by(scripts: Sequence[Script | None]) -> Surroundings:
 
 
 def statement_way(statement: Statement) -> tuple[Any, ...]:
-    """A statement with as much as others need: what it does and where."""
+    """A statement with as much as others need: what it does and where; its text where that cannot be known."""
     facts = statement.facts
-    given = (statement.text, statement.place, statement.guards, facts.kind, facts.literals, facts.actions)
+    text = statement.text if statement.runtime or facts.kind in (Kind.UNKNOWN, Kind.CODE) else ""
+    given = (text, statement.place, statement.guards, facts.kind, facts.literals, facts.actions)
     return past_statement, given
 
 

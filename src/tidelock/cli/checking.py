@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidelock.cli.delivering import deliveries, out_directory
+from tidelock.cli.delivering import deliveries, manifest_files, out_directory
 from tidelock.cli.rendering import project
 from tidelock.cli.wiring import shown, targets
 from tidelock.core.gitops import Project, findings
@@ -78,7 +78,7 @@ def stale(delivery: Delivery, start: Path) -> list[rendered.Change]:
     if not delivery.workload.out:
         return []
     where = out_directory(delivery.workload, start)
-    return list(rendered.changes(where, manifests.files(delivery), written_by=manifests.head()))
+    return list(rendered.changes(where, manifest_files(delivery), written_by=manifests.head()))
 
 
 def deployed(target: Target, delivery: Delivery, start: Path) -> set[Path]:
@@ -86,7 +86,7 @@ def deployed(target: Target, delivery: Delivery, start: Path) -> set[Path]:
     found = {start / "tidelock.toml", *(Path(each.fallback) for each in target.critical if each.fallback)}
     if delivery.workload.out:
         where = out_directory(delivery.workload, start)
-        found |= {where / name for name in manifests.files(delivery)}
+        found |= {where / name for name in manifest_files(delivery)}
     if delivery.workload.script:
         found.add(start / delivery.workload.script)
     return {each.resolve() for each in found}

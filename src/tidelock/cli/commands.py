@@ -9,6 +9,7 @@ import click
 
 from tidelock import __version__
 from tidelock.cli.kube import kube
+from tidelock.cli.operator import operator
 from tidelock.cli.options import JSON, WHERE, targeted
 
 if TYPE_CHECKING:
@@ -488,3 +489,4 @@ def completion(shell: str) -> int:
 
 
 app.add_command(kube)
+app.add_command(operator)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock import config
 from tidelock.cli import wiring
-from tidelock.core.bundle import Bundle, mountable
+from tidelock.core.bundle import Bundle, SettingsTooLarge, mountable, parts
 from tidelock.core.planner import NoMigrations
 from tidelock.core.source import migrations, name_of
 from tidelock.kube import settings
@@ -62,14 +62,19 @@ def delivery(target: Target, workload: Workload, data: Mapping[str, Any], path: 
     settings.refuse_unset(kept, workload)
     wanted = sorted(each["fallback"] for each in kept.get("critical", []) if each.get("fallback"))
     written = {"tidelock.toml": settings.toml(kept).encode()} if kept else {}
+    kept_files = Bundle({**written, **{name: (path.parent / name).read_bytes() for name in wanted}})
+    if len(parts(kept_files)) > 1:
+        raise SettingsTooLarge(kept_files.size_bytes)
     return Delivery(
         workload=workload,
         bundle=bundle(target, files),
-        settings=Bundle({**written, **{name: (path.parent / name).read_bytes() for name in wanted}}),
+        settings=kept_files,
         commit=commit,
         tables=bool(wanted),
         stores=bool(target.backup_url),
-        where=git.below_root(out_directory(workload, path.parent)),
+        token=bool(target.backup_provider),
+        backup_namespace=target.backup_namespace,
+        where=os.path.relpath(out_directory(workload, path.parent).resolve(), git.root(path.parent).resolve()),
         database=target.name,
     )
 
@@ -114,3 +119,14 @@ def included(target: Target, files: Sequence[Migration]) -> dict[str, bytes]:
 def out_directory(workload: Workload, project: Path) -> Path:
     """Where the manifests go, from where one stands: `out` counts from tidelock.toml."""
     return project / workload.out
+
+
+def manifest_files(delivery: Delivery) -> dict[str, str]:
+    """Path below the output directory → content, for the tool that `[kube] for` names."""
+    if delivery.workload.flavour == "operator":
+        from tidelock.operator import flavour
+
+        return flavour.files(delivery)
+    from tidelock.kube import render
+
+    return render.files(delivery)

@@ -101,6 +101,10 @@ def each_delivery(
 
 def deploy(asked: Asked, out: Output, where: Where, wanted: Wanted) -> int:
     """`tidelock kube deploy`."""
+    from tidelock.cli.rendering import project
+    from tidelock.repo import git
+
+    commit = wanted.commit or git.commit(project(asked)) or ""
     timeout_s = duration(wanted.timeout, "--timeout") if wanted.timeout else 0.0
 
     def act(cluster: Cluster, delivery: Delivery) -> int:
@@ -112,7 +116,7 @@ def deploy(asked: Asked, out: Output, where: Where, wanted: Wanted) -> int:
         done = carried_out(run, delivery, say, out, timeout_s)
         return ended(done, out, time.monotonic() - began, command="kube deploy")
 
-    return each_delivery(asked, out, where, "kube deploy", act, dry=wanted.dry_run == "server", commit=wanted.commit)
+    return each_delivery(asked, out, where, "kube deploy", act, dry=wanted.dry_run == "server", commit=commit)
 
 
 def deployment(
@@ -197,9 +201,9 @@ def ended(done: Rollout, out: Output, duration_s: float, *, command: str) -> int
     from tidelock.kube.faults import JobFailed
     from tidelock.render import kube as render
 
-    if done.outcome == FAILED and (done.last is None or done.last.exit_code is None):
+    code = done.exit_code
+    if code is None or (done.outcome == FAILED and (done.last is None or done.last.exit_code is None)):
         raise JobFailed(done.job, done.reason, done.message)
-    code = done.exit_code or 0
     if out.json:
         out.show("", render.deployed_data(done, duration_s, command))
     elif code:
@@ -232,9 +236,9 @@ def logs(asked: Asked, out: Output, where: Where, *, follow: bool, tail: int | N
     """`tidelock kube logs`: of the newest attempt, or with `follow` until the Job is over."""
 
     def act(cluster: Cluster, delivery: Delivery) -> int:
-        from tidelock.kube.attempts import JOB_UID, rollout
+        from tidelock.kube.attempts import JOB_UID, over, rollout
         from tidelock.kube.faults import LeftRunning, NotThere
-        from tidelock.kube.following import Follower, over
+        from tidelock.kube.following import Follower
 
         name = delivery.workload.job
         job = cluster.get("Job", name)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from tidelock.cli.kubing import COMMANDS
 from tidelock.cli.options import JSON, WHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-FLAVOURS = ("kubectl", "kustomize", "helm", "argocd", "flux")
+FLAVOURS = ("kubectl", "kustomize", "helm", "argocd", "flux", "operator")
 
 
 @click.group()
@@ -64,3 +65,7 @@ def check(directory: Path | None, config: Path | None, database: tuple[str, ...]
     from tidelock.cli.wiring import Asked
 
     return run(Asked(directory=directory, config=config, database=database), Output(json=json), main)
+
+
+for each in COMMANDS:
+    kube.add_command(each)

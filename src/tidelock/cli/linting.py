@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,9 +15,9 @@ from tidelock.config import BadSetting
 from tidelock.core.lint.engine import Selection
 from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES
-from tidelock.core.planner import NoMigrations
 from tidelock.core.report import Finding, Severity
 from tidelock.core.source import SourceFile, name_of, number_of
+from tidelock.core.values import record
 from tidelock.errors import TidelockError, UsageFault
 from tidelock.repo import critical, directory, git
 
@@ -34,7 +33,7 @@ ORDER = tuple(Severity)
 """From the worst to the least."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """What the command line said of linting itself."""
 
@@ -103,6 +102,8 @@ def linted(target: Target, wanted: Wanted, live: Live | None) -> Linted:
     where = target.directory
     files, faults = directory.in_part(where)
     if not files and not faults:
+        from tidelock.core.planner import NoMigrations  # and with it all that a plan needs
+
         raise NoMigrations(str(where))
     fallbacks, unfit = fallbacks_of(target)
     unfit += critical.unfit_migrations(target.critical, [int(number_of(each.path) or 0) for each in files])
@@ -121,6 +122,7 @@ def linted(target: Target, wanted: Wanted, live: Live | None) -> Linted:
                 variables=target.variables,
                 detailed=True,
                 digests=False,
+                on_recreate=target.on_recreate,
             ),
             found=wrong,
             fallbacks=fallbacks,

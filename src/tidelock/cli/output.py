@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from tidelock.app.ports import Sink
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 TERMINATION_LOG = Path("/dev/termination-log")
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Output:
     """How the person, or the machine, wants to see it."""
 

@@ -169,7 +169,8 @@ def point(value: str | None, option: str, kind: str) -> int | None:
 def one(run: Run, stock: Stock, name: str, target: Target, wanted: Wanted) -> Outcome:
     """One aggregate, from its first window to its last."""
     from tidelock.postgres.database import PostgresDatabase
-    from tidelock.timescale.refreshing import Refreshing, Way, Wish
+    from tidelock.timescale.call import Way, Wish
+    from tidelock.timescale.refreshing import Refreshing
 
     database = run.database
     assert isinstance(database, PostgresDatabase)
@@ -205,7 +206,7 @@ def carried_out(work: Refreshing, name: str) -> Outcome:
     try:
         return work.run()
     except KeyboardInterrupt:
-        left = hull(work.pile.left) if hasattr(work, "pile") else None
+        left = hull(work.worker.pile.left) if hasattr(work, "worker") else None
         raise RefreshStopped(name, work.windows, left) from None
 
 

@@ -1,13 +1,14 @@
-"""Before anything runs: what a live TimescaleDB will refuse of the pending files, in Tidelock's words."""
+"""Before anything runs: what a live TimescaleDB will refuse of the pending files, in Tidelock's words; and the policies
+that would erode an aggregate once they have run."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import psycopg
 
+from tidelock.core.lint.eroding import Witness, accepted, brought, pairs, paused
 from tidelock.core.lint.known import Known, target
 from tidelock.core.lint.refusing import LIVE, Pending, Server, live, refused
 from tidelock.core.model import Place
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tidelock.app.reading import Reader
+    from tidelock.core.lint.eroding import Erosion
     from tidelock.core.lint.look import Look
     from tidelock.core.lint.refusing import Doubt
     from tidelock.core.model import Observed, Plan, PlannedMigration
-    from tidelock.core.statement import Statement
+    from tidelock.core.statement import Script, Statement
     from tidelock.postgres.database import PostgresDatabase
     from tidelock.timescale.denials import Connection
 
@@ -30,40 +32,52 @@ NEWEST_GRAMMAR = 19
 """Of this PostgreSQL and newer ones it is not known what their grammar has not."""
 
 
-def refuse(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Observed) -> None:
-    """Raise what the server would refuse: no extension, its edition, its limits. Changes nothing."""
+def refuse(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Observed) -> Eroding:
+    """Raise what the server would refuse: no extension, its edition, its limits. Changes nothing.
+
+    Returns what it would take, and what would then erode.
+    """
     from tidelock.postgres.database import translated
 
     with translated(database.target):
-        look(database, reader, plan, observed)
+        return look(database, reader, plan, observed)
 
 
-def look(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Observed) -> None:
+@dataclass(frozen=True, slots=True)
+class Eroding:
+    """Aggregates that will erode by what the plan brings."""
+
+    refused: tuple[Erosion, ...] = ()
+    accepted: tuple[Erosion, ...] = ()
+    """Those that a file accepts."""
+
+
+def look(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Observed) -> Eroding:
     """The same; psycopg's errors go on."""
     conn = database.conn
     present = "timescaledb" in observed.extensions
     standing = denials.standing(conn) if present else denials.Standing()
     if not denials.matters(plan, standing):
-        return
+        return Eroding()
     pending = detailed(reader, plan)
     if not present:
         version = denials.check_extension(conn, pending, Known())
         if not version:
-            return
+            return Eroding()
         standing = denials.Standing(version=version)
     if standing.apache:
         denials.check_edition(pending, Known())
-    if not standing.measured:
-        return
     preserves = reader.on_recreate == "preserve"
-    found = list(unwritable(plan, observed))
+    found, eroding = list(unwritable(plan, observed)), Eroding()
     try:
-        found += ruled(database, pending, present=present, preserves=preserves)
+        remarks, eroding = ruled(database, pending, present=present, preserves=preserves)
+        found += remarks
     except (psycopg.Error, DatabaseFault):  # what may not be read is not known; the server speaks for itself
         if conn.closed:
             raise
-    if found:
+    if found and standing.measured:
         raise denials.ServerRefuses(sorted(found, key=lambda each: each.place or Place("", 0)))
+    return eroding
 
 
 def detailed(reader: Reader, plan: Plan) -> list[Pending]:
@@ -85,26 +99,40 @@ def done(planned: PlannedMigration) -> frozenset[Place]:
     return frozenset(one.place for step in planned.steps[:upto] for one in step.statements)
 
 
-def schema(database: PostgresDatabase) -> Known:
-    """The live schema, as if files had made it."""
+def schema(database: PostgresDatabase) -> Script:
+    """The statements that make the live schema."""
     from tidelock.app.reading import Reader
     from tidelock.core.ddl import document
 
     text = document.text(database.snapshot())
-    return live(Reader((), load=str, detailed=True, digests=False).beside(LIVE, text))
+    return Reader((), load=str, detailed=True, digests=False).beside(LIVE, text)
 
 
 def ruled(
     database: PostgresDatabase, pending: Sequence[Pending], *, present: bool, preserves: bool
-) -> Iterator[Finding]:
-    """What rules and rows say, where names mean here what the rules take them for."""
+) -> tuple[list[Finding], Eroding]:
+    """What rules and rows say, where names mean here what the rules take them for; and what would erode."""
     conn = database.conn
-    known, server = Known(), Server()
+    known, server, off = Known(), Server(), frozenset[Place]()
     if present:
-        known, server = schema(database), denials.server(conn, preserves=preserves)
-    pairs = list(refused(pending, known, server, partial(filled, conn)))
-    other = denials.elsewhere(conn, {name for statement, _ in pairs for name in named(statement)}) if pairs else set()
-    return (found for statement, found in pairs if not other & named(statement))
+        script = schema(database)
+        known, server, off = live(script), denials.server(conn, preserves=preserves), paused(script)
+    before, witness = [pair for pair, *_ in pairs(known)], Witness()
+
+    def more(look: Look, doubt: Doubt) -> Iterator[Finding]:
+        witness.see(look, doubt)
+        return filled(conn, look, doubt)
+
+    remarks = list(refused(pending, known, server, more))
+    erosions = list(brought(known, before, witness, pending, off))
+    names = {name for statement, _ in remarks for name in named(statement)}
+    names |= {name for each in erosions for name in (each.aggregate, each.source)}
+    other = denials.elsewhere(conn, names) if names else set()
+    erosions = [each for each in erosions if not other & {each.aggregate, each.source}]
+    return [found for statement, found in remarks if not other & named(statement)], Eroding(
+        refused=tuple(each for each in erosions if not accepted(each, pending)),
+        accepted=tuple(each for each in erosions if accepted(each, pending)),
+    )
 
 
 def named(statement: Statement) -> set[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidelock import config
-from tidelock.cli.delivering import deliveries, out_directory
+from tidelock.cli.delivering import deliveries, manifest_files, out_directory
 from tidelock.cli.wiring import shown
 from tidelock.errors import TidelockError, UsageFault
 from tidelock.kube import render as manifests
@@ -77,7 +77,7 @@ def show(found: Sequence[Delivery], out: Output, *, check: bool) -> int:
     """Print all manifests in one row."""
     if check:
         raise NothingToCheck
-    files = {name: text for each in found for name, text in manifests.files(each).items()}
+    files = {name: text for each in found for name, text in manifest_files(each).items()}
     out.show("---\n".join(f"# {name}\n{text}" for name, text in files.items()), {**facts(found), "files": files})
     return 0
 
@@ -97,7 +97,7 @@ def keep(found: Sequence[Delivery], start: Path, out: Output, *, check: bool) ->
     changes: list[rendered.Change] = []
     for each in found:
         where = out_directory(each.workload, start)
-        changes += rendered.changes(where, manifests.files(each), written_by=manifests.head())
+        changes += rendered.changes(where, manifest_files(each), written_by=manifests.head())
         if each.workload.script:
             script = start / each.workload.script
             up = os.path.relpath(start, script.parent)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidelock.config import BadSetting, Target, duration, expanded, load, nearest
 from tidelock.core.source import in_part, migrations
+from tidelock.core.values import record
 from tidelock.errors import SourceFault
 from tidelock.repo import directory, git
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tidelock.app.apply import Run
     from tidelock.app.ports import Sink, StepHooks
     from tidelock.app.reading import Reader
+    from tidelock.cli.refusing import Eroding
     from tidelock.core.check import Check
     from tidelock.core.model import Observed, Plan, PlannedMigration
     from tidelock.core.report import Finding
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from tidelock.postgres.turn import Turn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What the command line said."""
 
@@ -210,20 +212,27 @@ def examiner(
 ) -> Callable[[Plan, Observed], Sequence[Finding]]:
     """What is asked of a live database before anything runs there: on TimescaleDB, what it will refuse, and what its
     history would lose. The first is asked once for a plan: if it changes, the server says so itself."""
-    asked: set[str] = set()
+    asked: dict[str, Eroding] = {}
 
     def examine(decided: Plan, observed: Observed) -> Sequence[Finding]:
         present = "timescaledb" in observed.extensions
         if decided.id not in asked and decided.pending and (present or speaks_of_timescale(decided)):
             from tidelock.cli.refusing import refuse
 
-            refuse(database, reader, decided, observed)
-            asked.add(decided.id)
+            asked[decided.id] = refuse(database, reader, decided, observed)
+        eroding = asked.get(decided.id)
+        findings: Sequence[Finding] = ()
         if decided.pending and present:
             from tidelock.timescale.precheck import check
 
-            return check(database.conn, decided, target)
-        return ()
+            findings = check(
+                database.conn, decided, target, [each.aggregate for each in eroding.accepted] if eroding else ()
+            )
+        if eroding and eroding.refused:
+            from tidelock.timescale.refusals import PolicyErodes
+
+            raise PolicyErodes(eroding.refused)
+        return findings
 
     return examine
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Constraint:
     """A constraint of a table or column."""
 
@@ -31,7 +33,7 @@ class Constraint:
     """INITIALLY DEFERRED: it is checked at COMMIT."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Column:
     """A column as CREATE TABLE, ADD COLUMN or ALTER TYPE writes it."""
 
@@ -59,7 +61,7 @@ class Column:
 SERIAL = ("serial", "bigserial", "smallserial", "serial2", "serial4", "serial8")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Action:
     """One thing that a statement does.
 

@@ -190,6 +190,11 @@ class Stock:
     now: int = 0
     """The server's clock when this was taken, in microseconds since 1970."""
 
+    @property
+    def release(self) -> tuple[int, ...]:
+        """(2, 28) of 2.28.3."""
+        return tuple(int(part) for part in self.version.split(".")[:2] if part.isdigit())
+
     def aggregate(self, name: str) -> Aggregate | None:
         """The one of that name, `schema.name`."""
         return next((each for each in self.aggregates if each.name == name), None)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidelock.core.lexer import QUOTES, VARIABLE, Known, interpolate
 from tidelock.core.model import Place
 from tidelock.core.script_faults import ArgumentWrong, MetaCommandRefused
 from tidelock.core.statement import Quote, Variable
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ ESCAPE = re.compile(r"''|\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.DOTALL)
 CONTROL = {"n": "\n", "t": "\t", "b": "\b", "r": "\r", "f": "\f"}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Argument:
     """One argument, quotes removed and variables replaced. `spelled` is what the digest takes."""
 

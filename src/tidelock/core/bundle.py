@@ -6,7 +6,7 @@ import hashlib
 import re
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tidelock.errors import ClusterFault
@@ -55,6 +55,18 @@ class BundleTooLarge(ClusterFault):
         )
 
 
+class SettingsTooLarge(ClusterFault):
+    """tidelock.toml and the fallbacks do not fit into one ConfigMap."""
+
+    code = "K005"
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(
+            f"tidelock.toml and the fallbacks have {size_bytes:,} bytes, and their ConfigMap takes {PART_BYTES:,}",
+            hint="make the fallbacks smaller: a script that makes an empty table is enough to start an application",
+        )
+
+
 class UnusableName(ClusterFault):
     """A file's name that cannot stand in a mounted volume."""
 
@@ -69,6 +81,13 @@ class Bundle:
     """Files as they are mounted: name (a path below the directory, with /) → bytes."""
 
     files: Mapping[str, bytes]
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+    """Name → SHA-256 (hex) of those whose content is not at hand."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, in order of their bytes."""
+        return tuple(sorted({*self.files, *self.elsewhere}, key=str.encode))
 
     @property
     def digest(self) -> str:
@@ -90,8 +109,8 @@ class Bundle:
 
     def lines(self) -> Iterator[str]:
         """`<sha256 of the content>  <name>` of each file, as sha256sum prints it."""
-        for name in sorted(self.files, key=str.encode):
-            yield f"{hashlib.sha256(self.files[name]).hexdigest()}  {name}\n"
+        for name in self.names:
+            yield f"{self.elsewhere.get(name) or hashlib.sha256(self.files[name]).hexdigest()}  {name}\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,8 @@ class Check:
     about: str
     """What was looked at: `74 files`, `12 sequences`."""
     flaws: tuple[Flaw, ...] = ()
+    asked: bool = True
+    """Whether it could be looked at; `about` says why not."""
 
     @property
     def ok(self) -> bool:

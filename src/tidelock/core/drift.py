@@ -21,11 +21,25 @@ MISSING_ROLE = re.compile(r'role "(?P<name>[^"]+)" does not exist')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The last applied migration that makes or changes an object."""
+
+    version: int
+    description: str
+    at: datetime | None
+    """When it was applied; None where the ledger does not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One difference, and the SQL that takes it back."""
 
     difference: Difference
     mend: str
+    made: Made | None = None
+    written: datetime | None = None
+    """When the catalog's entry was last written: it has been so since then at the latest. None where the server does
+    not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,11 +29,12 @@ def flaws(stock: Stock) -> list[Flaw]:
 
 def of(stock: Stock, aggregate: Aggregate) -> list[Flaw]:
     """Those of one aggregate; it may have several policies."""
-    return [
-        Flaw(what=told(aggregate, job), mend=mend(stock, aggregate, job))
-        for job in aggregate.jobs
-        if erodes(aggregate, job)
-    ]
+    return [flaw(stock, aggregate, job) for job in aggregate.jobs if erodes(aggregate, job)]
+
+
+def flaw(stock: Stock, aggregate: Aggregate, job: Job) -> Flaw:
+    """That of one policy."""
+    return Flaw(what=told(aggregate, job), mend=mend(stock, aggregate, job))
 
 
 def erodes(aggregate: Aggregate, job: Job) -> bool:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from tidelock.core.model import Place
 from tidelock.core.statement import Quote, Variable
 from tidelock.core.tokens import Segment, stream
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +58,7 @@ class Event(Enum):
     END = "end"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Known:
     """A variable with a value. `by_name`: psql defines it, and the digest takes its name instead of its value."""
 
@@ -191,6 +192,11 @@ class Lexer:
 
     def place(self, offset: int) -> Place:
         """The place of an offset in the file. Cheap when offsets ascend."""
+        line = self.line_of(offset)
+        return Place(self.path, line, offset - self.line_start + 1)
+
+    def line_of(self, offset: int) -> int:
+        """Its line alone."""
         if offset < self.known:
             self.known, self.line, self.line_start = 0, 1, 0
         lines = self.file.count("\n", self.known, offset)
@@ -201,7 +207,7 @@ class Lexer:
         line = self.line
         for at, more in self.shifts:
             line += more if offset >= at else 0
-        return Place(self.path, line, offset - self.line_start + 1)
+        return line
 
     def here(self) -> Place:
         """The place of the next character; inside a variable's value, the place of the variable."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from tidelock.core.step import Step
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record(frozen=True, slots=True, order=True)
 class Place:
     """A position in a file. `line` and `column` count from 1, columns in characters."""
 
@@ -26,7 +27,7 @@ class Place:
         return f"{self.path}:{self.line}:{self.column}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Directive:
     """A `-- tidelock: …` or `-- BREAKING: …` line."""
 
@@ -36,7 +37,7 @@ class Directive:
     place: Place
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Migration:
     """One numbered file, read but not yet parsed: `script` is made only for files that are pending or changed."""
 
@@ -67,7 +68,7 @@ class Migration:
         return self.directive("no-transaction") is None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
     """One row of the ledger."""
 
@@ -94,7 +95,7 @@ class Outcome(StrEnum):
     """A person, or the catalog, decided that it is to be run again."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class StepRecord:
     """The last word of the journal on one step of a version that is not in the ledger."""
 
@@ -111,7 +112,7 @@ class StepRecord:
     """psql variables that \\gset had set when the step was done."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Observed:
     """What one look at the database found; only what the files name is asked for."""
 
@@ -135,7 +136,7 @@ class Observed:
     extensions: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class PlannedMigration:
     """A pending file with its steps. `done` of them were committed by an earlier run."""
 
@@ -149,7 +150,7 @@ class PlannedMigration:
     """psql variables that the steps that are done had set."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The steps for one database now. `id` is a digest: what was reviewed is what runs."""
 

@@ -72,9 +72,16 @@ def _unreadable(error: Any) -> Unreadable:
 
 # libpg_query (17 and 18) writes one brace too many for the hidden variables of trigger functions (TG_OP and the like).
 _STRAY_BRACE = re.compile(rb"(?<=[\[,])\{\}\}(?=[,\]])")
+_HIDDEN = re.compile(
+    rb'(\[\s*\{"PLpgSQL_function":\{[^\[]*\[\{"PLpgSQL_rec":\{"refname":"new"[^}]*\}\},'
+    rb'\{"PLpgSQL_rec":\{"refname":"old"[^}]*\}\},)((?:\{\}\},)+)'
+)
+"""Where they stand: an answer that is mended there need not be read in vain first."""
 
 
 def _read(answer: bytes) -> Any:
+    if hidden := _HIDDEN.match(answer):
+        answer = hidden[1] + hidden[2].replace(b"{}}", b"{}") + answer[hidden.end() :]
     try:
         return _decode(answer.decode(errors="surrogatepass"))[0]
     except RecursionError:

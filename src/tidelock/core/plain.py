@@ -48,7 +48,7 @@ def take(lexer: Lexer) -> Draft | None:
     return Draft(
         text=statement,
         place=place,
-        end_line=lexer.place(end).line,
+        end_line=lexer.line_of(end),
         start=start,
         stop=start + len(statement),
         pieces=(),

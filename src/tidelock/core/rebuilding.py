@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from tidelock.core.model import Directive, Migration
     from tidelock.core.statement import Facts, Item, Object, Script
+    from tidelock.core.step import Step
+    from tidelock.core.steps import Surroundings
 
 
 class Wanted(Protocol):
@@ -103,6 +105,17 @@ def prepared(migration: Migration, script: Script, target: Wanted, refresh: str,
     if refresh == "after":
         changed = replace(changed, items=(*items, *refreshes(changed, names, detailed=detailed)))
     return changed
+
+
+def steps_as_run(migration: Migration, script: Script, target: Wanted, surroundings: Surroundings) -> tuple[Step, ...]:
+    """The steps as `apply` cuts them, of the script's own statements. Raises a SourceFault like `prepared`."""
+    names = rebuilt(migration, script, target)
+    items = tuple(emptied(each, names, detailed=False) for each in script.items)
+    changed = replace(script, items=items)
+    check(migration, changed)
+    own = {id(each): before for each, before in zip(items, script.items, strict=True)}
+    steps = steps_of(migration, changed, surroundings)
+    return tuple(replace(each, items=tuple(own[id(item)] for item in each.items)) for each in steps)
 
 
 # --- WITH NO DATA ----------------------------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from tidelock.core.critical import Standing
@@ -21,7 +22,7 @@ class Severity(StrEnum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Finding:
     """One remark: something a person should know that stops nothing."""
 
@@ -64,7 +65,7 @@ class Happening(StrEnum):
     NOTE = "note"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class AppliedMigration:
     """One migration that this run carried out."""
 
@@ -81,7 +82,7 @@ class AppliedMigration:
     """Tables that it locked against readers or writers."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened while a run goes on, for whoever watches."""
 
@@ -98,7 +99,7 @@ class Event:
     """For APPLIED."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Report:
     """The end of a run, also of one that failed."""
 
@@ -112,6 +113,8 @@ class Report:
     failure: TidelockError | None = None
     critical: tuple[Standing, ...] = ()
     """How the tables stand that the application cannot start without."""
+    version: int | None = None
+    """The highest version that is applied now, where the ledger was seen."""
     start_on_fallback: bool = False
     """What waits for this run may start as soon as every critical table is there: `--on-fallback start`."""
     duration_s: float = 0.0

@@ -78,9 +78,54 @@ class Rollout:
 
     @property
     def exit_code(self) -> int | None:
-        """The Job's own: its newest container's. 7 when it failed and no container said how; None while it goes on."""
+        """The newest container's. 7 when the Job failed and no container said how; None when none has ended."""
         if self.outcome == COMPLETE:
             return 0
-        if self.last and self.last.exit_code is not None and (self.outcome or self.last.exit_code == 0):
+        if self.last and self.last.exit_code is not None:
             return self.last.exit_code
         return CLUSTER_REFUSED if self.outcome == FAILED else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """A bundle in the cluster beside the one here."""
+
+    name: str
+    """The (first) ConfigMap."""
+    files: int
+    """How many are here."""
+    digest: str
+    """Of what is here."""
+    found: str = ""
+    """The digest that the ConfigMap in the cluster says; empty when there is none."""
+    keys: int = 0
+    """How many files the cluster has."""
+    missing: tuple[str, ...] = ()
+    """ConfigMaps that are not there."""
+    differing: tuple[str, ...] = ()
+    """Files that are here or there alone, or differ."""
+
+    @property
+    def same(self) -> bool:
+        """The cluster holds what is here."""
+        return not self.missing and not self.differing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterStanding:
+    """How migrations stand in a namespace."""
+
+    namespace: str
+    bundle: Held
+    job: str
+    """The Job's name."""
+    rollout: Rollout | None
+    """None when there is no Job."""
+    obstacle: tuple[str, str] | None = None
+    """(reason, message) of what keeps it from starting."""
+
+    @property
+    def settled(self) -> bool:
+        """The cluster holds what is here, and its Job has applied it."""
+        done = self.rollout is not None and self.rollout.exit_code == 0 and self.rollout.digest == self.bundle.digest
+        return self.bundle.same and done

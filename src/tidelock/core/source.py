@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from codecs import BOM_UTF8
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Directive, Migration, Place
+from tidelock.core.values import record
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class BadDirective(SourceFault):
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class SourceFile:
     """A file as found: the path as shown to people, and its content (decompressed)."""
 

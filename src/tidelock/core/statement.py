@@ -5,11 +5,11 @@ Beside `model`, because a run with nothing to do reads no script and need not ma
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Place
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ class Kind(StrEnum):
     """Not readable, or decided at run time. Never called safe."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@record(frozen=True, slots=True, order=True)
 class Object:
     """A database object that a statement names. `schema` is empty when the statement leaves it to search_path.
 
@@ -65,7 +65,7 @@ class Object:
         return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Lock:
     """A table-level lock that a statement takes and keeps until its transaction ends."""
 
@@ -77,7 +77,7 @@ class Lock:
     """True when the whole table is rewritten under it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What planner, linter and recovery know of one statement. Computed once, by `core/facts.py`."""
 
@@ -145,7 +145,7 @@ class Quote(StrEnum):
     EXISTS = "?"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Variable:
     """A psql variable whose value is known only when the script runs (set by \\gset)."""
 
@@ -153,7 +153,7 @@ class Variable:
     quote: Quote = Quote.RAW
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Guard:
     """An \\if whose outcome is known only at run time.
 
@@ -177,7 +177,7 @@ class Ending(StrEnum):
     SEPARATOR = "\\;"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Statement:
     """One SQL statement as psql would send it, with its place in the files.
 
@@ -219,7 +219,7 @@ class Statement:
         return Place(found.path, found.line, found.column + offset - base)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Echo:
     """Text for the person: \\echo, \\qecho, \\warn."""
 
@@ -231,7 +231,7 @@ class Echo:
     guards: tuple[Guard, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Assign:
     """\\set or \\unset whose value, or whose being reached, is known only at run time. `parts` None unsets."""
 
@@ -241,7 +241,7 @@ class Assign:
     guards: tuple[Guard, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Quit:
     """\\q under a condition that is known only at run time."""
 
@@ -252,7 +252,7 @@ class Quit:
 Item = Statement | Echo | Assign | Quit
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Script:
     """A psql script, read: what it sends in order, and the text of each file it was read from."""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
 from tidelock.core.statement import Item, Kind, Statement
+from tidelock.core.values import record
 
 
 class Mode(StrEnum):
@@ -20,7 +20,7 @@ class Mode(StrEnum):
     """One statement that no transaction may hold."""
 
 
-@dataclass(frozen=True, kw_only=True)  # without slots: what is asked again and again is kept
+@record(frozen=True, kw_only=True)  # without slots: what is asked again and again is kept
 class Step:
     """What is run and recorded together."""
 

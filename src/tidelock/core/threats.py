@@ -199,6 +199,8 @@ def _of_call(action: Action) -> Iterator[Threat]:
             yield Threat(how=How.REWRITE, what=on, action=action)
         case "compress_chunk" if action.arguments.get("recompress") is True:
             yield Threat(how=How.REWRITE, what=on, action=action)
+        case "decompress_chunk":
+            yield Threat(how=How.REWRITE, what=on, action=action)
 
 
 def first(action: Action, *names: str) -> str | int | bool | None:

@@ -97,6 +97,8 @@ class Workload:
     """Seconds after which Kubernetes ends the Job; a day, which no index build should meet."""
     wait_s: float = 300.0
     """Patience of one attempt: server, other runner, table locks, mounts that change."""
+    logs: str = "text"
+    """What `kubectl logs` shows: text, or JSON lines."""
     retries: int = 6
     """Further attempts after a passing fault; the pauses add up to 10 min."""
     cpu: str = "1"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.rollout import COMPLETE, FAILED, Attempt, Rollout
 from tidelock.kube.delivery import BUNDLE_DIGEST
+from tidelock.kube.job import LASTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -115,6 +116,24 @@ def summary(words: str) -> Object | None:
     except ValueError:
         return None
     return found if isinstance(found, dict) and "exit_code" in found else None
+
+
+def over(found: Rollout) -> bool:
+    """Nothing more will come: the Job says so, or its container ended in a way that is final.
+
+    The Job itself says it up to a second later.
+    """
+    code = found.last.exit_code if found.last else None
+    return bool(found.outcome) or code == 0 or code in LASTING
+
+
+def how(each: Attempt) -> str:
+    """How an attempt ended, in a few words."""
+    failure = (each.summary or {}).get("failure") or {}
+    said = f": {failure['code']} {failure['message']}" if failure else ""
+    reason = f" ({each.reason})" if each.reason not in ("", "Error", "Completed") else ""
+    ended = f"ended with exit {each.exit_code}" if each.exit_code is not None else "ended without an exit code"
+    return f"{ended}{reason}{said}"
 
 
 def obstacle(found: Rollout, events: Sequence[Object]) -> tuple[str, str] | None:

@@ -83,7 +83,7 @@ class Cluster:
             found = self.client.list(KINDS[kind], namespace=self.namespace, labels=labels, fields=fields)
             return [plain(each, kind) for each in found]
 
-        return self._asked(f"listing {kind}s", kind, ask)
+        return self._asked(f"listing {kind}s", "", ask)
 
     def apply(self, wanted: Object) -> Object:
         """Make the object what it is wanted to be (server-side apply; what others set of it is overruled)."""
@@ -106,29 +106,33 @@ class Cluster:
             lambda: self.client.patch(KINDS[kind], name, change, namespace=self.namespace, patch_type=PatchType.MERGE),
         )  # fmt: skip
 
-    def create(self, wanted: Object) -> Object | None:
-        """Make a new object; None when there is one of that name."""
+    def create(self, wanted: Object, *, dry: bool = False) -> Object | None:
+        """Make a new object, or with `dry` only ask whether it would be; None when there is one of that name."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         new = KINDS[kind].from_dict(wanted)
         try:
             return self._asked(
                 f"creating {named(kind, name)}",
                 name,
-                lambda: plain(self.client.create(new, namespace=self.namespace), kind),
+                lambda: plain(self.client.create(new, namespace=self.namespace, dry_run=dry), kind),
             )
         except Rejected as error:
             if error.status == EXISTS:
                 return None
             raise
 
-    def delete(self, kind: str, name: str, uid: str) -> None:
-        """Remove exactly that object, not one that has taken its name since; what belongs to it goes with it."""
+    def delete(self, kind: str, name: str, uid: str, *, foreground: bool = False) -> None:
+        """Remove exactly that object, not one that has taken its name since; what belongs to it goes with it.
+
+        `foreground`: the object stays until what belongs to it is gone.
+        """
 
         def ask() -> None:
             # lightkube's own `delete` takes no preconditions
             generic = self.client._client
+            policy = "Foreground" if foreground else "Background"
             request = generic.prepare_request("delete", res=KINDS[kind], name=name, namespace=self.namespace)
-            request.data = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+            request.data = {"preconditions": {"uid": uid}, "propagationPolicy": policy}
             if self.dry:
                 request.params["dryRun"] = "All"
             generic.raise_for_status(  # type: ignore[no-untyped-call]  # so it is there
@@ -144,17 +148,11 @@ class Cluster:
     def may(self, verb: str, group: str, resource: str) -> bool:
         """Whether whoever asks is allowed that."""
         resource, _, sub = resource.partition("/")
-        attributes = {
-            "namespace": self.namespace,
-            "verb": verb,
-            "group": group,
-            "resource": resource,
-            "subresource": sub,
-        }
-        review = SelfSubjectAccessReview(
-            spec=SelfSubjectAccessReviewSpec(resourceAttributes=ResourceAttributes(**attributes))
+        attributes = ResourceAttributes(
+            namespace=self.namespace, verb=verb, group=group, resource=resource, subresource=sub
         )
-        made = self._asked("asking for its rights", self.namespace, lambda: self.client.create(review))
+        review = SelfSubjectAccessReview(spec=SelfSubjectAccessReviewSpec(resourceAttributes=attributes))
+        made = self._asked("asking for rights", "", lambda: self.client.create(review))
         return bool(made.status and made.status.allowed)
 
     def namespace_there(self) -> bool | None:
@@ -223,7 +221,7 @@ class Cluster:
                 found = ask()
             except ApiError as error:
                 if error.status.code not in BUSY:
-                    raise fault(error, f"{self.namespace}/{name}", doing, self) from None
+                    raise fault(error, f"{self.namespace}/{name}" if name else self.namespace, doing, self) from None
                 why = str(error.status.message or error)
             except ConfigError as error:
                 raise NoContext(

@@ -16,6 +16,8 @@ BUNDLE = "tidelock.dev/bundle"
 """Label of each ConfigMap of a bundle: the bundle's name. The operator selects by it."""
 SETTINGS = "tidelock.dev/settings"
 """Label of the ConfigMap with tidelock.toml and fallbacks: the bundle's name."""
+PATHS = "tidelock.dev/paths"
+"""Key → path as JSON, on ConfigMaps whose files are not mounted under their keys."""
 PART = "tidelock.dev/part"
 BUNDLE_DIGEST = "tidelock.dev/bundle-digest"
 COMMIT = "tidelock.dev/commit"
@@ -38,6 +40,14 @@ class Delivery:
     """There are critical tables with a fallback."""
     stores: bool = False
     """There is a store for backups."""
+    sources: tuple[dict[str, Any], ...] = ()
+    """The parts of the bundle's volume, where the ConfigMaps are there already; else they are those of `configmap`."""
+    settings_name: str = ""
+    """The ConfigMap with the settings, where it is there already."""
+    token: bool = False
+    """The migration Job asks Kubernetes for a backup (CloudNativePG), so that its pod needs a token."""
+    backup_namespace: str = ""
+    """Where it makes that backup; empty for its own namespace."""
     tolerant: bool = False
     """The Job ends with 0 also when critical tables stand on their fallback."""
     where: str = "."
@@ -53,6 +63,8 @@ class Delivery:
     @property
     def settings_map(self) -> str:
         """The name of the ConfigMap with the settings."""
+        if self.settings_name:
+            return self.settings_name
         name = f"{self.workload.bundle}-settings"
         return f"{name}-{self.settings.short[:10]}" if self.workload.immutable else name
 

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tidelock.kube.attempts import JOB_UID, rollout
+from tidelock.kube.attempts import JOB_UID, over, rollout
 from tidelock.kube.client import named
 from tidelock.kube.delivery import BUNDLE, BUNDLE_DIGEST, SETTINGS
 from tidelock.kube.faults import JobVanished, NotAllowed, NotThere, Occupied
@@ -84,8 +84,9 @@ class Deployment:
 
     def apply(self) -> None:
         """The ConfigMaps, and what else the Job needs, as far as whoever deploys may change it."""
-        for each in self.maps:
-            self.apply_map(each)
+        before = [self.apply_map(each) for each in self.maps]
+        bundle = [(each, was) for each, was in zip(self.maps, before, strict=True) if of_bundle(each)]
+        self.tell(bundle[0][0]["metadata"]["name"], summary([each for each, _ in bundle], bundle[0][1]))
         refused = [named(each["kind"], each["metadata"]["name"]) for each in self.others if not self.applied(each)]
         if refused:
             self.tell("", f"left as they are, for want of rights: {', '.join(refused)}")
@@ -98,19 +99,18 @@ class Deployment:
             return False
         return True
 
-    def apply_map(self, wanted: Object) -> None:
-        """Make a ConfigMap hold exactly this: keys that others have put there go."""
+    def apply_map(self, wanted: Object) -> Object | None:
+        """Make a ConfigMap hold exactly this, without keys that others have put there; what it was before."""
         name = wanted["metadata"]["name"]
         before = self.cluster.get("ConfigMap", name)
         if before and before.get("immutable") and before.get("data") == wanted.get("data"):
-            return
+            return before
         found = self.cluster.apply(wanted)
         for part in ("data", "binaryData"):
             extra = (found.get(part) or {}).keys() - (wanted.get(part) or {}).keys()
             if extra and not self.cluster.dry:
                 self.cluster.merge("ConfigMap", name, {part: dict.fromkeys(sorted(extra))})
-        if BUNDLE in wanted["metadata"].get("labels", {}):
-            self.tell(name, changed(before, wanted))
+        return before
 
     # The Job
 
@@ -134,7 +134,7 @@ class Deployment:
             elif found.suspended:
                 if time.monotonic() - suspended_since.setdefault(found.uid, time.monotonic()) > ABANDONED_S:
                     self.cluster.delete("Job", self.name, found.uid)
-            elif found.outcome or not (found.began or same):  # what never started is replaced by what is newer
+            elif over(found) or not (found.began or same):  # what never started is replaced by what is newer
                 self.cluster.delete("Job", self.name, found.uid)
                 continue
             elif same:
@@ -230,13 +230,22 @@ def fingerprint_of(job: Object) -> str:
     return str((job["metadata"].get("annotations") or {}).get(FINGERPRINT, ""))
 
 
-def changed(before: Object | None, wanted: Object) -> str:
-    """What became of a ConfigMap, in a few words."""
-    now = digest_of(wanted)
-    was = digest_of(before) if before else ""
-    if before is None:
-        return f"made, digest {short(now)}"
-    return f"unchanged, digest {short(now)}" if was == now else f"digest {short(now)} (was {short(was)})"
+def of_bundle(config_map: Object) -> bool:
+    """It holds migrations, not settings."""
+    return BUNDLE in config_map["metadata"].get("labels", {})
+
+
+def summary(maps: Sequence[Object], before: Object | None) -> str:
+    """`74 files in 1 ConfigMap, digest 5b0e…c1 (was 9a77…02)`."""
+    files = sum(len(each.get("data") or {}) + len(each.get("binaryData") or {}) for each in maps)
+    now, was = digest_of(maps[0]), digest_of(before) if before else ""
+    changed = "" if before is None else " (unchanged)" if was == now else f" (was {short(was)})"
+    return f"{counted(files, 'file')} in {counted(len(maps), 'ConfigMap')}, digest {short(now)}{changed}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 file`, `74 files`."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def digest_of(config_map: Object) -> str:

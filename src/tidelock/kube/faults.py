@@ -114,6 +114,7 @@ class Rejected(ClusterFault):
             f"{where}: refused while {doing}: {why}",
             hint="mend what it names (in tidelock.toml [kube], or the namespace's policy or quota), and deploy again",
         )
+        self.why = why
         self.status = status
         """The HTTP status of the answer."""
 
@@ -137,6 +138,7 @@ class NeverStarted(ClusterFault):
             f"{job} does not start: {reason}: {message}",
             hint=f"{mend}. Nothing has run; the Job waits, and starts by itself when this is mended",
         )
+        self.mend = mend
 
 
 class JobVanished(ClusterFault):

@@ -12,10 +12,9 @@ import httpx2
 from lightkube import ApiError
 
 from tidelock.core.rollout import Rollout
-from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, mend, obstacle, rollout
+from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, how, mend, obstacle, over, rollout
 from tidelock.kube.client import MISSING, fault
 from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
-from tidelock.kube.job import LASTING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -284,21 +283,3 @@ class Follower:
 def _terminated(pod: Mapping[str, Any]) -> bool:
     containers = pod.get("status", {}).get("containerStatuses") or [{}]
     return "terminated" in (containers[0].get("state") or {})
-
-
-def over(found: Rollout) -> bool:
-    """Nothing more will come: the Job says so, or its container ended in a way that is final.
-
-    The Job itself says it up to a second later.
-    """
-    code = found.last.exit_code if found.last else None
-    return bool(found.outcome) or code == 0 or code in LASTING
-
-
-def how(each: Attempt) -> str:
-    """How an attempt ended, in a few words."""
-    failure = (each.summary or {}).get("failure") or {}
-    said = f": {failure['code']} {failure['message']}" if failure else ""
-    reason = f" ({each.reason})" if each.reason not in ("", "Error", "Completed") else ""
-    ended = f"ended with exit {each.exit_code}" if each.exit_code is not None else "ended without an exit code"
-    return f"{ended}{reason}{said}"

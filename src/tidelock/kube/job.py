@@ -39,7 +39,7 @@ def job(delivery: Delivery, *, hashed: bool = False) -> dict[str, Any]:
 def migrate(delivery: Delivery) -> list[str]:
     """`tidelock apply`, as the Job runs it."""
     tolerance = ["--on-fallback", "start"] if delivery.tolerant else []
-    return ["apply", *pod.files(delivery), *pod.patience(delivery), *tolerance]
+    return ["apply", *pod.files(delivery), *pod.manner(delivery), *tolerance]
 
 
 def fingerprint(spec: dict[str, Any]) -> str:
@@ -87,7 +87,7 @@ def migration_cron_job(delivery: Delivery) -> dict[str, Any]:
 
 def backup_cron_job(delivery: Delivery) -> dict[str, Any]:
     """`tidelock backup create`, by the clock and for `kubectl create job --from=cronjob/NAME backup-manual`."""
-    args = ["backup", "create", *pod.settings_files(delivery), *pod.patience(delivery)]
+    args = ["backup", "create", *pod.settings_files(delivery), *pod.manner(delivery)]
     return cron_job(
         delivery,
         delivery.workload.backup,

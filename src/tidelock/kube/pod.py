@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.workload import KeyReference, referenced
-from tidelock.kube.configmap import COMMIT_KEY, settings_volume, volume
+from tidelock.kube.configmap import COMMIT_KEY, bundle_volume, settings_volume
 from tidelock.kube.delivery import BUNDLE_DIGEST, DIGEST
 
 if TYPE_CHECKING:
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tidelock.core.workload import Workload
     from tidelock.kube.delivery import Delivery
 
+MIGRATION = "migration"
+"""The component that may need a token."""
 USER = 65_532
 """As in the Dockerfile."""
 MIGRATIONS = "/migrations"
@@ -36,7 +38,7 @@ def template(delivery: Delivery, component: str, container: dict[str, Any], *, b
         },
         "spec": {
             "serviceAccountName": delivery.workload.service_account,
-            "automountServiceAccountToken": False,
+            "automountServiceAccountToken": delivery.token and component == MIGRATION,
             "enableServiceLinks": False,
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": GRACE_S,
@@ -96,13 +98,14 @@ def files(delivery: Delivery) -> list[str]:
 
 def settings_files(delivery: Delivery) -> list[str]:
     """The arguments that say where the settings are, and which of its databases is meant."""
-    config = ["--config", f"{SETTINGS}/tidelock.toml"] if "tidelock.toml" in delivery.settings.files else []
+    config = ["--config", f"{SETTINGS}/tidelock.toml"] if "tidelock.toml" in delivery.settings.names else []
     return [*config, *(["--database", delivery.database] if config and delivery.database else [])]
 
 
-def patience(delivery: Delivery) -> list[str]:
-    """The argument that says how long one attempt is patient."""
-    return ["--wait", f"{delivery.workload.wait_s:g}s"]
+def manner(delivery: Delivery) -> list[str]:
+    """The arguments that say how long one attempt is patient, and how it speaks."""
+    logs = ["--log-format", "json"] if delivery.workload.logs == "json" else []
+    return ["--wait", f"{delivery.workload.wait_s:g}s", *logs]
 
 
 def connection(delivery: Delivery) -> list[dict[str, Any]]:
@@ -122,7 +125,7 @@ def identity(delivery: Delivery) -> list[dict[str, Any]]:
     commit = {"name": delivery.settings_map, "key": COMMIT_KEY, "optional": True}
     return [
         {"name": "TIDELOCK_BUNDLE", "value": delivery.bundle.digest},
-        *([{"name": "TIDELOCK_SETTINGS", "value": delivery.settings.digest}] if delivery.settings.files else []),
+        *([{"name": "TIDELOCK_SETTINGS", "value": delivery.settings.digest}] if delivery.settings.names else []),
         {"name": "TIDELOCK_COMMIT", "valueFrom": {"configMapKeyRef": commit}},
     ]
 
@@ -161,7 +164,7 @@ def mounts(delivery: Delivery, *, bundled: bool) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if bundled:
         found.append({"name": "migrations", "mountPath": MIGRATIONS, "readOnly": True})
-    if delivery.settings.files:
+    if delivery.settings.names:
         found.append({"name": "settings", "mountPath": SETTINGS, "readOnly": True})
     if delivery.workload.ca:
         found.append({"name": "ca", "mountPath": AUTHORITY, "readOnly": True})
@@ -170,8 +173,8 @@ def mounts(delivery: Delivery, *, bundled: bool) -> list[dict[str, Any]]:
 
 def volumes(delivery: Delivery, *, bundled: bool) -> list[dict[str, Any]]:
     """Bundle, settings, CA, and room for temporary files."""
-    found = [volume("migrations", delivery.config_map, delivery.bundle)] if bundled else []
-    if delivery.settings.files:
+    found = [bundle_volume("migrations", delivery)] if bundled else []
+    if delivery.settings.names:
         found.append(settings_volume("settings", delivery))
     if delivery.workload.ca:
         key = reference(delivery.workload)

@@ -19,7 +19,7 @@ from tidelock.postgres.ledger import Author
 from tidelock.postgres.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import psycopg
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tidelock.core.drift import Baseline
     from tidelock.core.model import Observed, Plan, StepRecord
     from tidelock.core.report import AppliedMigration
-    from tidelock.core.snapshot import Snapshot
+    from tidelock.core.snapshot import Key, Snapshot
     from tidelock.core.statement import Object, Script
     from tidelock.core.step import Step
     from tidelock.core.steps import Surroundings
@@ -121,6 +121,9 @@ class Options:
     ledger: str | None = None
     role: str | None = None
     create_database: bool = False
+    glance: bool = True
+    """The first look goes through libpq alone. Not where it is known that there is something to run: it would cost a
+    connection more."""
     limits: Limits = field(default_factory=Limits)
     commit: Callable[[], str | None] = lambda: None
     """The commit that is checked out; asked only when something is to be applied."""
@@ -181,7 +184,7 @@ class PostgresDatabase:
 
     def _glance(self) -> tuple[Observed, Ledger] | None:
         """A first look without psycopg: it is all that a run with nothing to do needs. None when that cannot be."""
-        if self._conn is not None:
+        if self._conn is not None or not self.options.glance:
             return None
         started = time.monotonic()
         try:
@@ -210,6 +213,11 @@ class PostgresDatabase:
             info = self.conn.info
             where = catalog.Where(self.where.host, str(info.port), info.backend_pid)
             return catalog.observe(asking(self.conn), self.options.ledger, where)
+
+    def holder(self) -> str:
+        """Who holds the lease, since when, and whether it is silent or gone; empty when nobody does."""
+        with translated(self.target):
+            return lease.read(self.conn, self.ledger).told
 
     def surroundings(self) -> Surroundings:
         """Where files are cut, as far as the database decides it."""
@@ -392,6 +400,13 @@ class PostgresDatabase:
 
         with translated(self.target):
             return take(self.conn, owner=self.options.role)
+
+    def written(self, keys: Collection[Key]) -> Mapping[Key, datetime] | None:
+        """Object → when its entry in the catalog was last written; None when the server does not note it."""
+        from tidelock.postgres.written import written
+
+        with translated(self.target):
+            return written(self.conn, self.options.role, keys)
 
     def sizes(self) -> dict[str, int]:
         """Table → rows that the server believes it, its partitions and chunks to have; without those never counted."""

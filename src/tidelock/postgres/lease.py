@@ -95,6 +95,15 @@ class Holder:
     gone: bool
     """Its session is no more. False when it has none of its own, behind a pooler."""
 
+    @property
+    def told(self) -> str:
+        """Who, since when, and whether it still gives a sign of life; empty when nobody holds it."""
+        if self.run_id is None:
+            return ""
+        since = f" since {self.since:%Y-%m-%d %H:%M:%S %Z}" if self.since else ""
+        silent = f", silent for {self.silent_s:.0f} s" if self.silent_s > LIFETIME_S else ""
+        return f"{self.who}{since}{', and its session is gone' if self.gone else silent}"
+
 
 READ = """
 SELECT h.run_id, h.at, h.pid, h.backend_start, h.who, extract(epoch FROM clock_timestamp() - p.at)::float8, h.format,

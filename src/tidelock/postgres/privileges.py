@@ -37,10 +37,10 @@ SELECT o.class, o.oid, o.number, o.owner = g.role, coalesce(nullif(g.role, 0)::r
           FROM pg_namespace n WHERE n.nspacl IS NOT NULL
         UNION ALL
         SELECT 'pg_proc'::regclass, p.oid, 0, p.proowner, p.proacl, acldefault('f', p.proowner), acldefault('f', p.proowner)
-          FROM pg_proc p WHERE p.proacl IS NOT NULL
+          FROM pg_proc p WHERE p.oid >= 16384 AND p.proacl IS NOT NULL
         UNION ALL
         SELECT 'pg_type'::regclass, t.oid, 0, t.typowner, t.typacl, acldefault('T', t.typowner), acldefault('T', t.typowner)
-          FROM pg_type t WHERE t.typacl IS NOT NULL
+          FROM pg_type t WHERE t.oid >= 16384 AND t.typacl IS NOT NULL
         UNION ALL
         SELECT 'pg_foreign_data_wrapper'::regclass, w.oid, 0, w.fdwowner, w.fdwacl, acldefault('F', w.fdwowner), acldefault('F', w.fdwowner)
           FROM pg_foreign_data_wrapper w WHERE w.fdwacl IS NOT NULL

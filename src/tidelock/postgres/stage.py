@@ -70,6 +70,8 @@ class Stage:
         self.shadow, self.outside, self.ledger, self.hooks = shadow, outside or shadow.where, ledger, hooks
         self._available: frozenset[str] | None = None
         self._lock = threading.Lock()
+        self._seen: dict[str, State] = {}
+        """The last look at each: a schema that has not changed since is not read again."""
         self._open: dict[str, Connection] = {}
         """Connections for looking, kept as a new one costs as much as the look; closed before a database is copied."""
         self.create = shadow.create
@@ -118,6 +120,7 @@ class Stage:
             hooks=lambda turn, pending: (*self.hooks(turn, pending), *((onlooker(turn),) if onlooker else ())),
             ledger=self.ledger,
             limits=Limits(lock_timeout_s=10.0),
+            glance=False,
         )
         return PostgresDatabase(self.shadow.address(name), Patience(PATIENCE_S), Silent(), options)
 
@@ -126,11 +129,15 @@ class Stage:
     def clone(self, name: str) -> str:
         """A copy of one."""
         self._leave(name)
-        return self.shadow.clone(name)
+        copied = self.shadow.clone(name)
+        if name in self._seen:
+            self._seen[copied] = self._seen[name]
+        return copied
 
     def drop(self, name: str) -> None:
         """Drop one."""
         self._leave(name)
+        self._seen.pop(name, None)
         self.shadow.drop(name)
 
     def _at(self, name: str) -> Connection:
@@ -146,12 +153,15 @@ class Stage:
 
     # --- what is in them ---------------------------------------------------------------------------------------------
 
-    def state(self, name: str, known: State | None = None) -> State:
-        """Schema, rows of small tables, sequences."""
+    def state(self, name: str, known: State | None = None, *, once: bool = False) -> State:
+        """Schema, rows of small tables, sequences. `once`: nobody will look at it again."""
         if self.shadow.timescale:
             self.shadow.quiet(name)
         try:
-            return contents.state(self._at(name), self.ledger, known)
+            if once:
+                return contents.state(self._at(name), self.ledger, marked=False)
+            self._seen[name] = contents.state(self._at(name), self.ledger, known or self._seen.get(name))
+            return self._seen[name]
         finally:
             if self.shadow.timescale:  # an extension may come, go or be updated meanwhile
                 self._leave(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from tidelock.render.json import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from tidelock.core.comparison import Difference
     from tidelock.core.drift import Drift, Item
@@ -43,7 +45,24 @@ def of_item(item: Item) -> Iterator[str]:
         words = f"is called {told.attributes['name'][1]}"
     yield f" {sign} {told.kind} {told.name} {words}"
     yield from (f"     {line}" for line in values(told))
+    yield from (f"     {line}" for line in when(item))
     yield from (f"       {line}" for line in item.mend.splitlines())
+
+
+def when(item: Item) -> Iterator[str]:
+    """What is known of when it came to be so."""
+    if made := item.made:
+        applied = f", applied {moment(made.at)}" if made.at else ""
+        yield (
+            f"last made or changed by migration {made.version} {made.description.replace('_', ' ')}".rstrip() + applied
+        )
+    if item.written:
+        yield f"so since {moment(item.written)} at the latest"
+
+
+def moment(at: datetime) -> str:
+    """In UTC, to the minute."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def values(told: Difference) -> Iterator[str]:
@@ -88,6 +107,14 @@ def data(found: Drift) -> dict[str, Any]:
                     for name, (before, after) in sorted(item.difference.attributes.items())
                 },
                 "mend": item.mend,
+                "migration": {
+                    "version": item.made.version,
+                    "description": item.made.description,
+                    "applied_at": item.made.at.astimezone(UTC).isoformat() if item.made.at else None,
+                }
+                if item.made
+                else None,
+                "so_since_at_the_latest": item.written.astimezone(UTC).isoformat() if item.written else None,
             }
             for item in found.items
         ],

@@ -42,6 +42,7 @@ def report(value: Report) -> dict[str, Any]:
         "plan": value.plan.id if value.plan else None,
         "applied_before": value.applied_before,
         "applied": [applied(each) for each in value.applied],
+        "version": value.version,
         "pending": value.pending,
         "findings": [finding(each) for each in value.findings],
         "failure": failure(value.failure) if value.failure else None,

@@ -10,7 +10,8 @@ from tidelock.render.text import span
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tidelock.core.rollout import Attempt, Rollout
+    from tidelock.core.check import Check
+    from tidelock.core.rollout import Attempt, ClusterStanding, Held, Rollout
 
 FEW = 5
 
@@ -115,3 +116,110 @@ def attempt(value: Attempt) -> dict[str, Any]:
         "reason": value.reason or None,
         "message": value.message or None,
     }
+
+
+def standing_text(found: ClusterStanding) -> str:
+    """Two lines: the bundle, and the Job."""
+    lines = [f"{found.namespace}/{found.bundle.name:<30} {bundle_text(found.bundle)}"]
+    lines.append(f"{found.namespace}/{found.job:<30} {job_text(found)}")
+    last = found.rollout.last if found.rollout else None
+    failure = ((last.summary or {}).get("failure") if last else None) or {}
+    if failure:
+        lines.append(f"  {failure['code']} {failure['message']}")
+    elif last and last.words and last.exit_code:
+        lines += [f"  │ {line}" for line in last.words.splitlines()[-FEW:]]
+    if not found.settled:
+        lines.append("  tidelock kube doctor says what is in the way, `tidelock kube deploy` brings what is here")
+    return "\n".join(lines)
+
+
+def bundle_text(held: Held) -> str:
+    """`74 files, digest 5b0e…c1, as here`."""
+    here = f"{held.files} here (digest {short(held.digest)})"
+    if held.missing:
+        return f"not there: {', '.join(held.missing)}; {here}"
+    if held.same:
+        return f"{held.keys} files, digest {short(held.digest)}, as here"
+    shown = ", ".join(held.differing[:FEW]) + (" …" if len(held.differing) > FEW else "")
+    return f"{held.keys} files, digest {short(held.found)}; {here}; different: {shown}"
+
+
+def job_text(found: ClusterStanding) -> str:
+    """`complete, 1 attempt, made 2026-…: 073, 074 applied`."""
+    value = found.rollout
+    if value is None:
+        return "there is none"
+    if found.obstacle:
+        return f"has not started: {found.obstacle[0]}: {found.obstacle[1]}"
+    state = value.outcome.lower() or (
+        "complete" if value.exit_code == 0 else "suspended" if value.suspended else "at work"
+    )
+    count = len(value.attempts)
+    words = [state, f"{count} attempt{'' if count == 1 else 's'}", f"made {value.created}"]
+    if value.exit_code:
+        words.insert(1, f"exit {value.exit_code}")
+    if value.digest != found.bundle.digest:
+        words.append(f"of another bundle ({short(value.digest)})")
+    return ", ".join(words) + (f": {achieved(value.summary)}" if value.exit_code == 0 and value.summary else "")
+
+
+def standing_data(found: ClusterStanding) -> dict[str, Any]:
+    """The same as data."""
+    held = found.bundle
+    return {
+        "schema": SCHEMA,
+        "command": "kube status",
+        "namespace": found.namespace,
+        "settled": found.settled,
+        "bundle": {
+            "name": held.name,
+            "files": held.files,
+            "digest": held.digest,
+            "found_digest": held.found or None,
+            "found_files": held.keys,
+            "missing": list(held.missing),
+            "differing": list(held.differing),
+            "same": held.same,
+        },
+        "job": rollout(found.rollout) if found.rollout else None,
+        "obstacle": {"reason": found.obstacle[0], "message": found.obstacle[1]} if found.obstacle else None,
+        "report": found.rollout.summary if found.rollout else None,
+    }
+
+
+def doctor_text(checks: Sequence[Check]) -> str:
+    """A line for each check: ✓, ✗ with what mends it, or - for what could not be asked."""
+    lines = []
+    for each in checks:
+        mark = "-" if not each.asked else "✓" if each.ok else "✗"
+        lines.append(f" {mark} {each.name:<34} {each.about}")
+        for flaw in each.flaws:
+            lines.append(f"     {flaw.what}")
+            lines += [f"       mend: {flaw.mend}"] if flaw.mend else []
+    wrong = sum(len(each.flaws) for each in checks)
+    return "\n".join([*lines, "", f"{wrong} to mend.   exit 7" if wrong else "All well."])
+
+
+def doctor_data(namespace: str, checks: Sequence[Check]) -> dict[str, Any]:
+    """The same as data."""
+    return {
+        "schema": SCHEMA,
+        "command": "kube doctor",
+        "namespace": namespace,
+        "ok": all(each.ok for each in checks),
+        "checks": [
+            {
+                "name": each.name,
+                "about": each.about,
+                "ok": each.ok if each.asked else None,
+                "flaws": [{"what": flaw.what, "mend": flaw.mend or None} for flaw in each.flaws],
+            }
+            for each in checks
+        ],
+    }
+
+
+def short(digest: str) -> str:
+    """`5b0e…c1`."""
+    plain = digest.removeprefix("sha256:")
+    return f"{plain[:4]}…{plain[-2:]}" if plain else "unknown"

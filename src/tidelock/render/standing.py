@@ -22,7 +22,7 @@ def headline(found: Standing) -> str:
     words = f"{found.target}  {len(observed.applied)} applied, {len(found.pending)} pending"
     if found.orphans:
         words += f", {len(found.orphans)} without a file"
-    return words if observed.clean else f"{words}, a run is at work or died"
+    return words if observed.clean else f"{words}, a run is at work or died: {found.holder}"
 
 
 def text(found: Standing, journal: Sequence[dict[str, Any]] | None) -> str:
@@ -112,6 +112,7 @@ def data(found: Standing, journal: Sequence[dict[str, Any]] | None) -> dict[str,
         "cosmetic": list(found.cosmetic),
         "unfinished": sorted(observed.unfinished),
         "clean": observed.clean,
+        "holder": found.holder or None,
         "trouble": [json.failure(error) for error in found.trouble],
         **({"critical": json.critical(found.critical)} if found.critical else {}),
     }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Place
+from tidelock.core.values import record
 from tidelock.errors import UsageFault
 from tidelock.repo.directory import shown_path
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tidelock.core.critical import Critical
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Unfit:
     """One thing in an entry that cannot be used."""
 

@@ -30,13 +30,10 @@ def commit(directory: Path) -> str | None:
     return f"{head}-dirty" if run(directory, "status", "--porcelain", "--", ".") else head
 
 
-def below_root(path: Path) -> str:
-    """A path as seen from the root of its repository; without git, as it is given."""
-    existing = next(each for each in (path.resolve(), *path.resolve().parents) if each.exists())
-    top = run(existing if existing.is_dir() else existing.parent, "rev-parse", "--show-toplevel")
-    if top is None:
-        return path.as_posix()
-    return path.resolve().relative_to(Path(top).resolve()).as_posix()
+def root(directory: Path) -> Path:
+    """The root of the repository; without git the directory itself."""
+    top = run(directory, "rev-parse", "--show-toplevel")
+    return Path(top) if top else directory
 
 
 def move(old: Path, new: Path) -> bool:

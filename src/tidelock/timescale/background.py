@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
+WAKE = timedelta(seconds=6)
+"""The scheduler sleeps at most 5 s: a job that is due within that time may be on its way when it is put off."""
 STRONG = ("AccessExclusive", "Exclusive", "ShareRowExclusive", "Share")
 """Locks that a background job waits for, or that wait for it."""
 TOUCHED = ("table", "view", "materialized view", "index", "aggregate", "hypertable")
@@ -90,6 +93,15 @@ class Due:
     running_s: float
     now: datetime
     """By the server's clock."""
+
+    @property
+    def starting(self) -> bool:
+        """Whether it may be starting at this moment, by what the scheduler knew before."""
+        return not self.waits(WAKE)
+
+    def waits(self, time: timedelta) -> bool:
+        """Whether it starts after so long only."""
+        return self.next_start is not None and self.next_start > self.now + time
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
+RECOMPRESSES = (2, 24)
+"""Before, `compress_chunk(c, recompress => true)` passes over a chunk that no rows have been added to."""
+
 # The chunk has a missing value; whether the compressed rows rely on it, only they can say.
 FRAGILE = """
 SELECT format('%%I.%%I', h.schema_name, h.table_name), a.attname::text, s.compress_relid::regclass::text
@@ -37,8 +40,9 @@ def consider(reckoning: Reckoning, threat: Threat) -> None:
     action = threat.action
     assert action is not None
     if action.what == "call" and action.name.endswith("compress_chunk"):
-        reckoning.fragile.clear()
-        reckoning.recompressed = True
+        if action.name.endswith("decompress_chunk") or reckoning.stock.release >= RECOMPRESSES:
+            reckoning.fragile.clear()
+            reckoning.recompressed = True
         return
     tables = dependents.relations(reckoning.conn, threat.what, anywhere=reckoning.file.anywhere)
     if not threat.what.name:

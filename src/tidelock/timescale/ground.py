@@ -10,6 +10,7 @@ from psycopg import sql
 from tidelock.core.aggregates import EPOCH, INTEGERS, RETENTION, Span
 from tidelock.core.windows import clipped, marks, merged, pieces
 from tidelock.timescale.points import bucket_end, number, point, text
+from tidelock.timescale.thinning import thinned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -145,7 +146,8 @@ def remains(
 ) -> list[Span]:
     """Buckets of a window that the source cannot give any more, or gives in part only: those a refresh would erase.
 
-    `until`: before this point a bucket that the source gives otherwise counts as one that it holds in part.
+    `until`: before this point a bucket that the source gives otherwise counts as one that it holds in part; after it,
+    one of which the source has fewer rows than it was made from.
     `fill`: it was rebuilt, and then it was settled what is replaced and what stays.
     """
     column, kind = sql.Identifier(aggregate.column), aggregate.kind
@@ -169,6 +171,10 @@ def remains(
         }
         rows += conn.execute(sql.SQL(IN_PART).format(**names)).fetchall()
     found = [Span(start=start, end=end, kind=kind) for start, end in set(rows)]
+    settled = (*fill.empty, *fill.stays) if fill else ()
+    rest = Span(start=max(window.start, until or window.start), end=window.end, kind=kind)
+    edges = buckets(conn, aggregate)
+    found += [each.span for each in thinned(conn, aggregate, rest, lambda points: edges.around(conn, points), settled)]
     if fill is None:
         return merged(found)
     found = [each for each in found if not fill.settles(each.start)]

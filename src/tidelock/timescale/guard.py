@@ -17,7 +17,8 @@ from tidelock.core.statement import Kind
 from tidelock.core.step import Mode
 from tidelock.core.threats import DANGEROUS, How, foreign, threats
 from tidelock.timescale import history, look
-from tidelock.timescale.losses import BRIEF, Reckoning, among, file_of, refuse
+from tidelock.timescale.consent import among, file_of
+from tidelock.timescale.losses import BRIEF, Reckoning, refuse
 from tidelock.timescale.refusals import AggregateReplaced, HistoryLost, Loss
 
 if TYPE_CHECKING:

@@ -2,7 +2,9 @@
 
 A bucket is lost to the source when no row of the source lies in it. Where the source begins, and where retention has
 been, a bucket may be there in part (a row that came late makes one of sixty): there the aggregate is computed anew and
-compared. The source is read a few chunks at a time: one question over 1,000 of them takes a minute.
+compared. Elsewhere a DELETE may have taken rows of it (`thinning`).
+
+The source is read a few chunks at a time: one question over 1,000 of them takes a minute.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from tidelock.core.aggregates import INTEGERS, History, Span
-from tidelock.timescale.ground import compared
+from tidelock.timescale.ground import buckets, compared
 from tidelock.timescale.points import bucket_end, number, point
+from tidelock.timescale.thinning import changed, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,13 +47,18 @@ SELECT ((extract(year FROM w) * 12 + extract(month FROM w)) * 31 + extract(day F
   FROM (SELECT %s::interval AS w) bucket"""
 CHUNKS = 8
 """That are read with one question, at least."""
+MOST_CHANGED = 64
+"""Chunks with changes that are computed anew to see whether rows went."""
 
 
-def of(conn: Connection, aggregate: Aggregate, *, within: Span | None = None, rootless: bool = False) -> History | None:
+def of(
+    conn: Connection, aggregate: Aggregate, *, within: Span | None = None, rootless: bool = False, deleted: bool = True
+) -> History | None:
     """What exists in the aggregate alone; None when nothing does.
 
     `within` looks at buckets that begin in a span only. `rootless`: its source goes as well, so that all of it counts.
-    So does all of it when this role may not read the source: nobody can say that a bucket is there as well.
+    So does all of it when this role may not read the source: nobody can say that a bucket is there as well. Not
+    `deleted`: without the buckets that a DELETE took a part of.
     """
     if aggregate.materialized is None:
         return None
@@ -62,7 +70,10 @@ def of(conn: Connection, aggregate: Aggregate, *, within: Span | None = None, ro
     if rootless or aggregate.raw is None or aggregate.unread:
         return count(conn, aggregate, between(aggregate, start, end), sql.SQL("true"))
     found = gone(conn, aggregate, start, end)
-    return plus(found, partial(conn, aggregate, found, start, end))
+    until = doubtful_until(conn, aggregate, found)
+    found = plus(found, partial(conn, aggregate, start, min(end, until) if until is not None else start))
+    low = start if until is None else max(start, until)
+    return plus(found, thinner(conn, aggregate, low, end)) if deleted else found
 
 
 def gone(conn: Connection, aggregate: Aggregate, start: int, end: int) -> History | None:
@@ -87,15 +98,19 @@ def segments(aggregate: Aggregate, width: int, start: int, end: int) -> Iterator
     yield from pairwise([start, *cuts, end])
 
 
-def partial(conn: Connection, aggregate: Aggregate, lost: History | None, start: int, end: int) -> History | None:
+def doubtful_until(conn: Connection, aggregate: Aggregate, lost: History | None) -> int | None:
+    """Until where a bucket may be there in part because older rows are gone."""
+    if lost is None:
+        return aggregate.doubtful
+    # The first row after what is lost may be what is left of a bucket, or a late row, and so is all before it.
+    return max(aggregate.doubtful or 0, row_after(conn, aggregate, lost.span.end))
+
+
+def partial(conn: Connection, aggregate: Aggregate, start: int, high: int) -> History | None:
     """Buckets that the source has in part: it gives other rows for them than the aggregate has."""
     assert aggregate.raw is not None
-    until = aggregate.doubtful
-    if lost is not None:
-        # The first row after what is lost may be what is left of a bucket, or a late row, and so is all before it.
-        until = max(until or 0, row_after(conn, aggregate, lost.span.end))
     width = longest(conn, aggregate)
-    low, high = max(start, aggregate.raw.start - width), min(end, until if until is not None else start)
+    low = max(start, aggregate.raw.start - width)
     if low >= high:
         return None
     differs = sql.SQL(IN_PART).format(
@@ -107,6 +122,24 @@ def partial(conn: Connection, aggregate: Aggregate, lost: History | None, start:
         reach=between(aggregate, low, high),
     )
     return count(conn, aggregate, between(aggregate, low, high), differs)
+
+
+def thinner(conn: Connection, aggregate: Aggregate, low: int, high: int) -> History | None:
+    """Buckets of which a DELETE took a part; not looked for where too much has changed to be computed for a look."""
+    within = Span(start=low, end=high, kind=aggregate.kind)
+    there = changed(conn, aggregate, within)
+    touched = [each for each in aggregate.chunks if any(one.start < each[1] and each[0] < one.end for one in there)]
+    if not there or len(touched) > MOST_CHANGED:
+        return None
+    edges = buckets(conn, aggregate)
+    found = thinned(conn, aggregate, within, lambda points: edges.around(conn, points))
+    found = [each for each in found if each.span.start >= low]
+    if not found:
+        return None
+    first, last = min(each.span.start for each in found), max(each.span.end for each in found)
+    return History(
+        buckets=len(found), rows=sum(each.rows for each in found), span=Span(start=first, end=last, kind=aggregate.kind)
+    )
 
 
 def row_after(conn: Connection, aggregate: Aggregate, lost: int) -> int:

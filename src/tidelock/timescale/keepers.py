@@ -9,6 +9,7 @@ from tidelock.timescale.mender import Mender
 from tidelock.timescale.quiet import Quieter
 from tidelock.timescale.rebuild import Rebuilder
 from tidelock.timescale.refresher import Refresher
+from tidelock.timescale.warner import Warner
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ def keepers(scene: Scene, target: Target, pending: Sequence[PlannedMigration]) -
         Guard(scene, target, pending),
         Rebuilder(scene, target, refresher),
         refresher,
+        Warner(scene),
     )
 
 

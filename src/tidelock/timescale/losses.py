@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.aggregates import REFRESH, RETENTION, History, Span
+from tidelock.core.aggregates import History, Span
 from tidelock.core.facts.tree import identifier
-from tidelock.core.rebuilding import rebuilt
 from tidelock.core.secrets import brief
 from tidelock.core.statement import Object
 from tidelock.core.step import Mode
-from tidelock.core.threats import OPEN, Bound, How, Threat
-from tidelock.timescale import defaults, definitions, dependents, history, windows
+from tidelock.core.threats import Bound, How, Threat
+from tidelock.timescale import defaults, definitions, dependents, history, lapsing, windows
+from tidelock.timescale.consent import NOTHING, File, among, file_of
 from tidelock.timescale.points import text as written
 from tidelock.timescale.refusals import AggregateReplaced, DefinitionPassedOver, HistoryLost, Loss, Unseen, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     import psycopg
 
-    from tidelock.core.aggregates import Aggregate, Job, Stock
-    from tidelock.core.model import Migration, Place, PlannedMigration
+    from tidelock.core.aggregates import Aggregate, Stock
+    from tidelock.core.model import Place, PlannedMigration
     from tidelock.core.rebuilding import Wanted
     from tidelock.core.statement import Statement
     from tidelock.errors import LedgerFault
@@ -31,52 +31,6 @@ if TYPE_CHECKING:
 
 BRIEF = 100
 """Characters of a statement in a message."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """What the file at hand says about it."""
-
-    accepts: frozenset[tuple[str, str]]
-    """(schema, name) of each accept-loss."""
-    allows: frozenset[str]
-    """Codes."""
-    rebuilds: frozenset[tuple[str, str]]
-    """Aggregates whose history it keeps, or that of all when they are to be preserved."""
-    makes: frozenset[str]
-    """Names of aggregates that it creates."""
-    anywhere: bool
-    """It sets search_path: a name without a schema may be in any."""
-
-    def keeps(self, aggregate: Aggregate, others: Sequence[Aggregate]) -> bool:
-        """A rebuild keeps its history: its own, or that of one beneath it, which brings back what hangs on it."""
-        if among(aggregate.name, self.rebuilds):
-            return True
-        parent = next((each for each in others if each.name == aggregate.parent), None)
-        return parent is not None and self.keeps(parent, others)
-
-
-def file_of(planned: PlannedMigration, target: Wanted) -> File:
-    """What a pending file says."""
-    migration, statements = planned.migration, planned.script.statements
-    return File(
-        accepts=accepted(migration),
-        allows=frozenset(each.value for each in migration.directives if each.name == "allow"),
-        rebuilds=frozenset(identifier(each) for each in rebuilt(migration, planned.script, target)),
-        makes=frozenset(made.name for each in statements for made in each.facts.creates if made.kind == "aggregate"),
-        anywhere=any(each.facts.sets == "search_path" for each in statements),
-    )
-
-
-def accepted(migration: Migration) -> frozenset[tuple[str, str]]:
-    """(schema, name) of each accept-loss."""
-    return frozenset(identifier(each.value) for each in migration.directives if each.name == "accept-loss")
-
-
-def among(aggregate: str, names: Iterable[tuple[str, str]]) -> bool:
-    """Whether one of these names is an aggregate's, with or without its schema."""
-    schema, name = identifier(aggregate)
-    return any(each in ((schema, name), ("", name)) for each in names)
 
 
 @dataclass
@@ -108,7 +62,7 @@ class Reckoning:
     """The plan compresses chunks anew, which makes such values durable."""
     threatened: set[str] = field(default_factory=set)
     """Aggregates that some statement would have touched."""
-    file: File = File(accepts=frozenset(), allows=frozenset(), rebuilds=frozenset(), makes=frozenset(), anywhere=False)
+    file: File = NOTHING
     statement: Statement | None = None
 
     # --- a statement after the other -----------------------------------------------------------------------------
@@ -142,9 +96,9 @@ class Reckoning:
             case How.CREATE:
                 self.create(threat)
             case How.REFRESH_POLICY | How.RETENTION_POLICY:
-                self.policy(threat)
+                lapsing.policy(self, threat)
             case How.JOB:
-                self.job(threat, mode)
+                lapsing.run_by_hand(self, threat, mode)
             case How.UNSEEN:
                 self.unseen(mode)
             case How.REWRITE:
@@ -196,12 +150,15 @@ class Reckoning:
             self.gone.add(each.name)
         return None
 
-    def refresh(self, aggregate: Aggregate, threat: Threat, why: str = "it computes them anew, from nothing") -> None:
+    def refresh(self, aggregate: Aggregate, threat: Threat, job: int | None = None) -> None:
         """A range is computed anew: what has no raw rows there goes. With care, it is left out."""
         if self.target.on_recreate == "preserve" or among(aggregate.name, self.file.rebuilds):
             return
         within = windows.span(self.conn, threat.start, threat.end, aggregate.kind)
-        found = self.history(aggregate, within=within)
+        # A CALL is done with care (`refresher`): what a DELETE took a part of is left as it is, and told.
+        careful = job is None and self.statement is not None and self.statement.facts.command.upper() != "DO"
+        found = self.history(aggregate, within=within, deleted=not careful)
+        why = "it computes them anew, from nothing" if job is None else f"job {job} refreshes them"
         self.lose(aggregate, found, why=why, window=safe(aggregate, found, within) if found else "")
 
     def empty(self, threat: Threat, number: int | None = None) -> None:
@@ -240,33 +197,6 @@ class Reckoning:
             if difference and "L043" not in self.file.allows and not among(each.name, self.file.accepts):
                 self.refusals.append(DefinitionPassedOver(self.place, each.name, difference))
 
-    def job(self, threat: Threat, mode: Mode) -> None:
-        """CALL run_job: what the job does, when it is TimescaleDB's own."""
-        on, job = self.job_of(threat.what.name)
-        if job is None or not job.proc.startswith("policy_"):
-            self.unseen(mode)
-        elif isinstance(on, str):
-            if job.proc == RETENTION:
-                self.uprooted[on] = None
-        elif job.proc == REFRESH:
-            start = ago(job.config.get("start_offset"))
-            self.refresh(on, Threat(how=How.REFRESH, start=start), f"job {job.id} refreshes them")
-        elif job.proc == RETENTION:
-            within = windows.span(self.conn, OPEN, ago(job.config.get("drop_after")), on.kind)
-            self.lose(on, self.history(on, within=within), why=f"job {job.id} drops them")
-
-    def job_of(self, number: str) -> tuple[Aggregate | str, Job | None]:
-        """A background job, and what it is for."""
-        for aggregate in self.stock.aggregates:
-            for each in aggregate.jobs:
-                if str(each.id) == number:
-                    return aggregate, each
-        for table in self.stock.hypertables:
-            for each in table.jobs:
-                if str(each.id) == number:
-                    return table.name, each
-        return "", next((each for each in self.stock.jobs if str(each.id) == number), None)
-
     def unseen(self, mode: Mode) -> None:
         """Nobody can say what it does; in a transaction it is compared and rolled back."""
         if mode is not Mode.ALONE:
@@ -277,47 +207,6 @@ class Reckoning:
         if open_ and "L045" not in self.file.allows:
             self.hidden.append((self.place, self.text))
             self.open |= open_
-
-    def policy(self, threat: Threat) -> None:
-        """A refresh policy that reaches further back than raw rows are kept, found at whichever comes second."""
-        if threat.how is How.REFRESH_POLICY:
-            for each in self.meant(threat.what):
-                if not (threat.guarded and each.job(REFRESH)):
-                    self.erode(each, threat.start, self.kept(each))
-            return
-        found = dependents.relations(self.conn, threat.what, anywhere=self.file.anywhere)
-        for name in found:
-            self.retention[name] = threat.start
-        for each in self.stock.aggregates:
-            job = each.job(REFRESH)
-            if job and (each.parent or each.hypertable) in found and each.name not in self.gone:
-                self.erode(each, Bound(str(job.config.get("start_offset") or "")), threat.start)
-
-    def kept(self, aggregate: Aggregate) -> Bound | None:
-        """How long what an aggregate reads is kept, by a policy that is there or one of the plan."""
-        source = aggregate.parent or aggregate.hypertable
-        if source in self.retention:
-            return self.retention[source]
-        tables = [each.jobs for each in self.stock.hypertables if each.name == source]
-        tables += [each.jobs for each in self.stock.aggregates if each.name == source]
-        jobs = [job for each in tables for job in each if job.proc == RETENTION]
-        return Bound(str(jobs[0].config.get("drop_after") or "")) if jobs else None
-
-    def erode(self, aggregate: Aggregate, start: Bound, kept: Bound | None) -> None:
-        """What the policy erases sooner or later: buckets older than what is kept, as far as it reaches."""
-        if kept is None or not kept.value:
-            return
-        end = windows.value(self.conn, Bound(kept.value, age=True), aggregate.kind)
-        if end is None:
-            return
-        low = windows.value(self.conn, Bound(start.value, age=True), aggregate.kind)
-        if low is not None and low >= end:
-            return
-        within = windows.span(self.conn, Bound(start.value, age=True) if start.value else OPEN, OPEN, aggregate.kind)
-        within = replace(within, end=end) if within else Span(start=windows.FIRST, end=end, kind=aggregate.kind)
-        reach = f"the last {start.value}" if start.value else "all of it"
-        why = f"its policy refreshes {reach}, and {kept.value} of raw rows are kept"
-        self.lose(aggregate, history.of(self.conn, aggregate, within=within, rootless=True), why=why)
 
     # --- what is lost --------------------------------------------------------------------------------------------
 
@@ -339,10 +228,16 @@ class Reckoning:
         )
 
     def history(
-        self, aggregate: Aggregate, *, within: Span | None = None, rootless: bool = False, orphan: bool = False
+        self,
+        aggregate: Aggregate,
+        *,
+        within: Span | None = None,
+        rootless: bool = False,
+        orphan: bool = False,
+        deleted: bool = True,
     ) -> History | None:
         """What exists in the aggregate alone, after what the plan has done by then. `orphan`: its parent goes too."""
-        found = history.of(self.conn, aggregate, within=within, rootless=rootless)
+        found = history.of(self.conn, aggregate, within=within, rootless=rootless, deleted=deleted)
         if orphan and not rootless:
             found = larger(found, self.beyond_raw(aggregate, within))
         for source in {aggregate.hypertable, aggregate.parent} & self.uprooted.keys():
@@ -381,11 +276,6 @@ def both(one: Span | None, other: Span | None) -> Span | None:
     if one is None or other is None:
         return one or other
     return replace(one, start=max(one.start, other.start), end=min(one.end, other.end))
-
-
-def ago(value: Any) -> Bound:
-    """A policy's offset, which counts from now."""
-    return Bound(str(value), age=True) if value is not None else OPEN
 
 
 def safe(aggregate: Aggregate, found: History, within: Span | None) -> str:

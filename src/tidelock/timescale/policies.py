@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     from tidelock.app.ports import Scene
     from tidelock.core.aggregates import Aggregate, Stock
+    from tidelock.core.check import Flaw
     from tidelock.core.snapshot import Key, Snapshot
 
     Connection = psycopg.Connection[Any]
 
 JOBS = """
-SELECT b.id, format('%I.%I', b.proc_schema, b.proc_name), format('%I.%I', j.hypertable_schema, j.hypertable_name),
+SELECT b.id, format('%I.%I', b.proc_schema, b.proc_name),
+       CASE WHEN j.hypertable_name IS NULL THEN '' ELSE format('%I.%I', j.hypertable_schema, j.hypertable_name) END,
        nullif(b.config - 'hypertable_id' - 'mat_hypertable_id', '{}'),
        CASE WHEN isfinite(j.next_start) THEN j.next_start END, b.initial_start, b.timezone, b.fixed_schedule
   FROM _timescaledb_config.bgw_job b JOIN timescaledb_information.jobs j ON j.job_id = b.id
@@ -94,5 +96,9 @@ def statement(conn: Connection, number: int, was: Timed) -> str:
 
 def warnings(stock: Stock, aggregate: Aggregate) -> Iterator[str]:
     """Refresh policies that go further back than raw data is kept: each run erases kept buckets."""
-    for each in erosion.of(stock, aggregate):
-        yield f"WARNING {each.what}. Stop it: {each.mend}"
+    return map(warning, erosion.of(stock, aggregate))
+
+
+def warning(flaw: Flaw) -> str:
+    """What is wrong, and the SQL that stops it."""
+    return f"WARNING {flaw.what}. Stop it: {flaw.mend}"

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from tidelock.core.report import Finding, Severity
 from tidelock.core.threats import How, threats
 from tidelock.timescale import budget, look
-from tidelock.timescale.losses import Reckoning, among, refuse
+from tidelock.timescale.consent import among
+from tidelock.timescale.losses import Reckoning, refuse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     import psycopg
 
@@ -26,8 +27,11 @@ ALONE = (How.CREATE,)
 """Harmless by itself, in a plan that takes nothing."""
 
 
-def check(conn: psycopg.Connection[Any], plan: Plan, target: Target) -> list[Finding]:
-    """Raise the reason why the plan must not run here; return what should be known of it. Changes nothing."""
+def check(conn: psycopg.Connection[Any], plan: Plan, target: Target, eroding: Collection[str] = ()) -> list[Finding]:
+    """Raise the reason why the plan must not run here; return what should be known of it. Changes nothing.
+
+    `eroding`: aggregates of which it is accepted that policies of the plan will erode them.
+    """
     budget.check(conn, plan)
     found = [(planned, threatening(planned)) for planned in plan.pending]
     accepting = [each for each in plan.pending if each.migration.directive("accept-loss")]
@@ -38,7 +42,8 @@ def check(conn: psycopg.Connection[Any], plan: Plan, target: Target) -> list[Fin
     for planned, statements in found:
         reckoning.take(planned, statements)
     refuse(reckoning)
-    return [finding for planned in accepting for finding in idle(planned, reckoning.threatened)]
+    threatened = reckoning.threatened | set(eroding)
+    return [finding for planned in accepting for finding in idle(planned, threatened)]
 
 
 def threatening(planned: PlannedMigration) -> Found:

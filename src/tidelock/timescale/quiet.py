@@ -22,7 +22,7 @@ from tidelock.errors import PassingFault
 from tidelock.timescale.background import Due, Home, home, touched
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from tidelock.app.ports import Scene
     from tidelock.core.statement import Statement
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
 
 LOOK_S = 0.25
-WAKE = timedelta(seconds=6)
-"""The scheduler sleeps at most 5 s: a job that is due within that time may be starting while it is put off."""
 GRACE = timedelta(seconds=5)
 """What is late starts this much after the step: the next step of the run may need it quiet again."""
 LOCK_S = 2
@@ -116,7 +114,7 @@ class Quieter(StepHooks):
                 self.held[job] = held
             else:
                 refused.add(job)
-        return any(job in self.held and near(each) for job, (each, _) in wanted.items())
+        return any(job in self.held and each.starting for job, (each, _) in wanted.items())
 
     def is_held(self, job: Due) -> bool:
         """Whether it has the next start that this run gave it."""
@@ -209,39 +207,6 @@ class Quieter(StepHooks):
             yield conn
 
 
-def near(job: Due) -> bool:
-    """Whether it may be starting at this moment, by what the scheduler knew before."""
-    return job.next_start is None or job.next_start < job.now + WAKE
-
-
 def idle(conn: Connection) -> bool:
     """Whether a connection can take a query of its own now."""
     return not conn.closed and conn.info.transaction_status == TransactionStatus.IDLE
-
-
-@contextmanager
-def held(conn: Connection, jobs: Collection[int]) -> Iterator[list[str]]:
-    """Keep jobs from starting while the block runs; those that run already go on. `conn` is idle, in autocommit.
-
-    Yields the names of those that were put off. For work that is no step of a migration: nothing is journaled, so
-    after a crash they run late by HOLD at most.
-    """
-    place = home(conn)
-    found = place.look(conn, ids=jobs) if place else []
-    kept: dict[int, Held] = {}
-    names = []
-    for each in found:
-        if place and not each.never and (each.next_start is None or each.next_start < each.now + HOLD):
-            with suppress(psycopg.errors.InsufficientPrivilege, psycopg.errors.LockNotAvailable):
-                kept[each.id] = Held(each.next_start, each.now + HOLD)
-                place.alter(conn, each, kept[each.id].set)
-                names.append(each.name)
-    try:
-        yield names
-    finally:
-        if place and kept and not conn.closed:
-            for each in place.look(conn, ids=kept):
-                was = kept[each.id].was
-                if kept[each.id].is_ours(each.next_start):
-                    with suppress(psycopg.Error):
-                        place.alter(conn, each, was if was and was > each.now else each.now + GRACE)

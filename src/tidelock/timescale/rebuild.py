@@ -3,29 +3,24 @@ out before the DROP, and put into the new one before COMMIT, with everything tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import errors, sql
+from psycopg import sql
 
 from tidelock.app.ports import StepHooks
-from tidelock.core.ddl.creation import create
-from tidelock.core.ddl.mending import without_defaults
 from tidelock.core.ddl.order import ordered
 from tidelock.core.ddl.removal import drop
-from tidelock.core.ddl.timescale import columnstore, schema_of, span
-from tidelock.core.ddl.words import literal
 from tidelock.core.facts.tree import identifier
 from tidelock.core.filling import Fill, detail_of
 from tidelock.core.rebuilding import rebuilt, widened
 from tidelock.core.report import Happening
-from tidelock.core.snapshot import key_of
 from tidelock.core.statement import Object
 from tidelock.core.step import Mode
-from tidelock.errors import LedgerFault
 from tidelock.timescale import filling, look, policies, rows
-from tidelock.timescale.refreshing import Wish
+from tidelock.timescale.call import Wish
+from tidelock.timescale.restoring import OWNERS, Kept, Restoring, aggregate, exists
 from tidelock.timescale.said import AGGREGATE, Said, closure, may_drop
 from tidelock.timescale.telling import rebuilt_line
 
@@ -34,8 +29,8 @@ if TYPE_CHECKING:
 
     from tidelock.app.ports import Scene
     from tidelock.config import Target
-    from tidelock.core.aggregates import Aggregate, Stock
-    from tidelock.core.snapshot import Key, Snapshot
+    from tidelock.core.aggregates import Stock
+    from tidelock.core.snapshot import Key
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
     from tidelock.timescale.refresher import Refresher
@@ -43,52 +38,6 @@ if TYPE_CHECKING:
 RESOLVED = """
 SELECT format('%%I.%%I', n.nspname, c.relname)
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(%s)"""
-OWNERS = """
-SELECT format('%I.%I', n.nspname, c.relname), c.relowner::regrole::text
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind IN ('v', 'm')"""
-GONE = (errors.UndefinedColumn, errors.UndefinedObject, errors.UndefinedTable, errors.InvalidColumnReference)
-
-
-class NotMadeAgain(LedgerFault):
-    """The file dropped an aggregate that it was to rebuild, and did not create it."""
-
-    code = "L047"
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"{name} was dropped, and is not there at the end of its transaction: its history would be lost",
-            hint="create it in the same transaction; or, when it may go: `-- tidelock: accept-loss NAME: why`",
-        )
-
-
-class CannotComeBack(LedgerFault):
-    """What depends on a rebuilt aggregate does not fit the new one."""
-
-    code = "L048"
-
-    def __init__(self, what: str, name: str, why: str) -> None:
-        super().__init__(
-            f"{what} depends on {name} and cannot be made again on the new one: {why}",
-            hint="DROP it by name and create it anew in the same file, before and after the aggregate",
-        )
-
-
-@dataclass(slots=True)
-class Kept:
-    """What was there before the first DROP of a step."""
-
-    stock: Stock
-    schema: Snapshot
-    names: tuple[str, ...]
-    """The aggregates whose rows are kept, a parent before those that read it."""
-    rebuilt: tuple[str, ...]
-    """Those of them that the file rebuilds; the others hang on them."""
-    copies: dict[str, rows.Copy] = field(default_factory=dict)
-    owners: dict[str, str] = field(default_factory=dict)
-    closure: list[Key] = field(default_factory=list)
-    jobs: list[policies.Timed] = field(default_factory=list)
-    reshaped: dict[str, str] = field(default_factory=dict)
-    """Aggregates whose buckets have another width now, and the old one."""
 
 
 @dataclass(slots=True)
@@ -189,20 +138,8 @@ class Rebuilder(StepHooks):
         self.widen(step)
         if self.kept is None:
             return
-        kept, conn = self.kept, self.scene.conn
-        said = self.said(step)
-        for name in kept.names:
-            key = (AGGREGATE, name)
-            if not exists(conn, name):
-                if name in kept.rebuilt:
-                    raise NotMadeAgain(name)
-                if said.drops(key) or said.makes_later(key):
-                    continue
-                self.make(kept, key, name)
-            self.put_back(kept, name, said)
-        came = list(self.restore(kept, said))
-        policies.resume(self.scene, kept.schema, kept.jobs, came)
-        self.own(kept)
+        kept = self.kept
+        came = Restoring(self.scene, kept, self.said(step), self.shapes).run()
         self.report(kept, came)
 
     def widen(self, step: Step) -> None:
@@ -215,79 +152,6 @@ class Rebuilder(StepHooks):
                 self.scene.note(
                     "widened", {"aggregate": name, "fill": [detail_of(self.fills[name], found.number, done)]}
                 )
-
-    def make(self, kept: Kept, key: Key, name: str) -> None:
-        """One that depends on a rebuilt one, as it was."""
-        try:
-            with self.scene.conn.transaction():
-                self.scene.conn.execute(create(kept.schema, key).encode())
-        except GONE as error:
-            raise CannotComeBack(f"{key[0]} {key[1]}", name, error.diag.message_primary or "") from None
-
-    def put_back(self, kept: Kept, name: str, said: Said) -> None:
-        """Settings that CREATE did not say, and the rows. Until it is refreshed it shows these alone."""
-        conn = self.scene.conn
-        now = look.take(conn).aggregate(name)
-        assert now is not None, "it is there"
-        settings = kept.schema.objects[AGGREGATE, name].get("columnstore")
-        if settings and not now.columnstore and not said.mentions(name, "compress", "columnstore"):
-            there = rows.columns(conn, now.relation)
-            lasting = {**settings, "segment_by": [each for each in settings.get("segment_by", ()) if each in there]}
-            if any(identifier(each.partition(" ")[0])[1] not in there for each in settings.get("order_by", ())):
-                del lasting["order_by"]
-            lasting = {each: value for each, value in lasting.items() if value}
-            self.scene.query([columnstore("MATERIALIZED VIEW", name, lasting).rstrip(";")])
-        self.chunk_as_before(kept, name, said)
-        if name in self.shapes and filling.shape(conn, now) != self.shapes[name]:
-            kept.reshaped[name] = aggregate(kept.stock, name).bucket
-        copy = kept.copies[name]
-        if now.real_time:
-            self.scene.query([f"ALTER MATERIALIZED VIEW {name} SET (timescaledb.materialized_only = true)"])
-        kept.copies[name] = replace(rows.put_back(conn, copy, now), real_time=now.real_time)
-
-    def chunk_as_before(self, kept: Kept, name: str, said: Said) -> None:
-        """Its chunks are as long as they were, before rows come in."""
-        interval = kept.schema.objects[AGGREGATE, name].get("chunk_interval")
-        if interval and not said.mentions(name, "chunk_interval", "chunk_time_interval"):
-            call = f"set_chunk_time_interval({literal(name)}, {span(interval)})"
-            self.scene.query([f"SELECT {schema_of(kept.schema)}.{call}"])
-
-    def restore(self, kept: Kept, said: Said) -> Iterator[Key]:
-        """Views, policies, grants, comments, indexes that are not there and that the file did not drop or make."""
-        conn = self.scene.conn
-        found = self.scene.snapshot()
-        missing = [
-            key
-            for key in kept.closure
-            if key not in found.objects and key[0] != "column" and not said.drops(key) and not said.makes_later(key)
-        ]
-        for key in ordered(kept.schema, missing):
-            statements = "\n".join([create(kept.schema, key), *without_defaults(kept.schema, found, key)]).strip()
-            if not statements:
-                continue
-            if key[0] == "materialized view":
-                statements += f"\nREFRESH MATERIALIZED VIEW {key[1]};"
-            try:
-                with conn.transaction():
-                    conn.execute(statements.encode())
-            except GONE as error:
-                if key[0] in ("view", "materialized view", "function", "procedure"):
-                    raise CannotComeBack(
-                        f"{key[0]} {key[1]}", kept.rebuilt[0], error.diag.message_primary or ""
-                    ) from None
-                told = f"{key[0]} {key[1]} did not come back: {error.diag.message_primary}"
-                self.scene.tell(Happening.NOTE, told)
-            else:
-                yield key
-
-    def own(self, kept: Kept) -> None:
-        """Give everything back to its owner."""
-        now = dict(self.scene.conn.execute(OWNERS).fetchall())
-        for kind, name in ordered(kept.schema, kept.closure):
-            owner = kept.owners.get(name)
-            if owner and name in now and now[name] != owner:
-                word = "VIEW" if kind == "view" else "MATERIALIZED VIEW"
-                self.scene.query([f"ALTER {word} {name} OWNER TO {owner}"])
 
     def report(self, kept: Kept, came: Iterable[Key]) -> None:
         """One line for each, in the journal too."""
@@ -362,13 +226,6 @@ class Rebuilder(StepHooks):
                 self.scene.tell(Happening.NOTE, told)
 
 
-def aggregate(stock: Stock, name: str) -> Aggregate:
-    """The one of that name, which is there."""
-    found = stock.aggregate(name)
-    assert found is not None, name
-    return found
-
-
 def since(fill: Fill | None, otherwise: int | None) -> int | None:
     """Where what can be computed anew begins."""
     return min((each.start for each in fill.empty), default=None) if fill else otherwise
@@ -379,12 +236,3 @@ def resolved(conn: psycopg.Connection[Any], each: Object) -> str:
     path = sql.Identifier(*([each.schema] if each.schema else []), each.name).as_string()
     row = conn.execute(RESOLVED, (path,)).fetchone()
     return row[0] if row else ""
-
-
-def exists(conn: psycopg.Connection[Any], name: str) -> bool:
-    """Whether a relation is there."""
-    row = conn.execute("SELECT to_regclass(%s) IS NOT NULL", (name,)).fetchone()
-    return bool(row and row[0])
-
-
-__all__ = ["CannotComeBack", "NotMadeAgain", "Rebuilder", "key_of"]

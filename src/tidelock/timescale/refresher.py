@@ -17,10 +17,11 @@ from tidelock.core.report import Happening
 from tidelock.core.step import Mode
 from tidelock.errors import LedgerFault
 from tidelock.timescale import history, look
+from tidelock.timescale.call import Way, Wish
 from tidelock.timescale.filling import known
 from tidelock.timescale.order import ordered
 from tidelock.timescale.points import number
-from tidelock.timescale.refreshing import Outcome, Refreshing, Way, Wish
+from tidelock.timescale.refreshing import Outcome, Refreshing
 from tidelock.timescale.telling import kept_line, outcome_line
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tidelock.core.aggregates import History
+    from tidelock.core.lint.eroding import Erosion
     from tidelock.core.model import Place
 
 
@@ -111,6 +112,25 @@ class AggregateReplaced(LedgerFault):
         )
 
 
+class PolicyErodes(LedgerFault):
+    """Files bring a refresh policy and a retention that together erase history day by day."""
+
+    code = "L051"
+
+    def __init__(self, erosions: Sequence[Erosion]) -> None:
+        first, *rest = erosions
+        more = "".join(f"; and so is {each.aggregate} ({each.place.path}:{each.place.line})" for each in rest)
+        back = f"{first.start} back" if first.start else "to the beginning"
+        longer = f", or keep {first.source} for {first.start} or longer" if first.start else ""
+        names = dict.fromkeys(shown(each.aggregate) for each in erosions)
+        super().__init__(
+            f"{first.place}: {first.aggregate} is refreshed {back} and {first.source} keeps {first.kept}: once rows "
+            f"are older, each refresh erases buckets that exist nowhere else{more}",
+            hint=f"let start_offset be {first.kept} at most{longer}; or, when they may go: "
+            + ", ".join(f"`-- tidelock: accept-loss {name}: why`" for name in names),
+        )
+
+
 class Unseen(LedgerFault):
     """A statement that nobody can read, that no rollback undoes, while there is history to lose."""
 
@@ -139,7 +159,7 @@ class DefaultsForgotten(LedgerFault):
         )
         super().__init__(
             f"{place}: {told}: no chunk holds the value, and this writes the chunks anew",
-            hint="make it durable first: compress_chunk(chunk, recompress => true) of each compressed chunk of "
+            hint="make it durable first: compress_chunk(decompress_chunk(chunk)) of each compressed chunk of "
             f"{shown(columns[0][0])}; or `-- tidelock: allow L046: why`",
             detail=f"  {text}",
         )

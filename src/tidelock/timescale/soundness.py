@@ -222,5 +222,5 @@ def borrowed(table: str, column: str, chunks: list[str]) -> Flaw:
         what=f"{column} of {table}: in {len(chunks)} compressed chunk{'' if len(chunks) == 1 else 's'} its values are "
         "the default of ADD COLUMN, kept in the catalog alone; VACUUM FULL, CLUSTER or reorder_chunk of a chunk makes "
         "them NULL",
-        mend=f"SELECT compress_chunk(ch, recompress => true) FROM {source};",  # noqa: S608 - printed
+        mend=f"SELECT compress_chunk(decompress_chunk(ch)) FROM {source};",  # noqa: S608 - printed
     )

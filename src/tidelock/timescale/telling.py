@@ -29,7 +29,10 @@ def kept_line(done: Outcome) -> str:
     """What was left as it is, and why."""
     name = done.aggregate.removeprefix("public.")
     buckets = f"{done.kept:,} bucket" + ("" if done.kept == 1 else "s")
-    return f"{name}: {buckets} from {done.kept_span} left as they are: the raw data no longer holds them (whole)"
+    return (
+        f"{name}: {buckets} from {done.kept_span} left as they are: the raw data no longer holds them (whole); to let "
+        f"them go, `-- tidelock: accept-loss {name}: why` in a migration with the CALL"
+    )
 
 
 def rebuilt_line(copy: Copy, span: Span | None, width: str, back: Sequence[str]) -> str:

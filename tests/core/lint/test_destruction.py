@@ -181,3 +181,37 @@ SELECT add_retention_policy('energy', INTERVAL '1 month');
 )
 def test_retention_that_becomes_shorter_is_found(text: str, found: list[str]):
     assert codes(RETENTION + text) == found
+
+
+LOOSENED = (
+    "-- file: 001_a.sql\nCREATE TABLE t (id int PRIMARY KEY, u_id int NOT NULL REFERENCES u (id), code text UNIQUE);\n"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ALTER TABLE t DROP CONSTRAINT t_u_id_fkey; DROP TABLE t;",
+        "ALTER TABLE t DROP CONSTRAINT t_u_id_fkey; DROP TABLE u;",
+        "ALTER TABLE t DROP CONSTRAINT t_u_id_fkey; ALTER TABLE t DROP COLUMN u_id;",
+        "ALTER TABLE t DROP CONSTRAINT t_code_key; CREATE UNIQUE INDEX t_code ON t (lower(code));",
+        "ALTER TABLE t ALTER code DROP DEFAULT, ALTER code TYPE int USING 1, ALTER code SET DEFAULT 1;",
+        "ALTER TABLE t ALTER u_id DROP NOT NULL, ADD CONSTRAINT one CHECK (num_nonnulls(u_id, code) = 1);",
+        "ALTER TABLE t ALTER u_id DROP NOT NULL; UPDATE t SET u_id = 1; ALTER TABLE t ALTER u_id SET NOT NULL;",
+    ],
+)
+def test_what_goes_with_its_table_or_is_replaced_in_the_same_file_lets_no_wrong_rows_in(text: str):
+    assert "DE007" not in codes(f"{LOOSENED}-- file: 002_b.sql\n{text}\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ALTER TABLE t DROP CONSTRAINT t_u_id_fkey; ALTER TABLE t DROP COLUMN code;",
+        "ALTER TABLE t DROP CONSTRAINT t_u_id_fkey; CREATE UNIQUE INDEX t_code ON t (lower(code));",
+        "ALTER TABLE t ALTER code SET DEFAULT 1; ALTER TABLE t ALTER code DROP DEFAULT;",
+        "ALTER TABLE t ALTER u_id DROP NOT NULL;",
+    ],
+)
+def test_what_is_taken_away_for_good_does(text: str):
+    assert "DE007" in codes(f"{LOOSENED}-- file: 002_b.sql\n{text}\n")

@@ -34,6 +34,32 @@ def test_no_rule_warns_of_an_example_not_even_of_the_rebuild_of_an_aggregate(exa
     assert said([each for each in examples.found(sources) if each.severity is not Severity.NOTE]) == []
 
 
+AGGREGATE = """CREATE TABLE IF NOT EXISTS r (time timestamptz NOT NULL, v float8);
+SELECT create_hypertable('r', 'time', if_not_exists => true);
+CREATE MATERIALIZED VIEW IF NOT EXISTS hourly WITH (timescaledb.continuous) AS
+SELECT time_bucket('1 hour', time) AS bucket, avg(v) FROM r GROUP BY 1 WITH NO DATA;
+"""
+REBUILD = """DROP MATERIALIZED VIEW IF EXISTS hourly CASCADE;
+CREATE MATERIALIZED VIEW hourly WITH (timescaledb.continuous) AS
+SELECT time_bucket('1 hour', time) AS bucket, max(v) FROM r GROUP BY 1 WITH DATA;
+"""
+
+
+def test_a_rebuild_is_one_transaction_and_what_hangs_on_the_aggregate_comes_back():
+    found = examples.found(files(a001_r=AGGREGATE, a002_rebuild=f"-- tidelock: rebuild hourly\n{REBUILD}"))
+    assert [each.code for each in found if each.code in ("TX001", "DE012", "TS020", "TS040")] == []
+
+
+def test_without_it_a_fill_is_a_part_of_its_own():
+    found = examples.found(files(a001_r=AGGREGATE, a002_again=REBUILD))
+    assert {"TX001", "DE012", "TS040"} <= {each.code for each in found}
+
+
+def test_a_rebuild_that_apply_would_refuse_is_an_error_at_its_line():
+    found = examples.found(files(a001_r=AGGREGATE, a002_rebuild=f"-- tidelock: rebuild hurly\n{REBUILD}"))
+    assert "002_rebuild.sql:1:1 S044" in said(found)
+
+
 # What is no SQL
 
 

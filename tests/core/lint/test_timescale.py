@@ -53,10 +53,11 @@ def test_the_loss_says_how_much_and_since_when():
 
 
 @pytest.mark.parametrize(
-    "line", ["-- tidelock: accept-loss hourly: kept in the archive", "-- tidelock: rebuild hourly"]
+    ("line", "again"),
+    [("-- tidelock: accept-loss hourly: kept in the archive", ""), ("-- tidelock: rebuild hourly", HOURLY)],
 )
-def test_a_loss_that_is_accepted_or_prevented_is_none(line: str):
-    assert codes(READINGS, HOURLY, KEEP, f"{line}\n{DROP}") == []
+def test_a_loss_that_is_accepted_or_prevented_is_none(line: str, again: str):
+    assert codes(READINGS, HOURLY, KEEP, f"{line}\n{DROP}{again}") == []
 
 
 def test_a_renamed_aggregate_keeps_what_is_known_of_it():

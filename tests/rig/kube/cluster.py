@@ -59,6 +59,11 @@ class Cluster(Access):
         """A kubeconfig for a user of that name, who may do what RBAC says."""
         return self.authority.kubeconfig(name.replace(":", "-"), self.url, name, groups)
 
+    def account(self, namespace: str, name: str) -> Path:
+        """A kubeconfig for a ServiceAccount, by a token of it."""
+        token = self.kubectl("create", "token", name, "-n", namespace).strip()
+        return self.authority.written(f"{namespace}-{name}", self.url, name, {"token": token})
+
     # Starting and stopping
 
     def start(self) -> Self:

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 DAYS = 30
@@ -55,18 +55,17 @@ class Authority:
     def kubeconfig(self, file: str, server: str, user: str, groups: Sequence[str] = ()) -> Path:
         """A kubeconfig for `user`, as a file. JSON is YAML too."""
         certificate, key = self.issue(file, user, groups)
+        by = {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)}
+        return self.written(file, server, user, by)
+
+    def written(self, file: str, server: str, user: str, by: Mapping[str, str]) -> Path:
+        """A kubeconfig for a user who is known `by` a certificate or a token."""
+        at = {"server": server, "certificate-authority-data": _base64(self.ca)}
         data = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {"name": "rig", "cluster": {"server": server, "certificate-authority-data": _base64(self.ca)}}
-            ],
-            "users": [
-                {
-                    "name": user,
-                    "user": {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)},
-                }
-            ],
+            "clusters": [{"name": "rig", "cluster": at}],
+            "users": [{"name": user, "user": dict(by)}],
             "contexts": [{"name": "rig", "context": {"cluster": "rig", "user": user}}],
             "current-context": "rig",
         }

@@ -32,6 +32,8 @@ def walk(proving: Proving, indexes: Sequence[int]) -> None:
     """Go through these files in order."""
     line, control = Line(proving), Line(proving)
     try:
+        if indexes and indexes[0] in proving.awaited:
+            line.name, line.at = proving.borrow(indexes[0]), indexes[0]
         for index in indexes:
             applied = proving.take(index)
             if proving.stopped:
@@ -113,7 +115,7 @@ def died(proving: Proving, name: str, index: int, cut: Cut) -> TidelockError | N
 
 def compare(proving: Proving, pair: Pair, index: int, applied: Applied, cut: Cut | None, name: str) -> list[Finding]:
     """The end, against the end without a cut."""
-    after = proving.shadows.state(name)
+    after = proving.shadows.state(name, once=True)
     changes = differences(proving, applied.state, after)
     if changes and not schema_changes(applied.state, after):
         learn_noise(proving, pair, index, applied.state)

@@ -109,6 +109,6 @@ def walk(wanted: Mapping[Key, set[Key]]) -> list[Key]:
     return list(done)
 
 
-def rank(key: Key) -> tuple[int, str]:
-    """By kind, then by name."""
-    return RANKS.get(key[0], len(RANKS)), key[1]
+def rank(key: Key) -> tuple[int, bool, str]:
+    """By kind, then by name. An aggregate's refresh comes before its columnstore policy: TimescaleDB 2.20 insists."""
+    return RANKS.get(key[0], len(RANKS)), key[0] == "job" and not key[1].startswith("refresh of "), key[1]

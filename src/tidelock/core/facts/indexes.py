@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core import parser
@@ -12,6 +11,7 @@ from tidelock.core.facts import timescale
 from tidelock.core.facts.search import look
 from tidelock.core.facts.tree import constant, named, on, options, relation, strings, unwrap, within
 from tidelock.core.statement import Kind
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from tidelock.core.facts.draft import Draft
@@ -61,7 +61,7 @@ def reindex(draft: Draft, node: Node) -> None:
 HANDLERS = {"IndexStmt": create, "ReindexStmt": reindex}
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class IndexDefinition:
     """What makes an index this index, whatever its name: comparable with what pg_get_indexdef() prints."""
 

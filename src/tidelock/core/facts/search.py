@@ -42,9 +42,12 @@ def look(draft: Draft, root: Any, *, reads: bool = False, runs: bool = True, lit
         if reads and "lockingClause" in node:
             _lock_rows(draft, node, scope)
         for key, value in node.items():
-            if type(value) not in _NESTED or key in _PASSED_BY:
+            kind = type(value)
+            if kind is list:
+                if key not in _PASSED_BY:
+                    stack += [(each, scope) for each in value if type(each) in _NESTED and "String" not in each]
                 continue
-            if key == "typeName" and "typmods" not in value:
+            if kind is not dict or key in _PASSED_BY or (key == "typeName" and "typmods" not in value):
                 continue
             if key == "A_Const":
                 if literals and "sval" in value:

@@ -6,7 +6,6 @@ each one is compared with pg_locks in tests/postgres/test_facts_on_server.py.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidelock.core.facts import functions, timescale
@@ -23,6 +22,7 @@ from tidelock.core.facts.tree import (
     temporary,
     within,
 )
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -133,7 +133,7 @@ def _known_relations(draft: Draft, node: Node, kind: str) -> None:
         draft.locks.pop(relation(node["relation"]), None)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Change:
     """One part of ALTER TABLE."""
 

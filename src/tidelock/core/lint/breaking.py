@@ -75,6 +75,11 @@ def added_here(look: Look, table: str, column: str) -> bool:
     return any(each.name == column and key(each.table) == key(table) for each in added)
 
 
+def rebuilt_here(look: Look, name: str) -> bool:
+    """`-- tidelock: rebuild NAME` stands in the file: its history stays, and what hangs on it comes back."""
+    return any(each.name == "rebuild" and key(each.value) == key(name) for each in look.file.migration.directives)
+
+
 def dependents(look: Look, table: str) -> Iterator[str]:
     """What the files know to hang on a table: views that read it, foreign keys that point to it."""
     for name in look.known.readers(table):

@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from tidelock.core.lint.breaking import added_here, dependents, destructive, is_own, made_again, made_before
+from tidelock.core.lint.breaking import (
+    added_here,
+    dependents,
+    destructive,
+    is_own,
+    made_again,
+    made_before,
+    rebuilt_here,
+)
+from tidelock.core.lint.compose import named
 from tidelock.core.lint.guards import listed
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, file_rule
@@ -16,7 +25,7 @@ from tidelock.core.statement import Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tidelock.core.action import Action
+    from tidelock.core.action import Action, Constraint
     from tidelock.core.lint.look import File, Look
     from tidelock.core.statement import Statement
 
@@ -150,44 +159,87 @@ def drop_materialized_view(look: Look) -> Iterator[Remark]:
 def drop_constraint(look: Look) -> Iterator[Remark]:
     """DROP CONSTRAINT, DROP NOT NULL, DROP DEFAULT, a unique index."""
     for each in look.actions("drop constraint"):
-        if not is_own(look, each.table) and not _replaced(look, each):
-            yield Remark(message=f"{each.table} takes rows that {each.name} refuses now")
+        table, known = each.table, _constraint(look, each)
+        if is_own(look, table) or _replaced(look, each, known) or _goes(look, table, *(known.columns if known else ())):
+            continue
+        if not (known and known.references and _goes(look, known.references)):
+            yield Remark(message=f"{table} takes rows that {each.name} refuses now")
     for each in look.actions("drop not null", "drop default"):
         table = each.table
-        if is_own(look, table) or added_here(look, table, each.name):
+        if is_own(look, table) or added_here(look, table, each.name) or _goes(look, table, each.name):
             continue
-        if each.what == "drop not null":
+        if each.what == "drop default":
+            if not _given_again(look, each):
+                yield Remark(message=f"an INSERT that does not name {table}.{each.name} fails, or stores NULL")
+        elif not _checked(look, each):
             yield Remark(message=f"{table}.{each.name} takes NULL, which its readers may not expect")
-        elif not any(
-            one.name == each.name and key(one.table) == key(table)
-            for one in look.done_after("set default", "add identity", "drop column")
-        ):
-            yield Remark(message=f"an INSERT that does not name {table}.{each.name} fails, or stores NULL")
     for each in look.actions("drop index"):
         index = look.known.indexes.get(key(each.table))
-        if index and index.unique and not is_own(look, index.table) and not _indexed_again(look, index.table):
+        if index is None or not index.unique or is_own(look, index.table) or _goes(look, index.table, *index.columns):
+            continue
+        if not _unique_here(look, index.table) and not any(_here(look, index.table, "add constraint")):
             columns = ", ".join(index.columns)
             yield Remark(message=f"{index.table} takes rows twice that {index.name} ({columns}) refuses now")
 
 
-def _replaced(look: Look, dropped: Action) -> bool:
-    """The same file puts another constraint on the table, or has set NOT NULL, which a CHECK was there for."""
-    here = key(dropped.table)
-    added = (*look.done_before("add constraint"), *look.done_after("add constraint"), *look.actions("add constraint"))
-    if any(key(each.table) == here for each in added):
+def _here(look: Look, table: str, *what: str) -> Iterator[Action]:
+    """What the file does to a table, before, in and after the statement."""
+    for each in (*look.done_before(*what), *look.actions(*what), *look.done_after(*what)):
+        if key(each.table) == key(table):
+            yield each
+
+
+def _goes(look: Look, table: str, *columns: str) -> bool:
+    """The file drops the table, or one of the columns: another rule tells of that, and what stood on it goes along."""
+    if any(key(each.table) == key(table) for each in look.done_after("drop table")):
         return True
+    return any(each.name in columns for each in _here(look, table, "drop column"))
+
+
+def _constraint(look: Look, dropped: Action) -> Constraint | None:
+    """What a file says of a constraint, by the name that it gave, or that the server gives."""
     table = look.known.table(dropped.table)
-    columns = {each.expression for each in table.constraints if each.name == dropped.name} if table else set()
+    for each in table.constraints if table else ():
+        ending = ENDINGS.get(each.kind, "check")
+        columns = () if each.kind == "primary key" else each.columns
+        if dropped.name == (each.name or named(dropped.table, columns, ending)):
+            return each
+    return None
+
+
+ENDINGS = {"primary key": "pkey", "unique": "key", "foreign key": "fkey", "exclude": "excl"}
+
+
+def _replaced(look: Look, dropped: Action, known: Constraint | None) -> bool:
+    """The same file puts another constraint or a unique index on the table, or has set NOT NULL, which a CHECK was
+    there for."""
+    if any(_here(look, dropped.table, "add constraint")):
+        return True
+    if (known is None or known.kind in ("unique", "primary key")) and _unique_here(look, dropped.table):
+        return True
     not_null = (*look.done_before("set not null"), *look.actions("set not null"))
-    return any(key(each.table) == here and each.name in columns for each in not_null)
-
-
-def _indexed_again(look: Look, table: str) -> bool:
-    again = (*look.done_before("create index"), *look.done_after("create index"))
-    keys = (*look.done_before("add constraint"), *look.done_after("add constraint"))
-    return any("unique" in each.flags and key(each.table) == table for each in again) or any(
-        key(each.table) == table for each in keys
+    return known is not None and any(
+        key(each.table) == key(dropped.table) and each.name == known.expression for each in not_null
     )
+
+
+def _checked(look: Look, loosened: Action) -> bool:
+    """The file sets NOT NULL again, or puts a CHECK there in its place."""
+    if any(each.name == loosened.name for each in look.done_after("set not null")):
+        return True
+    added = (each.constraint for each in _here(look, loosened.table, "add constraint"))
+    return any(each is not None and each.kind == "check" for each in added)
+
+
+def _given_again(look: Look, loosened: Action) -> bool:
+    """The column gets another default, or an identity."""
+    what = ("set default", "add identity")
+    later = (*look.actions(*what), *look.done_after(*what))
+    return any(each.name == loosened.name and key(each.table) == key(loosened.table) for each in later)
+
+
+def _unique_here(look: Look, table: str) -> bool:
+    return any("unique" in each.flags for each in _here(look, table, "create index"))
 
 
 @destructive(
@@ -197,6 +249,7 @@ def _indexed_again(look: Look, table: str) -> bool:
     why="Views, foreign keys, columns, policies and triggers that depend on it go as well, with nothing but a NOTICE. "
     "What depends on it in production, the author does not see in the file.",
     fix="leave CASCADE out, and drop what depends on it by name",
+    on=("drop ",),
 )
 def cascade(look: Look) -> Iterator[Remark]:
     """DROP … CASCADE."""
@@ -204,6 +257,8 @@ def cascade(look: Look) -> Iterator[Remark]:
         if "cascade" not in each.flags or not each.what.startswith("drop ") or each.what in HARMLESS:
             continue
         if made_before(look, each) or is_own(look, each.table) or each.what == "drop owned":
+            continue
+        if each.what == "drop materialized view" and rebuilt_here(look, each.table):
             continue
         kind, name = each.what.partition(" ")[2], each.table or each.name
         if kind in ("column", "constraint"):

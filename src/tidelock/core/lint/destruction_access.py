@@ -27,6 +27,7 @@ INNER = ("index", "constraint", "trigger", "policy", "rule", "tablespace", "tabc
     why="From that moment on every statement with the old name fails: the release that is running while the migration "
     "runs, too. No order of deploying code and schema avoids that.",
     fix="let both names work for a release: a view under the old name of a table, a second column",
+    on=("rename ",),
 )
 def rename(look: Look) -> Iterator[Remark]:
     """A new name for what the file has not made itself, and nothing under the old one."""

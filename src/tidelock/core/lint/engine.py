@@ -30,14 +30,19 @@ from tidelock.core.lint.rule import RULES, Remark, Rule
 from tidelock.core.lint.syntax import unreadable
 from tidelock.core.model import Place
 from tidelock.core.report import Finding
+from tidelock.core.statement import Kind
 from tidelock.core.steps import Surroundings, steps_of
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from tidelock.core.lint.rule import Remarks
     from tidelock.core.model import Migration
-    from tidelock.core.statement import Script, Statement
+    from tidelock.core.statement import Facts, Script
+    from tidelock.core.step import Step
+
+    Asked = tuple[Rule, Callable[[Look], Remarks]]
 
 FAMILIES = (
     idempotence,
@@ -99,10 +104,12 @@ class Engine:
     """The schema so far; what a live database has may be given."""
     surroundings: Surroundings = field(default_factory=Surroundings)
     """What the files so far leave to the cutting of the next one into steps."""
+    on_recreate: str = "refuse"
+    """`[timescale] on_recreate`."""
     files: list[File] = field(default_factory=list)
     found: list[Finding] = field(default_factory=list)
-    _asked: dict[frozenset[str], tuple[Rule, ...]] = field(default_factory=dict, init=False)
-    """What statements do → the rules for it."""
+    _asked: dict[tuple[frozenset[str], Kind], tuple[Asked, ...]] = field(default_factory=dict, init=False)
+    """What statements do, and are → the rules for it, with what each asks."""
 
     def run(
         self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True, *, last: bool = True
@@ -142,36 +149,44 @@ class Engine:
             self.found.append(of_fault(fault, migration.path))
             return File(migration, None, known=self.known)
         try:
-            steps = steps_of(migration, script, self.surroundings)
+            steps = self.steps(migration, script)
         except SourceFault as fault:
             self.found.append(of_fault(fault, migration.path))
             steps = ()
         self.surroundings = self.surroundings.after(script)
         return File(migration, script, steps, known=self.known)
 
+    def steps(self, migration: Migration, script: Script) -> tuple[Step, ...]:
+        """As `apply` would cut it. Raises a SourceFault."""
+        if migration.directive("rebuild") or (self.on_recreate == "preserve" and "continuous" in migration.text):
+            from tidelock.core.rebuilding import steps_as_run  # rare
+
+            return steps_as_run(migration, script, self, self.surroundings)
+        return steps_of(migration, script, self.surroundings)
+
     def statements(self, file: File) -> None:
         """Ask every statement rule of every statement, and learn from it what it does."""
         for number, statement in enumerate(file.statements):
-            if slip := unreadable(statement):
+            facts = statement.facts
+            if facts.kind is Kind.UNKNOWN and (slip := unreadable(statement)):
                 said = Remark(message=slip.message, hint=slip.hint, place=slip.place)
                 self.found.append(finding(RULES[SYNTAX], said, place=statement.place))
             look = Look(file, statement, number, self.known)
-            for each in self.asked(statement):
-                assert each.statement is not None, "chosen so"
-                for remark in each.statement(look):
+            for each, check in self.asked(facts):
+                for remark in check(look):
                     made = finding(each, remark, statement=statement, text=file.migration.text)
                     size = sized(look) if each.code.startswith(SIZE_MATTERS) else ""
                     self.found.append(replace(made, message=f"{made.message}{size}") if size else made)
-            for action in statement.facts.actions:
+            for action in facts.actions:
                 self.known.learn(action, statement.place)
 
-    def asked(self, statement: Statement) -> tuple[Rule, ...]:
+    def asked(self, facts: Facts) -> tuple[Asked, ...]:
         """The statement rules for what it does; most of a hundred are about something else."""
-        what = frozenset(each.what for each in statement.facts.actions)
-        found = self._asked.get(what)
+        does = (frozenset([each.what for each in facts.actions]), facts.kind)
+        found = self._asked.get(does)
         if found is None:
-            rules = (each for each in RULES.values() if each.statement and self.selection.takes(each))
-            found = self._asked[what] = tuple(each for each in rules if not each.on or each.on & what)
+            rules = (each for each in RULES.values() if self.selection.takes(each) and each.about(*does))
+            found = self._asked[does] = tuple((each, each.statement) for each in rules if each.statement)
         return found
 
     def ask_file(self, file: File) -> None:

@@ -12,12 +12,17 @@ from tidelock.core.lint.rule import Remark, directory_rule, file_rule, rule
 from tidelock.core.model import Place
 from tidelock.core.report import Severity
 from tidelock.core.source import name_of, number_of
+from tidelock.core.statement import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tidelock.core.lint.look import Directory, File, Look
     from tidelock.core.model import Migration
+
+
+BY_ENGINE = ("found by the engine",)
+"""What no statement does: these two are registered for their texts."""
 
 
 @rule(
@@ -27,6 +32,7 @@ if TYPE_CHECKING:
     why="The statement can never succeed, unless the server is of another version and knows syntax that PostgreSQL 18 "
     "does not. Nothing else is known of it: no other rule is asked.",
     fix="mend the statement at that place",
+    on=BY_ENGINE,
 )
 def syntax(look: Look) -> Iterator[str]:
     """Found by the engine, which has the parser's words."""
@@ -40,6 +46,7 @@ def syntax(look: Look) -> Iterator[str]:
     Severity.WARNING,
     why="`-- tidelock: allow CODE: reason` stays in the file when its reason has gone, and hides the next finding.",
     fix="take the line away",
+    on=BY_ENGINE,
 )
 def unused(look: Look) -> Iterator[str]:
     """Found by the engine, which knows what was allowed."""
@@ -151,6 +158,7 @@ def _gaps(migrations: Sequence[Migration]) -> Iterator[Remark]:
     Severity.ERROR,
     why="The row says that another migration is applied: that one is then never run, and this one is run again.",
     fix="write the version of the file's own number, or leave the row to Tidelock",
+    kinds=tuple(each for each in Kind if each is not Kind.DDL),
 )
 def ledger_version(look: Look) -> Iterator[str]:
     """INSERT INTO schema_migrations with a number that is not the file's."""

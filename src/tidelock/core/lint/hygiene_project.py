@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, directory_rule
 from tidelock.core.model import Place
-from tidelock.core.renumbering import former_names
 from tidelock.core.report import Severity
 from tidelock.core.source import NAME, name_of, number_of
 from tidelock.core.statement import Kind
@@ -90,9 +88,13 @@ def _gone(directory: Directory) -> list[str]:
 def _former(file: File, main_branch: Mapping[str, str]) -> str:
     """The path that it had on the main branch, as its `-- tidelock: was file …` says; empty when it had none."""
     path = file.migration.path
+    if path in main_branch or not file.migration.directive("was"):
+        return ""
+    from tidelock.core.renumbering import former_names  # it knows other tools' projects, a sixth of all imports
+
     folder = path.removesuffix(name_of(path))
     before = (f"{folder}{name_of(name)}" for name in former_names(file.migration))
-    return next((each for each in before if each in main_branch), "") if path not in main_branch else ""
+    return next((each for each in before if each in main_branch), "")
 
 
 def _digests(file: File) -> set[str]:
@@ -114,6 +116,10 @@ def _digests(file: File) -> set[str]:
 )
 def critical(directory: Directory) -> Iterator[Remark]:
     """`[[critical]] table` that is misspelt, or that another hand makes."""
+    if not directory.critical:
+        return
+    from difflib import get_close_matches
+
     known = directory.known
     names = [name for name, each in known.tables.items() if each.place] + [*known.views, *known.aggregates]
     for place, table in directory.critical.items():

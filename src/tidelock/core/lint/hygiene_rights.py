@@ -100,16 +100,19 @@ def _asks(statement: Statement, role: str) -> bool:
 )
 def search_path(look: Look) -> Iterator[Remark]:
     """SET search_path without LOCAL, and set_config(…, false)."""
-    back = any(each.name == "search_path" for each in look.done_after("reset"))
     for each in look.actions("set"):
-        if each.name == "search_path" and "local" not in each.flags and not back:
+        if each.name == "search_path" and "local" not in each.flags and not _is_reset(look):
             edit = replace_first(look.text, r"\A\s*SET\s+(?:SESSION\s+)?", "SET LOCAL ")
             names = ", ".join(each.names)
             yield Remark(message=f"it is {names} from here on", rewrite=rewritten(look.text, edit) if edit else "")
-    calls = {each.rpartition(".")[2] for each in look.facts.calls}
+    calls = (each.rpartition(".")[2] for each in look.facts.calls)
     if "set_config" in calls and "search_path" in look.facts.literals and look.facts.session:
         empty = "" in look.facts.literals
         yield Remark(message="it is empty from here on, as in a dump" if empty else "it is another one from here on")
+
+
+def _is_reset(look: Look) -> bool:
+    return any(each.name == "search_path" for each in look.done_after("reset"))
 
 
 SAFE_PATH = "SET search_path = pg_catalog, public, pg_temp"

@@ -215,7 +215,11 @@ def _wants_quotes(name: str) -> bool:
 WORD = re.compile(r"[^\W\d][\w$]{15,}")
 """What may have more than 63 bytes in UTF-8, with up to four bytes a character."""
 LONGEST = 63
-LONG = re.compile(r"[\w$]{64}|[^\x00-\x7f]|\"")
+
+
+def _may_be_long(text: str) -> bool:
+    """Whether a word may have more; four of five times as fast as looking at each."""
+    return not text.isascii() or '"' in text or max(map(len, text.split()), default=0) > LONGEST
 
 
 @rule(
@@ -225,10 +229,11 @@ LONG = re.compile(r"[\w$]{64}|[^\x00-\x7f]|\"")
     why="PostgreSQL cuts it with nothing but a NOTICE: who looks for the whole name in the catalog finds nothing, and "
     "two names that differ only behind are one.",
     fix="use a shorter name",
+    kinds=(Kind.DDL,),
 )
 def long_name(look: Look) -> Iterator[str]:
     """Identifiers that are cut."""
-    if look.facts.kind is not Kind.DDL or not LONG.search(look.text):
+    if not _may_be_long(look.text):
         return
     names = [found[0][1:-1] for found in QUOTED.finditer(look.text) if found[0].startswith('"')]
     names += WORD.findall(QUOTED.sub(" ", look.text))

@@ -192,6 +192,7 @@ def add_value(look: Look) -> Iterator[Remark]:
     Severity.WARNING,
     why="A second run does not find the old name and stops.",
     fix="put it into a DO block that looks for the old name first",
+    on=("rename ", "set schema"),
 )
 def rename(look: Look) -> Iterator[Remark]:
     """A name that is another one the second time."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from tidelock.core.statement import Kind
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tidelock.core.step import Step
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class File:
     """One migration, read; `script` is None when it cannot be."""
 
@@ -27,10 +28,13 @@ class File:
     """As `apply` would cut it; empty when it cannot be cut, which is a finding of its own."""
     known: Known = field(kw_only=True)
     """The schema before this file; for file rules after all of its statements too, so do not ask it what is new."""
+    statements: tuple[Statement, ...] = field(init=False, compare=False, repr=False)
+    """Its statements in order."""
     acts: Mapping[str, list[tuple[int, Action]]] = field(init=False, compare=False, repr=False)
     """What its statements do, by kind: (number of the statement, action) in their order."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "statements", self.script.statements if self.script else ())
         acts: dict[str, list[tuple[int, Action]]] = {}
         for number, statement in enumerate(self.statements):
             for each in statement.facts.actions:
@@ -45,13 +49,8 @@ class File:
         """`-- BREAKING: why` stands in it."""
         return any(each.name == "BREAKING" and each.reason for each in self.migration.directives)
 
-    @property
-    def statements(self) -> tuple[Statement, ...]:
-        """Its statements in order."""
-        return self.script.statements if self.script else ()
 
-
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Look:
     """One statement, in its file, with what is known before it runs."""
 
@@ -128,7 +127,7 @@ class Look:
         return self.file.breaking
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Directory:
     """All files together, with the schema after the last one."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -12,11 +14,12 @@ if TYPE_CHECKING:
     from tidelock.core.lint.look import Directory, File, Look
     from tidelock.core.model import Place
     from tidelock.core.report import Severity
+    from tidelock.core.statement import Kind
 
     Remarks = Iterable["Remark | str"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Remark:
     """What a rule says of one place."""
 
@@ -32,7 +35,7 @@ class Remark:
     """Where, when that is not the statement itself."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One rule; its text is data, for findings and for its page."""
 
@@ -47,7 +50,10 @@ class Rule:
     optional: bool = False
     """Only when it is selected: a matter of taste, or of a project's conventions."""
     on: frozenset[str] = frozenset()
-    """What a statement must do for the rule to be asked of it, as `Action.what` has it; empty is any statement."""
+    """What a statement must do for the rule to be asked of it, as `Action.what` has it, or the beginning of that with
+    a blank at its end (`drop `); …"""
+    kinds: frozenset[Kind] = frozenset()
+    """… or what it must be. Empty both: any statement."""
     refused: tuple[str, ...] = ()
     """The SQLSTATEs with which TimescaleDB refuses what the rule finds. `apply` and `plan` ask such rules too."""
     statement: Callable[[Look], Remarks] | None = None
@@ -56,6 +62,13 @@ class Rule:
     """… or once for each file …"""
     directory: Callable[[Directory], Remarks] | None = None
     """… or once for all of them."""
+
+    def about(self, does: frozenset[str], kind: Kind) -> bool:
+        """Whether it is asked of a statement that does this, and is of that kind."""
+        if not self.on and not self.kinds:
+            return True
+        begun = {f"{each.partition(' ')[0]} " for each in does}
+        return kind in self.kinds or bool(self.on & (does | begun))
 
 
 RULES: dict[str, Rule] = {}
@@ -71,13 +84,15 @@ def rule(
     fix: str,
     optional: bool = False,
     on: tuple[str, ...] = (),
+    kinds: tuple[Kind, ...] = (),
     refused: tuple[str, ...] = (),
 ) -> Callable[[Callable[[Look], Remarks]], Callable[[Look], Remarks]]:
-    """Register a function that is asked once for each statement, or only for those that do one of `on`."""
+    """Register a function that is asked once for each statement; only for those that do one of `on` or are of `kinds`,
+    where these are given."""
 
     def register(check: Callable[[Look], Remarks]) -> Callable[[Look], Remarks]:
         text = Rule(code=code, title=title, severity=severity, why=why, fix=fix, optional=optional)
-        _add(replace(text, on=frozenset(on), refused=refused, statement=check))
+        _add(replace(text, on=frozenset(on), kinds=frozenset(kinds), refused=refused, statement=check))
         return check
 
     return register

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from tidelock.core import parser
 from tidelock.core.statement import Kind
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from tidelock.core.model import Place
@@ -43,7 +42,7 @@ ELSEWHERE = {
 """Words of other languages, and what to write here."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Unreadable:
     """What the grammar of PostgreSQL 18 refuses. The server decides: it may know more."""
 
@@ -92,6 +91,8 @@ def cause(text: str, offset: int, message: str) -> tuple[str, str]:
 
 def _nearest(word: str) -> str:
     """The key word that a word is a slip of: its letters in another order, or nearly the same ones."""
+    from difflib import get_close_matches
+
     near = get_close_matches(word, KEYWORDS, n=1, cutoff=0.75)
     if not near or near[0] == word:
         return ""

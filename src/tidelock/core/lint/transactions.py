@@ -74,10 +74,11 @@ def opened_by(statements: Sequence[Statement]) -> Statement | None:
     why="PostgreSQL only warns (25001): there is still one transaction, and the first COMMIT ends all of it. What was "
     "meant to be undone by itself is not.",
     fix="take the second BEGIN and its COMMIT out; a part that may fail alone needs SAVEPOINT",
+    kinds=(Kind.BEGIN,),
 )
 def nested_begin(look: Look) -> Iterator[str]:
     """A second BEGIN before the first COMMIT."""
-    if look.facts.kind is Kind.BEGIN and (open_ := opened_by(look.earlier)):
+    if open_ := opened_by(look.earlier):
         yield f"the transaction that line {open_.place.line} began is still open, and this begins none"
 
 
@@ -88,10 +89,11 @@ def nested_begin(look: Look) -> Iterator[str]:
     why="PostgreSQL only warns (25P01), and nothing is committed or undone by it: psql has committed each statement "
     "already, and Tidelock commits at the end of the file.",
     fix="take it out, or write the BEGIN that it was meant for",
+    kinds=(Kind.COMMIT, Kind.ROLLBACK),
 )
 def end_without_begin(look: Look) -> Iterator[str]:
     """An end of a transaction that the file has not begun."""
-    if look.facts.kind in (Kind.COMMIT, Kind.ROLLBACK) and opened_by(look.earlier) is None:
+    if opened_by(look.earlier) is None:
         done = "undoes" if look.facts.kind is Kind.ROLLBACK else "commits"
         yield f"this {look.facts.command} {done} nothing: no BEGIN stands before it"
 
@@ -117,10 +119,11 @@ def needless_begin(file: File) -> Iterator[Remark]:
     Severity.WARNING,
     why="What stands between BEGIN and ROLLBACK is run and thrown away, on every database; the file counts as applied.",
     fix="write COMMIT; or take BEGIN, what follows, and ROLLBACK out",
+    kinds=(Kind.ROLLBACK,),
 )
 def rolled_back(look: Look) -> Iterator[str]:
     """BEGIN … ROLLBACK."""
-    if look.facts.kind is not Kind.ROLLBACK or (begin := opened_by(look.earlier)) is None:
+    if (begin := opened_by(look.earlier)) is None:
         return
     inside = look.number - 1 - look.earlier.index(begin)
     if inside:
@@ -165,10 +168,11 @@ def new_value_used(look: Look) -> Iterator[str]:
     "ALTER TABLE, CREATE INDEX and TRUNCATE of its table fail: 55006. (Without a BEGIN of its own a file is cut "
     "there.)",
     fix="SET CONSTRAINTS ALL IMMEDIATE before it; or COMMIT between the two",
+    kinds=(Kind.DDL,),
 )
 def pending_checks(look: Look) -> Iterator[Remark]:
     """DDL of a table with rows that wait to be checked."""
-    if own_step(look) is None or look.facts.kind is not Kind.DDL:
+    if own_step(look) is None:
         return
     now = max((at for at, each in enumerate(look.together) if each.facts.sets == "constraints"), default=-1)
     written = {key(table) for each in look.together[now + 1 :] for table in each.facts.writes}

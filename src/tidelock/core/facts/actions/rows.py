@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tidelock.core.action import Action
 from tidelock.core.facts.actions.flags import cascade, flags
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
 def insert(node: Node) -> Iterator[Action]:
     """INSERT."""
     select = node.get("selectStmt", {}).get("SelectStmt", {})
-    conflict = node.get("onConflictClause", {})
-    targets = [each["ResTarget"] for each in conflict.get("targetList", ())]
     yield Action(
         what="insert",
         table=relation(node["relation"]),
         names=tuple(each["ResTarget"].get("name", "") for each in node.get("cols", ())),
-        options={"adds up": ",".join(adding(targets))},
+        options={"adds up": ",".join(_adding_at_conflict(node))},
         flags=flags(
             on_conflict="onConflictClause" in node,
             select="valuesLists" not in select and bool(select),
@@ -43,25 +41,93 @@ def _absent(select: Node) -> bool:
     return any(key == "SubLink" or (key == "NullTest" and joins) for key, _ in every(condition))
 
 
+def _adding_at_conflict(node: Node) -> Iterator[str]:
+    clause = node.get("onConflictClause", {})
+    return adding(clause.get("targetList", ()), node["relation"], clause.get("whereClause", {}))
+
+
 ADDING = ("+", "-", "*", "/", "||")
 
 
-def adding(targets: Iterable[Node]) -> Iterator[str]:
+def adding(targets: Iterable[Node], table: Node, condition: Node) -> Iterator[str]:
     """The columns that an assignment makes from their own value, so that doing it twice gives another one."""
-    for each in targets:
+    assigned = [each["ResTarget"] for each in targets]
+    own = {table.get("relname", ""), table.get("alias", {}).get("aliasname", "")} - {""}
+    asked = {name for key, found in every([condition]) if key == "ColumnRef" for name in _column(found)[-1:]}
+    for each in assigned:
         name, value = each.get("name", ""), each.get("val", {})
         operation = value.get("A_Expr", {})
         sign = "".join(strings(operation.get("name", ())))
         if sign not in ADDING or (sign in ("-", "||") and _on_document(operation)):
             continue
-        if any(key == "ColumnRef" and strings(found.get("fields", ()))[-1:] == [name] for key, found in every(value)):
+        if any(one.get("name") in asked for one in assigned if one is not each) or _met_once(condition, name, sign):
+            continue  # the rows that are done are marked, and not met again
+        if any(_is(found, name, own) for found in _outside_of_queries(value)):
             yield name
+
+
+def _column(reference: Node) -> list[str]:
+    """`t.x` as its parts."""
+    return strings(reference.get("fields", ()))
+
+
+def _is(reference: Node, name: str, own: set[str]) -> bool:
+    """The column of the table itself; `excluded.x` and `other.x` are other values."""
+    parts = _column(reference)
+    return parts[-1:] == [name] and (len(parts) == 1 or parts[-2] in own)
+
+
+def _outside_of_queries(value: Node) -> Iterator[Node]:
+    """The columns that an expression names; those in queries within it are of other tables."""
+    stack: list[Any] = [value]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, dict):
+            yield from (body for key, body in node.items() if key == "ColumnRef")
+            stack += [body for key, body in node.items() if key != "SubLink"]
+        elif isinstance(node, list):
+            stack += node
+
+
+UNLIKE = ("!~~", "!~~*", "!~", "!~*")
+
+
+def _met_once(condition: Node, name: str, sign: str) -> bool:
+    """`WHERE x = 3`, or for texts `WHERE x NOT LIKE '…'`: with its new value the row is not met again."""
+    wanted = ("=", *UNLIKE) if sign == "||" else ("=",)
+    for each in _all_of(condition):
+        test = each.get("A_Expr", {})
+        compared = test.get("kind") in ("AEXPR_OP", "AEXPR_LIKE", "AEXPR_ILIKE")
+        column = test.get("lexpr", {}).get("ColumnRef", {})
+        same = _column(column)[-1:] == [name] and "".join(strings(test.get("name", ()))) in wanted
+        if compared and same and constant(test.get("rexpr")) is not None:
+            return True
+    return False
+
+
+def _all_of(condition: Node) -> Iterator[Node]:
+    """The conditions that AND joins."""
+    joined = condition.get("BoolExpr", {})
+    if joined.get("boolop") == "AND_EXPR":
+        for each in joined.get("args", ()):
+            yield from _all_of(each)
+    elif condition:
+        yield condition
 
 
 def _on_document(operation: Node) -> bool:
     """`document || '{…}'` and `document - 'key'` give the same when they are done again."""
-    given = constant(operation.get("rexpr"))
-    return isinstance(given, str) and ("-" in strings(operation.get("name", ())) or given.lstrip().startswith("{"))
+    given = operation.get("rexpr", {})
+    made_by = strings(given.get("FuncCall", {}).get("funcname", ()))[-1:]
+    if made_by and made_by[0] in DOCUMENTS:
+        return True
+    if strings(given.get("TypeCast", {}).get("typeName", {}).get("names", ()))[-1:] == ["interval"]:
+        return False
+    text = constant(given)
+    return isinstance(text, str) and ("-" in strings(operation.get("name", ())) or text.lstrip().startswith("{"))
+
+
+DOCUMENTS = ("jsonb_build_object", "jsonb_object", "to_jsonb", "hstore")
 
 
 def copy(node: Node) -> Iterator[Action]:
@@ -76,7 +142,9 @@ def update(node: Node) -> Iterator[Action]:
         what="update",
         table=relation(node["relation"]),
         names=tuple(each["ResTarget"].get("name", "") for each in node.get("targetList", ())),
-        options={"adds up": ",".join(adding(each["ResTarget"] for each in node.get("targetList", ())))},
+        options={
+            "adds up": ",".join(adding(node.get("targetList", ()), node["relation"], node.get("whereClause", {})))
+        },
         flags=flags(
             where="whereClause" in node or "fromClause" in node,
             parts=any("indirection" in each["ResTarget"] for each in node.get("targetList", ())),

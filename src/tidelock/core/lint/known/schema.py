@@ -33,6 +33,8 @@ class Known:
     """The last statement that called show_chunks, and of what: a compress_chunk in it is about those chunks."""
     packed: Place | None = None
     """The last statement that compressed chunks."""
+    unpacked: Place | None = None
+    """The last statement that decompressed chunks."""
     retained: dict[str, Policy] = field(default_factory=dict)
     """Target → the last retention policy that it had, also when that has been removed."""
     views: dict[str, View] = field(default_factory=dict)

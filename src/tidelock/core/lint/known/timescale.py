@@ -101,9 +101,16 @@ def _show_chunks(known: Known, action: Action, place: Place) -> None:
 def _compress_chunk(known: Known, action: Action, place: Place) -> None:
     known.packed = place
     _packed(known)
-    if action.arguments.get("recompress") is True:  # of which table, a file rarely says: taken for all
-        for each in known.tables.values():
+    if action.arguments.get("recompress") is True or known.unpacked == place:
+        for each in known.tables.values():  # of which one, a file rarely says: taken for all
             each.fragile.clear()
+
+
+def _decompress_chunk(known: Known, action: Action, place: Place) -> None:
+    """`compress_chunk(decompress_chunk(c))`, in whichever order the two are read: compressed anew."""
+    known.unpacked = place
+    if known.packed == place:
+        _compress_chunk(known, action, place)
 
 
 def _packed(known: Known) -> None:
@@ -116,6 +123,7 @@ CALLS: dict[str, Callable[[Known, Action, Place], None]] = {
     "drop_chunks": _drop_chunks,
     "show_chunks": _show_chunks,
     "compress_chunk": _compress_chunk,
+    "decompress_chunk": _decompress_chunk,
     "convert_to_columnstore": _compress_chunk,
     "create_hypertable": _create_hypertable,
     "add_dimension": _add_dimension,

@@ -26,8 +26,7 @@ ORDERED = ("AccessExclusive", "ShareRowExclusive", "Exclusive")
 def held(look: Look, statement: Statement, modes: tuple[str, ...]) -> Iterator[Lock]:
     """The locks of such a mode that a statement takes on tables that others use."""
     for each in statement.facts.locks:
-        index = key(each.table) in look.known.indexes
-        if each.mode in modes and not index and not fresh(look, each.table):
+        if each.mode in modes and key(each.table) not in look.known.indexes and not fresh(look, each.table):
             yield each
 
 
@@ -42,10 +41,10 @@ def takes_time(look: Look) -> str:
             return f"{what} {each.table}"
     if look.facts.kind is Kind.COPY and any(not fresh(look, each) for each in look.facts.writes):
         return f"COPY into {', '.join(sorted(look.facts.writes))}"
+    if look.facts.kind is not Kind.QUERY or look.facts.actions:
+        return ""
     reads = [each.table for each in look.facts.locks if not fresh(look, each.table)]
-    if look.facts.kind is Kind.QUERY and reads and not look.facts.actions:
-        return f"a query of {', '.join(reads)}"
-    return ""
+    return f"a query of {', '.join(reads)}" if reads else ""
 
 
 LASTING = {
@@ -72,6 +71,8 @@ def _lasts(action: Action) -> bool:
     why="A file is one transaction, and what an ALTER TABLE has locked stays locked until all of it is done: nobody "
     "reads or writes that table while a later UPDATE, index build or query goes over rows.",
     fix="put the statement into the next file, or before the one that locks",
+    on=tuple(LASTING),
+    kinds=(Kind.COPY, Kind.QUERY),
 )
 def long_while_locked(look: Look) -> Iterator[str]:
     """A statement that goes over rows, after an AccessExclusive lock."""
@@ -128,6 +129,7 @@ UNPROVED = {"set not null", "drop constraint"}
     why="Each is planned, locked and logged by itself; and where two of them go over the rows, one statement does so "
     "once.",
     fix="put the parts into one ALTER TABLE, with commas between them",
+    kinds=(Kind.DDL,),
 )
 def several_alters(look: Look) -> Iterator[Remark]:
     """ALTER TABLE right behind another one of the same table."""

@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tidelock.core.facts.timescale import switched_on
+from tidelock.core.lint.breaking import rebuilt_here
 from tidelock.core.lint.edit import Edit, replace_first, rewritten
 from tidelock.core.lint.known import key, target
 from tidelock.core.lint.rule import Remark, rule
@@ -15,7 +16,6 @@ from tidelock.core.lint.timescale.sight import (
     in_block,
     lost,
     named_loss,
-    rebuilt_here,
 )
 from tidelock.core.report import Severity
 

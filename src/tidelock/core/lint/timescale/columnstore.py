@@ -110,7 +110,7 @@ MOVES = ("reorder_chunk", "move_chunk", "merge_chunks", "merge_chunks_concurrent
     why="A column that was added with a default has its value in the catalog only, for all rows that were compressed "
     "then. CLUSTER, SET UNLOGGED, reorder_chunk, merge_chunks and VACUUM FULL of a chunk rewrite the chunk and forget "
     "it: 8,643 of 8,643 rows became NULL, without an error (timescale/timescaledb#8091).",
-    fix="first recompress: compress_chunk(…, recompress => true) of every compressed chunk",
+    fix="first compress anew: compress_chunk(decompress_chunk(…)) of every compressed chunk",
     on=(*REWRITES, "vacuum full", "call"),
 )
 def forgets_default(look: Look) -> Iterator[Remark]:
@@ -126,7 +126,7 @@ def forgets_default(look: Look) -> Iterator[Remark]:
 
 
 RECOMPRESS = """\
-SELECT compress_chunk(format('%I.%I', chunk_schema, chunk_name)::regclass, recompress => true)
+SELECT compress_chunk(decompress_chunk(format('%I.%I', chunk_schema, chunk_name)::regclass))
   FROM timescaledb_information.chunks
  WHERE hypertable_name = 'TABLE' AND is_compressed;"""
 
@@ -156,7 +156,7 @@ def _rewritten(look: Look) -> Iterator[Table]:
     why="ADD COLUMN … DEFAULT on a hypertable with compressed chunks is instant: no chunk holds the value. Whoever "
     "later runs VACUUM FULL on a chunk, CLUSTER, reorder_chunk or merge_chunks turns it into NULL, without an error "
     "(timescale/timescaledb#8091).",
-    fix="recompress the chunks after it, or add the column without a default and set the default for rows to come",
+    fix="compress the chunks anew after it, or add the column without a default and set the default for rows to come",
     on=("add column",),
 )
 def default_in_catalog(look: Look) -> Iterator[Remark]:
@@ -173,7 +173,10 @@ def default_in_catalog(look: Look) -> Iterator[Remark]:
 
 
 def _recompresses(actions: tuple[Action, ...]) -> bool:
-    return any(each.what == "call" and each.arguments.get("recompress") is True for each in actions)
+    calls = [each for each in actions if each.what == "call"]
+    if any(each.arguments.get("recompress") is True for each in calls):
+        return True
+    return {"compress_chunk", "decompress_chunk"} <= {each.name.rpartition(".")[2] for each in calls}
 
 
 @rule(

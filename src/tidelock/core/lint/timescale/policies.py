@@ -8,6 +8,7 @@ from tidelock.core.lint.known import REFRESHES, offsets
 from tidelock.core.lint.rule import Remark, rule
 from tidelock.core.lint.timescale.interval import length, written
 from tidelock.core.lint.timescale.sight import (
+    accepts_loss,
     bucket,
     columnstore,
     compress_after,
@@ -157,14 +158,14 @@ def window_too_small(look: Look) -> Iterator[str]:
     why="A refresh computes its window anew. Where retention has dropped the raw rows it computes nothing, and deletes "
     "the buckets: with 30 days of raw data and a start_offset of 45 days an aggregate went from 2,173 to 1,828 rows, "
     "with NULL to 733, without an error. It goes on day by day.",
-    fix="make start_offset at most as long as drop_after",
+    fix="make start_offset at most as long as drop_after; `-- tidelock: accept-loss NAME: why` lets the buckets go",
     on=("call",),
 )
 def erodes(look: Look) -> Iterator[Remark]:
     """A refresh policy that looks back further than raw data is kept; found at whichever comes second."""
     for refresh, keeps, source in _pairs(look):
         start, after = start_offset(refresh), drop_after(keeps)
-        if start is not None and after is not None and start > after:
+        if start is not None and after is not None and start > after and not accepts_loss(look, refresh.target):
             yield Remark(
                 message=f"{refresh.target} is refreshed {kept(start)} back and {source} keeps {written(after)}: every "
                 f"refresh deletes the buckets between",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.breaking import rebuilt_here
 from tidelock.core.lint.edit import Edit
 from tidelock.core.lint.known import Policy, key, made_by, target
 from tidelock.core.lint.timescale.interval import length, written
@@ -53,17 +54,14 @@ def has_times(table: Table | None) -> bool:
     return column is not None and column.type in TIMES
 
 
-def rebuilt_here(look: Look, name: str) -> bool:
-    """`-- tidelock: rebuild NAME` stands in the file: its history stays, and what hangs on it comes back."""
-    return any(each.name == "rebuild" and key(each.value) == key(name) for each in look.file.migration.directives)
+def accepts_loss(look: Look, name: str) -> bool:
+    """`-- tidelock: accept-loss NAME: reason` stands in the file."""
+    return any(each.name == "accept-loss" and key(each.value) == key(name) for each in look.file.migration.directives)
 
 
 def named_loss(look: Look, name: str) -> bool:
     """`-- tidelock: accept-loss NAME: reason`, or `rebuild NAME`, stands in the file."""
-    return any(
-        each.name in ("accept-loss", "rebuild") and key(each.value) == key(name)
-        for each in look.file.migration.directives
-    )
+    return accepts_loss(look, name) or rebuilt_here(look, name)
 
 
 def policy_of(action: Action, look: Look) -> Policy:

@@ -6,7 +6,7 @@ ALTER TABLE readings SET (timescaledb.enable_columnstore, timescaledb.segmentby 
 CALL add_columnstore_policy('readings', INTERVAL '7 days', if_not_exists => true);
 -- file: 003_state.sql
 ALTER TABLE readings ADD COLUMN IF NOT EXISTS state int DEFAULT 5;
-SELECT compress_chunk(format('%I.%I', chunk_schema, chunk_name)::regclass, recompress => true)
+SELECT compress_chunk(decompress_chunk(format('%I.%I', chunk_schema, chunk_name)::regclass))
   FROM timescaledb_information.chunks
  WHERE hypertable_name = 'readings' AND is_compressed;
 -- file: 004_order.sql

@@ -1,0 +1,310 @@
+"""Decide and act, target by target, whenever something was heard or a moment has come. One thread."""
+
+from __future__ import annotations
+
+import heapq
+import json
+import queue
+import threading
+import time
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tidelock.core.reconciling import Action, Do, Memory, Phase, State, decide
+from tidelock.errors import TidelockError
+from tidelock.kube.client import Cluster
+from tidelock.kube.delivery import BUNDLE_DIGEST
+from tidelock.operator import attempt, resource
+from tidelock.operator.feeds import KINDS, STATUS, Changed, Feeds, Listed
+from tidelock.operator.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lightkube import Client
+
+    from tidelock.operator.lease import Leadership
+    from tidelock.operator.metrics import Metrics
+    from tidelock.operator.view import Content, Key
+
+    Object = dict[str, Any]
+
+TICK_S = 1.0
+"""How long the loop sleeps at most, to see whether it still leads."""
+AGAIN_S = 5.0
+"""After the API server refused or did not answer."""
+HISTORY = 3
+
+
+@dataclass
+class Loop:
+    """The operator while it leads."""
+
+    client: Client
+    namespace: str
+    leadership: Leadership
+    metrics: Metrics
+    tell: Callable[[str], None]
+    view: View = field(default_factory=View)
+    news: queue.Queue[Listed | Changed] = field(default_factory=queue.Queue)
+    beat: float = field(default_factory=time.monotonic)
+    """When the loop last came by, for /healthz."""
+    _listed: set[str] = field(default_factory=set, init=False)
+    _due: list[tuple[float, Key]] = field(default_factory=list, init=False)
+    _stands: dict[Key, tuple[Phase, int]] = field(default_factory=dict, init=False)
+
+    @property
+    def synced(self) -> bool:
+        """All kinds were listed: decisions are made on the whole."""
+        return len(self._listed) == len(KINDS)
+
+    def run(self, stop: threading.Event) -> None:
+        """Until told to stop, or until we do not lead any more."""
+        feeds = Feeds(self.client, self.namespace, self.tell, self.news, stop)
+        feeds.start()
+        dirty: set[Key] = set()
+        while not stop.is_set() and self.leadership.held:
+            self.beat = time.monotonic()
+            dirty |= self._hear() | self._ripe()
+            while self.synced and dirty:
+                self._reconcile(dirty.pop())
+                dirty |= self._heard()
+                if stop.is_set():
+                    return
+
+    # Hearing
+
+    def _hear(self) -> set[Key]:
+        """What has changed; waits for it a moment."""
+        wait_s = min(TICK_S, max(0.0, self._due[0][0] - time.time())) if self._due else TICK_S
+        try:
+            first = self.news.get(timeout=wait_s)
+        except queue.Empty:
+            return set()
+        return self._take(first) | self._heard()
+
+    def _heard(self) -> set[Key]:
+        """What has changed meanwhile."""
+        found: set[Key] = set()
+        while True:
+            try:
+                found |= self._take(self.news.get_nowait())
+            except queue.Empty:
+                return found
+
+    def _take(self, news: Listed | Changed) -> set[Key]:
+        if isinstance(news, Listed):
+            self.view.replace(news.kind, news.objects)
+            self._listed.add(news.kind)
+            return set(self.view.targets)
+        return set(self.view.put(news.kind, news.object, gone=news.gone))
+
+    def _ripe(self) -> set[Key]:
+        """Targets whose moment has come."""
+        found = set()
+        while self._due and self._due[0][0] <= time.time():
+            found.add(heapq.heappop(self._due)[1])
+        return found
+
+    def _later(self, key: Key, at: float) -> None:
+        heapq.heappush(self._due, (at, key))
+
+    # Acting
+
+    def _reconcile(self, key: Key) -> None:
+        target = self.view.targets.get(key)
+        if not self.leadership.held:
+            return
+        if target is None or target["metadata"].get("deletionTimestamp"):
+            self.metrics.forget(key)
+            return
+        try:
+            Turn(self, key, target).take()
+        except TidelockError as error:
+            self.tell(f"{'/'.join(key)}: {error.message}")
+            self._later(key, time.time() + AGAIN_S)
+
+    def cluster(self, namespace: str) -> Cluster:
+        """The same client in one namespace; it bears an API server that is away only for a moment."""
+        return Cluster(self.client, namespace, wait_s=AGAIN_S)
+
+    def moved(self, key: Key, phase: Phase, serial: int) -> bool:
+        """The target stands otherwise than when it was last looked at."""
+        before, self._stands[key] = self._stands.get(key), (phase, serial)
+        return before is not None and before != (phase, serial)
+
+
+@dataclass
+class Turn:
+    """One look at one target, and one action."""
+
+    loop: Loop
+    key: Key
+    target: Object
+
+    def take(self) -> None:
+        """Decide and act."""
+        view = self.loop.view
+        content = view.content(self.target)
+        settings = view.settings_of(self.target)
+        jobs = {attempt.run(each).serial: each for each in view.jobs_of(self.key)}
+        its_mark = ""
+        if content is not None:
+            delivery = attempt.delivery(self.target, content, settings)
+            its_mark = attempt.mark(self.target, delivery)
+        wanted = resource.wanted(self.target, its_mark, whole=content is None or content.whole)
+        now = time.time()
+        action = decide(wanted, [attempt.run(each) for each in jobs.values()], memory(self.target), now)
+        match action.do:
+            case Do.LOOK:
+                self._look(jobs[action.serial])
+                return
+            case Do.CANCEL:
+                self._cancel(jobs[action.serial])
+            case Do.START:
+                self._start(attempt.job(self.target, delivery, action.serial, action.failures, its_mark))
+        if action.at is not None:
+            self.loop._later(self.key, action.at)
+        self._write(action, content, its_mark, jobs)
+        self._trim(jobs)
+
+    @property
+    def cluster(self) -> Cluster:
+        """Where the target is."""
+        return self.loop.cluster(self.key[0])
+
+    def _start(self, job: Object) -> None:
+        """Make the Job; one of that name is another operator's, or ours from before a crash, and as good."""
+        made = self.cluster.create(job)
+        name = job["metadata"]["name"]
+        found = made or self.cluster.get("Job", name)
+        if found:
+            self.loop.view.put("jobs", found)
+        if made:
+            self.loop.tell(f"{'/'.join(self.key)}: started {name}")
+            digest = job["metadata"]["annotations"][BUNDLE_DIGEST]
+            self._event("Normal", "Started", f"{name} for bundle {digest}")
+
+    def _cancel(self, job: Object) -> None:
+        """Delete a Job that cannot begin; it counts until its pods are gone."""
+        name = job["metadata"]["name"]
+        self.loop.tell(f"{'/'.join(self.key)}: {name} cannot begin, and something newer is wanted")
+        self.cluster.delete("Job", name, job["metadata"]["uid"], foreground=True)
+        self._event("Warning", "Cancelled", f"{name} could not begin, and something newer is wanted")
+
+    def _look(self, job: Object) -> None:
+        """Read how the Job ended, and note it there."""
+        name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+        pods = self.cluster.all_of("Pod", labels={"batch.kubernetes.io/job-name": name})
+        noted = attempt.look(job, pods)
+        change = {"metadata": {"uid": uid, "annotations": {attempt.OUTCOME: json.dumps(noted, ensure_ascii=False)}}}
+        changed = self.cluster.merge("Job", name, change)
+        if changed:
+            self.loop.view.put("jobs", changed)
+        self.loop.metrics.ended(self.key, noted, succeeded=attempt.run(job).state is State.SUCCEEDED)
+        self.loop._later(self.key, time.time())
+
+    def _trim(self, jobs: dict[int, Object]) -> None:
+        """Keep the newest Jobs, and those that go on."""
+        keep = self.target["spec"].get("policy", {}).get("history", HISTORY)
+        ended = [serial for serial, job in sorted(jobs.items()) if attempt.run(job).state is not State.RUNNING]
+        for serial in ended[:-keep]:
+            metadata = jobs[serial]["metadata"]
+            self.cluster.delete("Job", metadata["name"], metadata["uid"])
+
+    def _write(self, action: Action, content: Content | None, its_mark: str, jobs: dict[int, Object]) -> None:
+        """The status, when it is another one, and an Event when the target stands otherwise."""
+        status = self._status(action, content, its_mark, jobs)
+        self.loop.metrics.stands(self.key, action.phase, status)
+        if self.loop.moved(self.key, action.phase, action.serial) and action.phase is not Phase.RUNNING:
+            kind = "Normal" if action.phase is Phase.APPLIED else "Warning"
+            self._event(kind, action.phase.value, status["conditions"][0]["message"])
+        if status != self.target.get("status"):
+            self.cluster.merge(STATUS, self.key[1], {"status": cleared(self.target.get("status", {}), status)})
+            self.target["status"] = status
+
+    def _status(self, action: Action, content: Content | None, its_mark: str, jobs: dict[int, Object]) -> Object:
+        before = self.target.get("status", {})
+        digest = content.bundle.digest if content else ""
+        serial = max(action.serial, before.get("serial", 0))
+        found = {
+            "observedGeneration": self.target["metadata"].get("generation", 0),
+            "conditions": resource.conditions(
+                self.target, action, resource.message(action, digest), resource.moment(time.time())
+            ),
+            "serial": serial,
+            "failures": attempt.run(jobs[serial]).failures if serial in jobs else 0,
+            **({"bundle": {"digest": digest, "files": len(content.bundle.names)}} if content else {}),
+            **{name: before[name] for name in ("version", "pending", "lastRun") if name in before},
+        }
+        if action.phase is Phase.APPLIED:
+            found["applied"] = {"digest": digest, "mark": its_mark}
+        elif "applied" in before:
+            found["applied"] = {**before["applied"], "mark": ""}
+        if action.phase is Phase.RETRYING and action.at is not None:
+            found["nextAttempt"] = resource.moment(action.at)
+        if serial in jobs:
+            found |= last_run(jobs[serial], serial)
+        return found
+
+    def _event(self, kind: str, reason: str, message: str) -> None:
+        """Tell it as an Event of the target; one that cannot be told is not worth a failure."""
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        metadata = self.target["metadata"]
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{self.key[1]}.{uuid.uuid4().hex[:16]}", "namespace": self.key[0]},
+            "involvedObject": {
+                "apiVersion": f"{resource.GROUP}/{resource.VERSION}", "kind": resource.KIND,
+                "name": self.key[1], "namespace": self.key[0], "uid": metadata["uid"],
+            },
+            "reason": reason,
+            "message": message[:1000],
+            "type": kind,
+            "source": {"component": "tidelock-operator"},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }  # fmt: skip
+        try:
+            self.cluster.create(event)
+        except TidelockError as error:
+            self.loop.tell(f"{'/'.join(self.key)}: {error.message}")
+
+
+def memory(target: Object) -> Memory:
+    """What the status remembers."""
+    status = target.get("status", {})
+    return Memory(serial=status.get("serial", 0), applied=status.get("applied", {}).get("mark", ""))
+
+
+def last_run(job: Object, serial: int) -> Object:
+    """The newest Job, for the status; with version and pending when it told them."""
+    metadata, status = job["metadata"], job["status"]
+    noted = json.loads((metadata.get("annotations") or {}).get(attempt.OUTCOME, "{}"))
+    ended = next((each for each in status.get("conditions") or [] if each["type"] in attempt.FINISHED), None)
+    run = {
+        "job": metadata["name"],
+        "serial": serial,
+        "digest": metadata["annotations"][BUNDLE_DIGEST],
+        "startedAt": resource.moment(attempt.epoch(metadata["creationTimestamp"])),
+        "finishedAt": resource.moment(attempt.epoch(ended["lastTransitionTime"])) if ended else None,
+        "exitCode": noted.get("exit_code"),
+        "reason": noted.get("reason"),
+        "code": noted.get("code"),
+        "message": noted.get("message"),
+    }
+    told = {name: noted[name] for name in ("version", "pending") if name in noted}
+    return {"lastRun": {name: value for name, value in run.items() if value is not None}, **told}
+
+
+def cleared(before: Object, after: Object) -> Object:
+    """The same for a merge patch: what is not there any more as null, one level of tables down."""
+    found: Object = {name: None for name in before if name not in after}
+    for name, value in after.items():
+        old = before.get(name)
+        found[name] = cleared(old, value) if isinstance(value, dict) and isinstance(old, dict) else value
+    return found

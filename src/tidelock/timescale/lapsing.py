@@ -1,0 +1,100 @@
+"""What background jobs of a plan take: one that is run by hand, and policies whose ages do not fit each other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from tidelock.core.aggregates import REFRESH, RETENTION, Span
+from tidelock.core.threats import OPEN, Bound, How, Threat
+from tidelock.timescale import dependents, history, windows
+
+if TYPE_CHECKING:
+    from tidelock.core.aggregates import Aggregate, Job
+    from tidelock.core.step import Mode
+    from tidelock.timescale.losses import Reckoning
+
+
+def run_by_hand(reckoning: Reckoning, threat: Threat, mode: Mode) -> None:
+    """CALL run_job: what the job does, when it is TimescaleDB's own."""
+    on, job = job_of(reckoning, threat.what.name)
+    if job is None or not job.proc.startswith("policy_"):
+        reckoning.unseen(mode)
+    elif isinstance(on, str):
+        if job.proc == RETENTION:
+            reckoning.uprooted[on] = None
+    elif job.proc == REFRESH:
+        start = ago(job.config.get("start_offset"))
+        reckoning.refresh(on, Threat(how=How.REFRESH, start=start), job.id)
+    elif job.proc == RETENTION:
+        within = windows.span(reckoning.conn, OPEN, ago(job.config.get("drop_after")), on.kind)
+        reckoning.lose(on, reckoning.history(on, within=within), why=f"job {job.id} drops them")
+
+
+def job_of(reckoning: Reckoning, number: str) -> tuple[Aggregate | str, Job | None]:
+    """A background job, and what it is for."""
+    for aggregate in reckoning.stock.aggregates:
+        for each in aggregate.jobs:
+            if str(each.id) == number:
+                return aggregate, each
+    for table in reckoning.stock.hypertables:
+        for each in table.jobs:
+            if str(each.id) == number:
+                return table.name, each
+    return "", next((each for each in reckoning.stock.jobs if str(each.id) == number), None)
+
+
+def policy(reckoning: Reckoning, threat: Threat) -> None:
+    """A refresh policy that reaches further back than raw rows are kept, found at whichever comes second."""
+    if threat.how is How.REFRESH_POLICY:
+        for each in reckoning.meant(threat.what):
+            if not (threat.guarded and each.job(REFRESH)):
+                erode(reckoning, each, threat.start, kept_for(reckoning, each))
+        return
+    found = dependents.relations(reckoning.conn, threat.what, anywhere=reckoning.file.anywhere)
+    if threat.guarded:  # where one is there already, this one is passed over
+        found -= {name for name in found if retention(reckoning, name)}
+    for name in found:
+        reckoning.retention[name] = threat.start
+    for each in reckoning.stock.aggregates:
+        job = each.job(REFRESH)
+        if job and (each.parent or each.hypertable) in found and each.name not in reckoning.gone:
+            erode(reckoning, each, Bound(str(job.config.get("start_offset") or "")), threat.start)
+
+
+def kept_for(reckoning: Reckoning, aggregate: Aggregate) -> Bound | None:
+    """How long what an aggregate reads is kept, by a policy that is there or one of the plan."""
+    source = aggregate.parent or aggregate.hypertable
+    if source in reckoning.retention:
+        return reckoning.retention[source]
+    found = retention(reckoning, source)
+    return Bound(str(found.config.get("drop_after") or "")) if found else None
+
+
+def retention(reckoning: Reckoning, name: str) -> Job | None:
+    """The retention policy that a hypertable or aggregate has."""
+    jobs = [each.jobs for each in reckoning.stock.hypertables if each.name == name]
+    jobs += [each.jobs for each in reckoning.stock.aggregates if each.name == name]
+    return next((job for each in jobs for job in each if job.proc == RETENTION), None)
+
+
+def erode(reckoning: Reckoning, aggregate: Aggregate, start: Bound, kept: Bound | None) -> None:
+    """What the policy erases sooner or later: buckets older than what is kept, as far as it reaches."""
+    if kept is None or not kept.value:
+        return
+    end = windows.value(reckoning.conn, Bound(kept.value, age=True), aggregate.kind)
+    if end is None:
+        return
+    low = windows.value(reckoning.conn, Bound(start.value, age=True), aggregate.kind)
+    if low is not None and low >= end:
+        return
+    within = windows.span(reckoning.conn, Bound(start.value, age=True) if start.value else OPEN, OPEN, aggregate.kind)
+    within = replace(within, end=end) if within else Span(start=windows.FIRST, end=end, kind=aggregate.kind)
+    reach = f"the last {start.value}" if start.value else "all of it"
+    why = f"its policy refreshes {reach}, and {kept.value} of raw rows are kept"
+    reckoning.lose(aggregate, history.of(reckoning.conn, aggregate, within=within, rootless=True), why=why)
+
+
+def ago(value: Any) -> Bound:
+    """A policy's offset, which counts from now."""
+    return Bound(str(value), age=True) if value is not None else OPEN
