@@ -190,8 +190,12 @@ def sqlstate(project: Project, statement: str) -> str | None:
 
 
 def copied(admin: psycopg.Connection[Any], name: str) -> None:
-    """A copy of a database, as soon as nobody is in it: a session that was closed takes a moment to be gone."""
+    """A copy of a database, as soon as nobody is in it: a session that was closed takes a moment to be gone.
+
+    On a busy server its scheduler may have started only after it was told to stop; one that is ended stays away.
+    """
     for _ in range(100):
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
         try:
             admin.execute(f'CREATE DATABASE "{name}_b" TEMPLATE "{name}"'.encode())
         except psycopg.errors.ObjectInUse:

@@ -152,8 +152,9 @@ class Shadows(Protocol):
     def looking(self, name: str, looks: list[LockLook]) -> Database:
         """The same, which notes what each statement locks, rewrites and scans."""
 
-    def state(self, name: str, known: State | None = None) -> State:
-        """What is in it: schema, rows of small tables, sequences. `known` is an earlier look at the same database."""
+    def state(self, name: str, known: State | None = None, *, once: bool = False) -> State:
+        """What is in it: schema, rows of small tables, sequences. `known` is an earlier look at the same database;
+        `once` says that there will be no other."""
 
     def forget(self, name: str, version: int) -> None:
         """Make its ledger believe that a version was never run."""

@@ -41,11 +41,11 @@ class NoClients(BackupFault):
 
 
 class ClientFailed(BackupFault):
-    """pg_dump, pg_restore or psql ended with an error."""
+    """pg_dump, pg_restore, psql or COPY ended with an error."""
 
     code = "B004"
 
-    def __init__(self, program: str, what: str, code: int, said: str) -> None:
+    def __init__(self, program: str, what: str, code: int | str, said: str) -> None:
         lines = [each for each in said.strip().splitlines() if each.strip()]
         errors = [each for each in lines if "error" in each.lower()] or lines
         super().__init__(
@@ -70,7 +70,11 @@ class Clients:
 def clients(server_version: int) -> Clients:
     """The oldest that can deal with the server. Raises NoClients."""
     major = server_version // 10000
-    found = {each.major: each for each in reversed(list(candidates()))}
+    found: dict[int, Clients] = {}
+    for each in candidates():
+        if each.major == major:
+            return each
+        found.setdefault(each.major, each)
     fit = sorted(each for each in found if each >= major)
     if not fit:
         raise NoClients(major, sorted(found))
@@ -80,7 +84,8 @@ def clients(server_version: int) -> Clients:
 def candidates() -> Iterator[Clients]:
     """Those that are there, the ones that were asked for first."""
     folders = [Path(text) for text in [os.environ.get("TIDELOCK_PG_BIN", "")] if text]
-    if on_path := shutil.which("pg_dump"):
+    # Debian's wrapper starts one of the others, and takes its time.
+    if (on_path := shutil.which("pg_dump")) and Path(on_path).resolve().name != "pg_wrapper":
         folders.append(Path(on_path).parent)
     for pattern in PLACES:
         folders += sorted(Path("/").glob(pattern[1:]))

@@ -17,7 +17,7 @@ from psycopg import errors, sql
 from tidelock import __version__
 from tidelock.backup.clients import clients, running
 from tidelock.backup.faults import CannotRead
-from tidelock.backup.rows import ENCODING, psql, reading
+from tidelock.backup.rows import reading
 from tidelock.backup.source import Source, Stream, Table, look, streams
 from tidelock.backup.store import MANIFEST, STARTED, StoreFailed, folder_of
 from tidelock.core.backups import AFFECTED, WHOLE, Manifest, Piece, new_id
@@ -232,8 +232,11 @@ class Maker:
         if not stream.columns:
             asked = ["--section=data", *(f"--table={each}" for each in tables)]
             return self.dump(f"{name}.dump", "tables", asked, tables, stream.size_bytes)
-        command = psql(self.programs, reading(stream, self.snapshot, self.encoding))
-        environment = {**self.server.environment(), **ENCODING}
+        asked = [f"--command={each}" for each in reading(stream, self.snapshot, self.encoding)]
+        command = self.programs.command(
+            "psql", "--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", *asked
+        )
+        environment = {**self.server.environment(), "PGCLIENTENCODING": "UTF8"}
         piece = self.piece(f"{name}.copy", "rows", command, environment, tables, stream.size_bytes)
         return replace(piece, columns=stream.columns)
 

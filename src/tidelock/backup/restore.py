@@ -20,7 +20,7 @@ from tidelock.backup.filling import Filling
 from tidelock.backup.leftovers import APPLICATION, MARK, MARK_LIMIT, comment, held, maintenance
 from tidelock.backup.listing import entries, ordered
 from tidelock.backup.reading import checked, unsealed
-from tidelock.backup.rows import ENCODING, loading, psql
+from tidelock.backup.rows import load
 from tidelock.core.backups import WHOLE, BackupFault, Manifest, Piece
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ ANALYZE = """
 SELECT format('ANALYZE %I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'm', 'p') AND NOT c.relispartition AND NOT c.relisshared
    AND c.relpersistence <> 't' ORDER BY c.relkind = 'p' DESC, pg_relation_size(c.oid) DESC, 1"""
-OPTIONS = "-c synchronous_commit=off -c maintenance_work_mem=256MB -c statement_timeout=0 -c lock_timeout=0"
+OPTIONS = "-c synchronous_commit=off -c statement_timeout=0 -c lock_timeout=0"
 LEFT_OUT = (" COMMENT - EXTENSION ",)
 WANT_ALL_ROWS = (" FK CONSTRAINT ", " MATERIALIZED VIEW DATA ")
 
@@ -55,8 +55,6 @@ class Restorer:
     programs: Clients
     lock: Any = None
     """The connection whose lock says that this restore is alive."""
-    encoding: str = ""
-    """Of the new database."""
     stopped: Event = field(default_factory=Event)
     """Set when a part of it has failed: the others end."""
 
@@ -87,8 +85,6 @@ class Restorer:
         name = sql.Identifier(self.name).as_string(conn)
         conn.execute(f"CREATE DATABASE {name} WITH {self.manifest.create} CONNECTION LIMIT {MARK_LIMIT}".encode())
         conn.execute(comment(self.name, MARK))
-        with self.server.connect(APPLICATION, self.name) as conn:
-            self.encoding = conn.info.parameter_status("server_encoding") or ""
         if version := self.manifest.extensions.get("timescaledb"):
             with self.server.connect(APPLICATION, self.name) as conn:
                 create = sql.SQL("CREATE EXTENSION timescaledb VERSION {}").format(sql.Literal(version))
@@ -192,20 +188,20 @@ class Restorer:
 
         given = dict(self.server.environment(self.name))
         options = f"{given.get('PGOPTIONS', '')} {OPTIONS}".strip()
-        return {**os.environ, **given, **ENCODING, "PGOPTIONS": options, "LC_ALL": "C"}
+        return {**os.environ, **given, "PGOPTIONS": options, "LC_ALL": "C"}
 
     def load(self, piece: Piece, *, whole: bool) -> None:
         """A piece with the rows of large tables. `whole`: a table's rows are all in it."""
         if piece.what == "rows":
-            self.pour(piece, psql(self.programs, loading(piece, self.encoding, whole=whole)))
+            load(self.server, self.name, piece, lambda to: self.unsealed(piece, to), whole=whole)
         else:
-            self.pour(piece, self.command(["--section=data"]))
+            self.pour(piece)
 
-    def pour(self, piece: Piece, command: Sequence[str]) -> None:
+    def pour(self, piece: Piece) -> None:
         """Rows from the store into the database. Raises Damaged when the stored object is another."""
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
-                command,
+                self.command(["--section=data"]),
                 env=self.environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -222,7 +218,7 @@ class Restorer:
                 process.wait()
                 raise
             if process.returncode:
-                raise ClientFailed(Path(command[0]).name, piece.name, process.returncode, text(said))
+                raise ClientFailed("pg_restore", piece.name, process.returncode, text(said))
 
     @contextmanager
     def fetched(self, what: str) -> Iterator[Path]:

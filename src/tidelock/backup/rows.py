@@ -1,4 +1,4 @@
-"""The rows of one table as COPY's text: what psql is asked for to read them, and to load them.
+"""The rows of one table as COPY's text: how psql writes them, and how they are loaded.
 
 They are pg_dump's own words for the same rows, but loaded frozen: the pages that hold them are written once, and
 neither the index builds nor the first readers write them again.
@@ -6,14 +6,19 @@ neither the index builds nor the first readers write them again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import select
+from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg import sql
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tidelock.backup.clients import ClientFailed
+from tidelock.backup.leftovers import APPLICATION
 
-    from tidelock.backup.clients import Clients
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tidelock.app.ports import Server
     from tidelock.backup.source import Stream
     from tidelock.core.backups import Piece
 
@@ -22,15 +27,9 @@ READING = """
 SET row_security = off; SET search_path = ''; SET datestyle = iso; SET intervalstyle = postgres;
 SET extra_float_digits = 3; SET synchronize_seqscans = off; SET enable_seqscan = off;
 SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"""
-LOADING = "SET row_security = off; SET search_path = ''; SET xmloption = content"
-ENCODING = {"PGCLIENTENCODING": "UTF8"}
-"""Of the commands; COPY is told that of the rows."""
-
-
-def psql(programs: Clients, commands: Iterator[str]) -> list[str]:
-    """A psql that runs these, with rows at its output or input."""
-    asked = [f"--command={each}" for each in commands]
-    return programs.command("psql", "--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", *asked)
+LOADING = """
+SET row_security = off; SET search_path = ''; SET xmloption = content; SET client_min_messages = warning;
+SET synchronous_commit = off"""
 
 
 def reading(stream: Stream, snapshot: str, encoding: str) -> Iterator[str]:
@@ -47,17 +46,39 @@ def reading(stream: Stream, snapshot: str, encoding: str) -> Iterator[str]:
     yield sql.SQL("COPY {} TO STDOUT WITH (ENCODING {})").format(rows, encoding).as_string(None)
 
 
-def loading(piece: Piece, encoding: str, *, whole: bool) -> Iterator[str]:
-    """The commands by which psql loads a piece's rows from its input.
+def load(server: Server, database: str, piece: Piece, write: Callable[[Any], None], *, whole: bool) -> None:
+    """Load what `write` writes to the stream that it is given, all of it or nothing. Raises ClientFailed.
 
     `whole`: it is all that the table will have; it is emptied in the same transaction, which lets COPY freeze.
     """
     [table] = piece.tables
     into, columns = sql.SQL(table), sql.SQL(", ".join(piece.columns))
-    options = sql.SQL("ENCODING {}, FREEZE" if whole else "ENCODING {}").format(encoding)
-    yield LOADING
-    yield "BEGIN"
-    if whole:
-        yield sql.SQL("TRUNCATE ONLY {}").format(into).as_string(None)
-    yield sql.SQL("COPY {} ({}) FROM STDIN WITH ({})").format(into, columns, options).as_string(None)
-    yield "COMMIT"
+    try:
+        with server.connect(APPLICATION, database) as conn:
+            conn.execute(LOADING)
+            encoding = conn.info.parameter_status("server_encoding")
+            options = sql.SQL("ENCODING {}, FREEZE" if whole else "ENCODING {}").format(encoding)
+            with conn.transaction():
+                if whole:
+                    conn.execute(sql.SQL("TRUNCATE ONLY {}").format(into))
+                command = sql.SQL("COPY {} ({}) FROM STDIN WITH ({})").format(into, columns, options)
+                with conn.cursor().copy(command) as copy:
+                    write(Paced(conn, copy))
+    except psycopg.Error as error:
+        raise ClientFailed("COPY", table, error.sqlstate or "no answer", str(error)) from None
+
+
+class Paced:
+    """A COPY that takes rows as fast as the server does: libpq would keep all that it cannot send yet in memory."""
+
+    def __init__(self, conn: Any, copy: Any) -> None:
+        self._conn, self._copy = conn, copy
+
+    def write(self, content: bytes) -> int:
+        """Send it."""
+        self._copy.write(content)
+        while self._conn.pgconn.flush():
+            said, _, _ = select.select([self._conn], [self._conn], [])
+            if said:  # a server that nobody listens to does not listen either
+                self._conn.pgconn.consume_input()
+        return len(content)

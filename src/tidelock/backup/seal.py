@@ -107,7 +107,7 @@ class Chunks:
 
 def open_seal(chunks: Iterable[bytes], to: Any, *, encrypted: bool) -> None:
     """Everything that was sealed, decrypted and decompressed, to a stream. Raises BadKey, or zstandard's errors."""
-    with zstandard.ZstdDecompressor().stream_writer(to, closefd=False) as unpacked:
+    with zstandard.ZstdDecompressor().stream_writer(to, write_size=CHUNK, closefd=False) as unpacked:
         if encrypted:
             import pyrage
 

@@ -16,6 +16,8 @@ MIXED_GROUP_BYTES = 64 << 20
 """Smaller tables share a stream."""
 PART_BYTES = 256 << 20
 """A table that is cut has no smaller parts."""
+LOADED_AND_INDEXED = 2
+"""How much longer that takes than loading alone, about. Parts are not frozen, so a table is cut only when it helps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +210,15 @@ def streams(tables: tuple[Table, ...], jobs: int) -> list[Stream]:
             room = share
         groups[-1].append(each)
         room -= each.size_bytes
-    return [part for each in groups for part in parts(Stream(tuple(each)), total // jobs)]
+    return [part for each in groups for part in parts(Stream(tuple(each)), total, jobs)]
 
 
-def parts(stream: Stream, most_bytes: int) -> list[Stream]:
-    """A table that would outlast all others together, in parts of at most so many bytes; else the stream itself."""
-    table, count = stream.tables[0], -(-stream.size_bytes // max(PART_BYTES, most_bytes // 2))
-    if stream.size_bytes <= most_bytes or count < 2 or not (stream.columns and table.pages):
+def parts(stream: Stream, total_bytes: int, jobs: int) -> list[Stream]:
+    """A table whose rows would be loaded longer than all others are loaded and indexed, in parts; else the stream."""
+    table, size = stream.tables[0], stream.size_bytes
+    count = -(-size // max(PART_BYTES, total_bytes // (2 * jobs)))
+    outlasts = size * (jobs - 1) > (total_bytes - size) * LOADED_AND_INDEXED
+    if not outlasts or count < 2 or not (stream.columns and table.pages):
         return [stream]
     ends = [table.pages * number // count for number in range(count)]
     since = [f"ctid >= '({end},0)'" for end in ends]

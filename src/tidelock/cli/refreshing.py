@@ -206,7 +206,7 @@ def carried_out(work: Refreshing, name: str) -> Outcome:
     try:
         return work.run()
     except KeyboardInterrupt:
-        left = hull(work.pile.left) if hasattr(work, "pile") else None
+        left = hull(work.worker.pile.left) if hasattr(work, "worker") else None
         raise RefreshStopped(name, work.windows, left) from None
 
 

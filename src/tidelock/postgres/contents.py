@@ -81,12 +81,17 @@ SELECT format('%I.%I', n.nspname, c.relname), a.attname
   JOIN pg_attribute a ON a.attrelid = drawn.attrelid AND a.attnum = drawn.attnum"""
 
 
-def state(conn: Connection, configured_ledger: str | None = None, known: State | None = None) -> State:
-    """Everything that a proof compares, without the ledger. `known` is an earlier look at the same database."""
+def state(
+    conn: Connection, configured_ledger: str | None = None, known: State | None = None, *, marked: bool = True
+) -> State:
+    """Everything that a proof compares, without the ledger. `known` is an earlier look at the same database.
+
+    `marked`: with a mark, by which this or a later look may save itself the schema.
+    """
     ledger = ledgers.find(asking(conn), configured_ledger)
     ours = [ledger.table, f"{ledger.table}_journal", f"{ledger.table}_lease"]
     row = conn.execute(HAS_TIMESCALE).fetchone()
-    catalog = "" if row and row[0] else mark(conn)
+    catalog = "" if (row and row[0]) or not marked else mark(conn)
     same = known is not None and bool(catalog) and known.catalog == catalog
     query = TABLES.replace("{ours}", OURS).replace("{aggregates}", AGGREGATES if row and row[0] else "false")
     tables = cast(
@@ -103,9 +108,14 @@ def state(conn: Connection, configured_ledger: str | None = None, known: State |
         catalog=catalog,
         rows=rows(conn, [(schema, table, columns) for schema, table, large, columns in tables if not large]),
         sequences=dict(sequences),
-        drawn=frozenset(cast("list[Column]", conn.execute(DRAWN).fetchall())) if sequences else frozenset(),
+        drawn=known.drawn if same and known else drawn(conn) if sequences else frozenset(),
         passed_over=frozenset(f"{schema}.{table}" for schema, table, large, _ in tables if large),
     )
+
+
+def drawn(conn: Connection) -> frozenset[Column]:
+    """Columns that sequences fill."""
+    return frozenset(cast("list[Column]", conn.execute(DRAWN).fetchall()))
 
 
 def mark(conn: Connection) -> str:

@@ -317,7 +317,7 @@ jsonb_strip_nulls(jsonb_build_object(
 FOREIGN: LiteralString = """
 SELECT 'foreign data wrapper', format('%I', w.fdwname), 'pg_foreign_data_wrapper'::regclass::oid, w.oid, 0,
        jsonb_build_object('handler', nullif(w.fdwhandler::oid, 0)::regproc::text, 'validator', nullif(w.fdwvalidator::oid, 0)::regproc::text,
-         'options', (SELECT jsonb_agg(o ORDER BY o) FROM unnest(w.fdwoptions) o)), NULL
+         'options', (SELECT jsonb_agg(o ORDER BY o) FROM unnest(w.fdwoptions) o)), NULL::jsonb
   FROM pg_foreign_data_wrapper w WHERE {unowned:pg_foreign_data_wrapper:w.oid}
 UNION ALL
 SELECT 'server', format('%I', s.srvname), 'pg_foreign_server'::regclass::oid, s.oid, 0,

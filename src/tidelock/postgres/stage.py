@@ -153,14 +153,15 @@ class Stage:
 
     # --- what is in them ---------------------------------------------------------------------------------------------
 
-    def state(self, name: str, known: State | None = None) -> State:
-        """Schema, rows of small tables, sequences."""
+    def state(self, name: str, known: State | None = None, *, once: bool = False) -> State:
+        """Schema, rows of small tables, sequences. `once`: nobody will look at it again."""
         if self.shadow.timescale:
             self.shadow.quiet(name)
         try:
-            found = contents.state(self._at(name), self.ledger, known or self._seen.get(name))
-            self._seen[name] = found
-            return found
+            if once:
+                return contents.state(self._at(name), self.ledger, marked=False)
+            self._seen[name] = contents.state(self._at(name), self.ledger, known or self._seen.get(name))
+            return self._seen[name]
         finally:
             if self.shadow.timescale:  # an extension may come, go or be updated meanwhile
                 self._leave(name)

@@ -49,8 +49,7 @@ def written(conn: Connection, owner: str | None, keys: Collection[Key]) -> Mappi
     with conn.transaction(force_rollback=True):
         conn.execute(PLAINLY)
         reading = Reading(conn, owner or str(one(conn, "SELECT current_user")))
-        for section in reading.sections():
-            reading.add(reading.rows(section))
+        reading.look()
         return Look(conn, reading).of(keys)
 
 

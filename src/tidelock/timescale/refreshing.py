@@ -18,6 +18,7 @@ from psycopg import sql
 from tidelock.core.aggregates import REFRESH, Span
 from tidelock.core.windows import Pile, amount, clock, length, merged, without
 from tidelock.timescale.call import Call
+from tidelock.timescale.coarse import is_coarse
 from tidelock.timescale.ground import ground, in_part_until, outside
 from tidelock.timescale.held import held
 from tidelock.timescale.worker import PATIENCE_S, Done, Worker
@@ -98,7 +99,9 @@ class Refreshing:
         self.fill = current(self.conn, aggregate, self.fill)
         there = ground(self.conn, aggregate, start, end, self.fill)
         outside_ = outside(self.conn, aggregate, there, start, end) or (0, None, None)
+        coarse = is_coarse(self.conn, self.stock, aggregate)
         left = [part for each in there for part in reversed(without(each, self.wish.done))]
+        left = merged(left) if coarse else left
         self.worker = Worker(
             aggregate=aggregate,
             connect=self.connect,
@@ -107,11 +110,12 @@ class Refreshing:
             pile=Pile(left=left, aim_s=self.way.lock_wait_s),
             until=in_part_until(self.conn, aggregate, self.stock),
             fill=self.fill,
+            coarse=coarse,
             stop=self.stop,
             heard=self.heard,
         )
         self.total = length(left)
-        number = min(self.parallel(), max(1, len(left)))
+        number = 1 if coarse else min(self.parallel(), max(1, len(left)))
         jobs = [each.id for each in aggregate.jobs if each.proc == REFRESH]
         if left:
             with held(self.conn, jobs) as policies:

@@ -19,6 +19,7 @@ from tidelock.app.patience import backoff
 from tidelock.core.aggregates import Span
 from tidelock.core.windows import joined, without
 from tidelock.errors import PassingFault
+from tidelock.timescale import coarse
 from tidelock.timescale.call import mark
 from tidelock.timescale.ground import first_in, remains
 
@@ -76,6 +77,8 @@ class Worker:
     until: int | None
     """Before this point a bucket may be in the source in part."""
     fill: Fill | None
+    coarse: bool
+    """The server cuts windows in another way than buckets lie (`coarse`)."""
     stop: threading.Event
     heard: queue.Queue[Done]
     open: list[Connection] = field(default_factory=list)
@@ -166,5 +169,9 @@ class Worker:
             first_in(guard, aggregate.source, aggregate.source_time, window)
             kept = remains(work, aggregate, window, self.until, self.fill)
             for part in without(window, kept):
-                work.execute(mark(work) + self.call.over(part))
+                asked = coarse.around(work, aggregate, part) if self.coarse else part
+                if asked is None:
+                    kept.append(part)
+                else:
+                    work.execute(mark(work) + self.call.over(asked))
         return kept
