@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.reconciling import LASTING
 from tidelock.core.rollout import COMPLETE, FAILED, Attempt, Rollout
 from tidelock.kube.delivery import BUNDLE_DIGEST
 
