@@ -158,6 +158,12 @@ class Fleet:
         return sorted(found, key=lambda each: int(each["metadata"]["annotations"]["tidelock.dev/serial"]))
 
 
+def reason(namespace: Namespace, name: str) -> str:
+    """Why a target's Ready condition is as it is."""
+    conditions = namespace.get("migrationtarget", name).get("status", {}).get("conditions", [])
+    return str(next((each["reason"] for each in conditions if each["type"] == "Ready"), ""))
+
+
 class Process:
     """An operator as a process of its own."""
 
