@@ -18,6 +18,7 @@ from lightkube import Client, KubeConfig
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import ConfigMap
+from lightkube.types import PatchType
 
 from tests.rig.kube.access import until
 from tests.rig.loopback import HOST, free_port

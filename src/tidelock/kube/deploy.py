@@ -127,7 +127,7 @@ class Deployment:
                     return Claim(made["metadata"]["uid"], joined=False)
                 continue
             found = rollout(there, self.cluster.all_of("Pod", labels={JOB_UID: there["metadata"]["uid"]}))
-            same = fingerprint_of(there) == fingerprint_of(wanted)
+            same = is_same(there, wanted)
             waited = time.monotonic() - began
             if there["metadata"].get("deletionTimestamp"):
                 pass
@@ -225,9 +225,12 @@ def mentioned(job: Object) -> set[str]:
     return found
 
 
-def fingerprint_of(job: Object) -> str:
-    """What tells it apart from other Jobs of its name; empty for one that no deployment made."""
-    return str((job["metadata"].get("annotations") or {}).get(FINGERPRINT, ""))
+def is_same(there: Object, wanted: Object) -> bool:
+    """It is the Job that is wanted; of one that `kubectl apply` made, its bundle tells."""
+    found, meant = there["metadata"].get("annotations") or {}, wanted["metadata"]["annotations"]
+    return bool(
+        found.get(FINGERPRINT, meant[FINGERPRINT]) == meant[FINGERPRINT] and digest_of(there) == digest_of(wanted)
+    )
 
 
 def of_bundle(config_map: Object) -> bool:
@@ -248,9 +251,9 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def digest_of(config_map: Object) -> str:
-    """The digest of the bundle that it is a part of; empty when it says none."""
-    return str((config_map["metadata"].get("annotations") or {}).get(BUNDLE_DIGEST, ""))
+def digest_of(found: Object) -> str:
+    """The digest of the bundle that an object is part of, or is for; empty when it says none."""
+    return str((found["metadata"].get("annotations") or {}).get(BUNDLE_DIGEST, ""))
 
 
 def short(digest: str) -> str:
