@@ -107,6 +107,8 @@ class Phase(StrEnum):
     NO_BUNDLE = "NoBundle"
     BUNDLE_INCOMPLETE = "BundleIncomplete"
     SUSPENDED = "Suspended"
+    REFUSED = "Refused"
+    """The API server does not take the Job, or the specification cannot be read; asked again, less and less often."""
 
 
 class Do(StrEnum):

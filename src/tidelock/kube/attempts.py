@@ -85,6 +85,11 @@ def attempt(pod: Object) -> Attempt:
     )
 
 
+def going(pod: Object) -> bool:
+    """A container of it runs, or may still begin."""
+    return not attempt(pod).over
+
+
 def container_state(status: Mapping[str, Any]) -> Object:
     """The state of the pod's one container."""
     containers = status.get("containerStatuses") or [{}]
