@@ -14,7 +14,7 @@ from lightkube import ApiError
 from tidelock.core.rollout import Rollout
 from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, how, mend, obstacle, over, rollout
 from tidelock.kube.client import MISSING, fault
-from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
+from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, NotAllowed, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,6 +31,8 @@ UNSCHEDULABLE_S = 120.0
 """Nodes may be on their way."""
 TROUBLE_S = 2.0
 """When nothing has started for so long, events are read, as often as this."""
+TOO_OLD = 410
+"""The version to watch from is forgotten: listing anew mends it."""
 LAST_LINES_S = 10.0
 TICK_S = 0.5
 RECONNECT_S = 0.5
@@ -194,8 +196,10 @@ class Follower:
                     doing = f"watching {kind.lower()}s"
                     self._news.put(Refused(fault(error, f"{self.cluster.namespace}/{self.name}", doing, self.cluster)))
                     return
-                self._news.put(Silent(str(error.status.message or error)))
-            except (httpx2.HTTPError, RuntimeError) as error:  # RuntimeError: the client was closed meanwhile
+                if error.status.code != TOO_OLD:
+                    self._news.put(Silent(str(error.status.message or error)))
+            except Exception as error:  # a credential plugin, a broken answer, a closed client: whoever waits
+                # for this feed would wait for ever
                 self._news.put(Silent(str(error) or type(error).__name__))
             self._stop.wait(RECONNECT_S)
 
@@ -210,8 +214,9 @@ class Follower:
     def _pass_on(self, each: Attempt) -> None:
         """Pass the lines of one pod's log on, each once, also when the stream breaks in between."""
         passed = 0
-        container = self._container(each.uid)
-        while not self._stop.is_set():
+        pod = self._pods.get(each.uid)
+        container = str(pod["spec"]["containers"][0]["name"]) if pod else ""
+        while pod and not self._stop.is_set():
             skip, number = passed, 0
             try:
                 for line in self.cluster.log(each.pod, container, follow=True, tail=self.tail if not passed else None):
@@ -232,9 +237,6 @@ class Follower:
                 pass  # the watch says that the API server is away
             self._stop.wait(RECONNECT_S)
         self._news.put(LogEnded(each.uid))
-
-    def _container(self, uid: str) -> str:
-        return str(self._pods[uid]["spec"]["containers"][0]["name"])
 
     def _has_ended(self, uid: str) -> bool:
         """Whether the pod's container has; the watch may say it a moment after the log's end."""
@@ -262,7 +264,10 @@ class Follower:
             return
         self._asked_at = now
         about = found.last.pod if found.last else self.name
-        events = self.cluster.all_of("Event", fields={"involvedObject.name": about})
+        try:
+            events = self.cluster.all_of("Event", fields={"involvedObject.name": about})
+        except NotAllowed:
+            events = []  # the pod itself says most of it
         known = obstacle(found, events)
         if known is None:
             self._stuck = None
