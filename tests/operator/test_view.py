@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hypothesis
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from tidelock.core.bundle import Bundle, mountable, parts
 from tidelock.core.reconciling import Action, Do, Outcome, Phase, State
 from tidelock.core.workload import Workload
 from tidelock.kube.configmap import bundle_maps, settings_map
-from tidelock.kube.delivery import BUNDLE, SETTINGS, Delivery
+from tidelock.kube.delivery import BUNDLE, PART, PATHS, SETTINGS, Delivery
 from tidelock.operator import attempt, manifests, resource
 from tidelock.operator.loop import cleared
 from tidelock.operator.view import View, content, read_map
@@ -150,6 +151,63 @@ def test_what_a_watch_brings_late_undoes_nothing():
     view.put("jobs", old)
     (found,) = view.jobs.values()
     assert found["metadata"]["annotations"] == {"x": "new"}
+
+
+def test_a_list_that_was_on_its_way_when_a_job_was_made_does_not_have_it_started_again():
+    view = View()
+    ended, made = job_object(), attempt.job(target(), delivery(), 4, 0, "n")
+    ended["metadata"] |= {"resourceVersion": "9"}
+    made["metadata"] |= {"uid": "k", "creationTimestamp": "2026-11-30T16:02:00Z", "resourceVersion": "20"}
+    view.put("jobs", {**made, "status": {}})
+    view.replace("jobs", [ended], 15)
+    assert {each["metadata"]["name"] for each in view.jobs.values()} == {"db-migration-3", "db-migration-4"}
+    view.replace("jobs", [ended], 25)
+    assert {each["metadata"]["name"] for each in view.jobs.values()} == {"db-migration-3"}
+
+
+def test_the_late_end_of_an_older_job_of_that_name_does_not_hide_the_new_one():
+    view = View()
+    new, old = job_object(), job_object()
+    new["metadata"] |= {"resourceVersion": "20"}
+    old["metadata"] |= {"resourceVersion": "9"}
+    view.put("jobs", new)
+    view.put("jobs", old, gone=True)
+    assert len(view.jobs) == 1
+
+
+def test_a_job_without_labels_is_nobodys():
+    view = View()
+    stranger = job_object()
+    del stranger["metadata"]["labels"]
+    view.put("jobs", stranger)
+    assert view.jobs_of(("farm", "db-migration")) == []
+
+
+@pytest.mark.parametrize(
+    "annotations", [{PART: "two of 3"}, {PART: "1"}, {PATHS: "{"}, {PATHS: "[1]"}, {PATHS: '{"a": 1}'}]
+)
+def test_annotations_that_somebody_has_broken_leave_a_bundle_that_is_not_whole(annotations):
+    (found,) = bundle_maps(delivery())
+    found["metadata"]["annotations"] |= annotations
+    assert not content([read_map(found, BUNDLE)]).whole
+
+
+def test_parts_that_are_left_over_from_a_larger_bundle_do_not_count():
+    files = {f"{number:03}.sql": b"-" * 500_000 for number in range(1, 4)}
+    large, small = maps(delivery(files)), maps(delivery())
+    found = content([*small, *large[1:]])
+    assert found.whole
+    assert found.bundle.digest == delivery().bundle.digest
+    assert not content([*small, *large]).whole, "two that say they are the first: nobody knows which is meant"
+
+
+def test_of_two_settings_nobody_knows_which_are_meant():
+    view = View()
+    for name in ("a", "b"):
+        (found,) = settings_map(delivery(settings={"tidelock.toml": b"x"}))
+        found["metadata"] |= {"name": name, "namespace": "farm"}
+        view.put(SETTINGS, found)
+        assert view.settled(target()) is (name == "a")
 
 
 SLOW = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -14,7 +14,7 @@ from lightkube import ApiError
 from tidelock.core.rollout import Rollout
 from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, attempt, how, mend, obstacle, over, rollout
 from tidelock.kube.client import MISSING, fault
-from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
+from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, NotAllowed, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +31,8 @@ UNSCHEDULABLE_S = 120.0
 """Nodes may be on their way."""
 TROUBLE_S = 2.0
 """When nothing has started for so long, events are read, as often as this."""
+TOO_OLD = 410
+"""The version to watch from is forgotten: listing anew mends it."""
 LAST_LINES_S = 10.0
 TICK_S = 0.5
 RECONNECT_S = 0.5
@@ -194,8 +196,10 @@ class Follower:
                     doing = f"watching {kind.lower()}s"
                     self._news.put(Refused(fault(error, f"{self.cluster.namespace}/{self.name}", doing, self.cluster)))
                     return
-                self._news.put(Silent(str(error.status.message or error)))
-            except (httpx2.HTTPError, RuntimeError) as error:  # RuntimeError: the client was closed meanwhile
+                if error.status.code != TOO_OLD:
+                    self._news.put(Silent(str(error.status.message or error)))
+            except Exception as error:  # a credential plugin, a broken answer, a closed client: whoever waits
+                # for this feed would wait for ever
                 self._news.put(Silent(str(error) or type(error).__name__))
             self._stop.wait(RECONNECT_S)
 
@@ -258,7 +262,11 @@ class Follower:
             return
         self._asked_at = now
         about = found.last.pod if found.last else self.name
-        known = obstacle(found, self.cluster.events(about))
+        try:
+            events = self.cluster.events(about)
+        except NotAllowed:
+            events = []  # the pod itself says most of it
+        known = obstacle(found, events)
         if known is None:
             self._stuck = None
             return

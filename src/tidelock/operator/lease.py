@@ -40,6 +40,7 @@ class Leadership:
     _seen: tuple[Any, ...] = field(default=(), init=False)
     _seen_at: float = field(default=0.0, init=False)
     _renewed_at: float | None = field(default=None, init=False)
+    _told: str = field(default="", init=False)
     _ours: Lease | None = field(default=None, init=False)
     """As we have written it last, so that renewing is one request."""
 
@@ -71,13 +72,20 @@ class Leadership:
         try:
             ours = self._take()
         except (ApiError, httpx2.HTTPError) as error:
-            self.tell(f"the lease {self.namespace}/{self.name} cannot be read or written: {error}")
+            self._complain(f"the lease {self.namespace}/{self.name} cannot be read or written: {error}")
             return False
+        self._told = ""
         if ours:
             self._renewed_at = began
         elif self._renewed_at is not None:
             self._renewed_at = None
         return ours
+
+    def _complain(self, why: str) -> None:
+        """Tell it once, not at each try."""
+        if why != self._told:
+            self._told = why
+            self.tell(why)
 
     def release(self) -> None:
         """Let another take it at once."""

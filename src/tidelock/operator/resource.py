@@ -20,8 +20,6 @@ KIND = "MigrationTarget"
 PLURAL = "migrationtargets"
 RETRY = "tidelock.dev/retry"
 """Annotation of a target: another value of it is a changed object, so that what failed is run again."""
-NAME_LENGTH = 50
-"""Characters of a target's name: the Job's, with its number, has at most 63."""
 DURATION = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"}
 
 
@@ -250,6 +248,7 @@ STANDS: dict[Phase, tuple[str, str, str]] = {
     Phase.NO_BUNDLE: ("False", "False", "True"),
     Phase.FAILED: ("False", "False", "True"),
     Phase.ON_FALLBACK: ("False", "False", "True"),
+    Phase.REFUSED: ("False", "False", "True"),
 }
 """Ready, Reconciling, Stalled, as kstatus reads them."""
 
@@ -299,7 +298,7 @@ def message(action: Action, digest: str) -> str:
         case Phase.NO_BUNDLE:
             return "no ConfigMap has the label tidelock.dev/bundle with this bundle's name"
         case Phase.BUNDLE_INCOMPLETE:
-            return "the parts of the bundle are not of one digest yet"
+            return "the parts of the bundle are not of one digest yet, or ConfigMaps of an older one are left over"
     return "suspended"
 
 
