@@ -127,7 +127,7 @@ def main() -> None:
         "",
         f"{about}; {when}. Medians of {arguments.rounds} runs in turns.",
         "",
-        "Neither tool keeps anything of a run for the next: each is a first one. Files and byte code are in memory.",
+        "Neither tool keeps anything of a run: each is a first one. Files and byte code are in memory.",
         "",
         "| files | squawk, s | tidelock lint, s | ratio | aim | | CPU of both, s |",
         "|---|---|---|---|---|---|---|",
