@@ -306,3 +306,32 @@ def test_a_node_that_is_lost_in_mid_run_is_given_up_and_another_one_goes_on(rig:
     assert site.versions() == [1, 2]
     assert outcome(site.namespace.finished(JOB)) == "Complete"
     rig.kubectl("delete", "node", node)
+
+
+def test_a_job_that_kubectl_made_is_joined_and_one_with_a_digest_in_its_name_is_found(site: Site):
+    site.write("002_slow.sql", "SELECT pg_sleep(4); CREATE TABLE slow (id int);\n")
+    site.tidelock("kube", "render", "--out", "out")
+    site.namespace.kubectl("apply", "--server-side", "-f", str(site.folder / "out"))
+    site.namespace.running(JOB)
+    assert "joining it" in site.deploy()
+    assert len(site.namespace.pods(JOB)) == 1
+    site.namespace.kubectl("delete", "job", JOB)
+    site.tidelock("kube", "render", "--for", "kustomize", "--out", "hashed")
+    site.namespace.kubectl("apply", "--server-side", "-k", str(site.folder / "hashed"))
+    until(lambda: site.report("kube", "status")["settled"])
+    assert site.report("kube", "status")["job"]["name"].startswith(f"{JOB}-")
+    assert "Nothing to do" in site.tidelock("kube", "logs").stdout
+
+
+def test_two_databases_are_deployed_one_after_the_other(site: Site, cluster: Server):
+    name = cluster.create_database()
+    shutil.copytree(site.folder / "migrations", site.folder / "farm")
+    shutil.move(site.folder / "migrations", site.folder / "shop")
+    with (site.folder / "tidelock.toml").open("a") as settings:
+        settings.write(f'\n[databases.farm]\n[databases.shop]\n[databases.shop.kube]\ndatabase = "{name}"\n')
+    said = site.deploy()
+    assert f"{site.namespace.name}/farm-migration" in said
+    assert f"{site.namespace.name}/shop-migration" in said
+    assert said.count("001 applied") == 2
+    assert "farm-migration" in site.deploy("--database", "farm")
+    cluster.drop_database(name)

@@ -14,7 +14,7 @@ from tidelock.core.workload import Incomplete, Workload
 from tidelock.kube import job as jobs
 from tidelock.kube.client import SILENT_S
 from tidelock.kube.delivery import Delivery
-from tidelock.kube.deploy import fingerprint_of, for_bundle, marked, mentioned
+from tidelock.kube.deploy import for_bundle, is_same, marked, mentioned
 from tidelock.kube.faults import NoContext
 from tidelock.kube.settings import PASSWORD, refuse_passwords
 from tidelock.operator.metrics import Metrics, serve
@@ -33,8 +33,8 @@ def delivered(text: bytes = b"SELECT 1;\n", settings: bytes = b"") -> Delivery:
 def test_a_job_that_does_not_say_which_bundle_it_runs_is_still_of_one_bundle_alone() -> None:
     spec = {"template": {"spec": {"containers": [{"name": "psql"}], "restartPolicy": "Never"}}}
     one, two = ({**jobs.job(delivered(text)), "spec": spec} for text in (b"SELECT 1;\n", b"SELECT 2;\n"))
-    assert fingerprint_of(marked(one)) != fingerprint_of(marked(two)), "else a deployment joins the Job of another"
-    assert fingerprint_of(marked(one)) == fingerprint_of(marked(dict(one)))
+    assert not is_same(marked(one), marked(two)), "else a deployment joins the Job of another"
+    assert is_same(marked(one), marked(dict(one)))
 
 
 def test_a_cron_jobs_job_expects_the_settings_that_go_with_the_bundle() -> None:

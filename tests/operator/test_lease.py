@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from lightkube import Client, KubeConfig
 
@@ -28,7 +28,7 @@ def claim(kubernetes: Access, namespace: Namespace) -> Iterator[Callable[..., Le
     def make(identity: str, server: str = "") -> Leadership:
         config = KubeConfig.from_file(str(kubernetes.kubeconfig)).get()
         assert config is not None
-        cluster = replace(config.cluster, server=server or config.cluster.server)
+        cluster = msgspec.structs.replace(config.cluster, server=server or config.cluster.server)
         clients.append(Client(config=config._replace(cluster=cluster), trust_env=False))
         return Leadership(clients[-1], namespace.name, "operator", identity, DURATION_S)
 

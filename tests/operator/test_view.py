@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
 import yaml
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from tidelock.core.bundle import Bundle, mountable, parts
 from tidelock.core.reconciling import Action, Do, Outcome, Phase, State
 from tidelock.core.workload import Workload
+from tidelock.kube.attempts import JOB_UID
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.delivery import BUNDLE, PART, PATHS, SETTINGS, Delivery
 from tidelock.operator import attempt, manifests, resource
@@ -124,6 +126,19 @@ def test_a_job_tells_all_that_the_next_decision_needs():
     assert job_object()["metadata"]["name"] == "db-migration-3"
 
 
+def test_a_proxy_beside_the_container_says_nothing_of_how_the_job_ended():
+    def state(name, code):
+        return {"name": name, "state": {"terminated": {"exitCode": code, "startedAt": "2026-11-30T16:00:10Z"}}}
+
+    pod = {
+        "metadata": {"name": "p", "uid": "p", "labels": {JOB_UID: "j"}},
+        "spec": {},
+        "status": {"phase": "Failed", "containerStatuses": [state("a-proxy", 0), state("migrate", 5)]},
+    }
+    failed = {"conditions": [{"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}]}
+    assert attempt.look(job_object(status=failed), [pod])["exit_code"] == 5
+
+
 def test_a_job_that_is_being_deleted_still_counts():
     made = job_object()
     made["metadata"]["deletionTimestamp"] = "2026-11-30T16:02:00Z"
@@ -209,6 +224,8 @@ def test_of_two_settings_nobody_knows_which_are_meant():
         assert view.settled(target()) is (name == "a")
 
 
+SLOW = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+"""A busy machine is no failure."""
 JSON = st.recursive(
     st.integers() | st.text(max_size=3),
     lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
@@ -230,6 +247,7 @@ def merged(before, patch):
     return found
 
 
+@SLOW
 @given(TABLE, TABLE)
 def test_a_status_becomes_what_is_meant_also_where_something_goes(before, after):
     assert merged(before, cleared(before, after)) == after

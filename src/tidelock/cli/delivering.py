@@ -77,6 +77,8 @@ def delivery(target: Target, workload: Workload, data: Mapping[str, Any], path: 
         commit=commit,
         tables=bool(wanted),
         stores=bool(target.backup_url),
+        token=bool(target.backup_provider),
+        backup_namespace=target.backup_namespace,
         where=os.path.relpath(out_directory(workload, path.parent).resolve(), git.root(path.parent).resolve()),
         database=target.name,
     )

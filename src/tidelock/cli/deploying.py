@@ -237,15 +237,16 @@ def logs(asked: Asked, out: Output, where: Where, *, follow: bool, tail: int | N
     """`tidelock kube logs`: of the newest attempt, or with `follow` until the Job is over."""
 
     def act(cluster: Cluster, delivery: Delivery) -> int:
-        from tidelock.kube.attempts import JOB_UID, over, rollout
+        from tidelock.kube.attempts import over
         from tidelock.kube.faults import LeftRunning, NotThere
         from tidelock.kube.following import Follower
+        from tidelock.kube.standing import job_of
 
-        name = delivery.workload.job
-        job = cluster.get("Job", name)
-        if job is None:
-            raise NotThere(f"{cluster.namespace}/{name} (Job)", "tidelock kube deploy makes it and follows it")
-        found = rollout(job, cluster.all_of("Pod", labels={JOB_UID: job["metadata"]["uid"]}))
+        found = job_of(cluster, delivery)
+        if found is None:
+            missing = f"{cluster.namespace}/{delivery.workload.job} (Job)"
+            raise NotThere(missing, "tidelock kube deploy makes it and follows it")
+        name = found.name
         if follow and not over(found):
             say = speaker(out, cluster.namespace)
             began = time.monotonic()

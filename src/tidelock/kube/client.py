@@ -96,6 +96,13 @@ class Cluster:
 
         return self._asked(f"listing {kind}s", "", ask)
 
+    def events(self, name: str) -> list[Object]:
+        """What is told about the object of that name; nothing where we may not know."""
+        try:
+            return self.all_of("Event", fields={"involvedObject.name": name})
+        except NotAllowed:
+            return []
+
     def apply(self, wanted: Object) -> Object:
         """Make the object what it is wanted to be (server-side apply; what others set of it is overruled)."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]

@@ -160,7 +160,7 @@ class Deployment:
             if claim_of(there) == mine:  # the answer to `create` was lost
                 return Claim(there["metadata"]["uid"], joined=False)
             found = rollout(there, self.cluster.all_of("Pod", labels={JOB_UID: there["metadata"]["uid"]}))
-            same = fingerprint_of(there) == fingerprint_of(wanted)
+            same = is_same(there, wanted)
             if there["metadata"].get("deletionTimestamp"):
                 why = "is being deleted: waiting until its pods are gone"
             elif found.suspended:
@@ -191,7 +191,8 @@ class Deployment:
         """A pod for the same database whose container runs: of a Job that was deleted, or made from hand; or empty."""
         labels = self.job["metadata"].get("labels", {})
         pods = self.cluster.all_of("Pod", labels={name: labels[name] for name in KIN if name in labels})
-        found = ((str(each["metadata"]["name"]), attempt(each)) for each in pods)
+        container = str(self.job["spec"]["template"]["spec"]["containers"][0]["name"])
+        found = ((str(each["metadata"]["name"]), attempt(each, container)) for each in pods)
         return next((name for name, each in found if each.began and not each.over), "")
 
     def clear(self, label: dict[str, str]) -> None:
@@ -212,7 +213,7 @@ class Deployment:
         keep = {each["metadata"]["name"] for each in self.maps}
         for kind in ("Job", "CronJob", "Pod"):  # an application's pods may wait for migrations with the settings
             for each in self.cluster.all_of(kind):
-                ended = attempt(each).over if kind == "Pod" else kind == "Job" and rollout(each, ()).outcome
+                ended = attempt(each, "").over if kind == "Pod" else kind == "Job" and rollout(each, ()).outcome
                 if not ended:
                     keep |= mentioned(each)
         gone = [each["metadata"] for each in there if each["metadata"]["name"] not in keep]
@@ -225,9 +226,7 @@ def marked(job: Object) -> Object:
     """The Job with its fingerprint."""
     meta = job["metadata"]
     annotations = meta.get("annotations", {})
-    # the bundle by itself: a CronJob of somebody else's may have no variable that says which one is meant
-    mark = fingerprint({"spec": job["spec"], "bundle": annotations.get(BUNDLE_DIGEST, "")})
-    annotations = {**annotations, FINGERPRINT: mark}
+    annotations = {**annotations, FINGERPRINT: fingerprint(job["spec"])}
     return {**job, "metadata": {**meta, "annotations": annotations}}
 
 
@@ -290,9 +289,12 @@ def claim_of(job: Object) -> str:
     return str((job["metadata"].get("annotations") or {}).get(CLAIM, ""))
 
 
-def fingerprint_of(job: Object) -> str:
-    """What tells it apart from other Jobs of its name; empty for one that no deployment made."""
-    return str((job["metadata"].get("annotations") or {}).get(FINGERPRINT, ""))
+def is_same(there: Object, wanted: Object) -> bool:
+    """It is the Job that is wanted; of one that `kubectl apply` made, its bundle tells."""
+    found, meant = there["metadata"].get("annotations") or {}, wanted["metadata"]["annotations"]
+    return bool(
+        found.get(FINGERPRINT, meant[FINGERPRINT]) == meant[FINGERPRINT] and digest_of(there) == digest_of(wanted)
+    )
 
 
 def of_bundle(config_map: Object) -> bool:
@@ -313,9 +315,9 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def digest_of(config_map: Object) -> str:
-    """The digest of the bundle that it is a part of; empty when it says none."""
-    return str((config_map["metadata"].get("annotations") or {}).get(BUNDLE_DIGEST, ""))
+def digest_of(found: Object) -> str:
+    """The digest of the bundle that an object is part of, or is for; empty when it says none."""
+    return str((found["metadata"].get("annotations") or {}).get(BUNDLE_DIGEST, ""))
 
 
 def short(digest: str) -> str:

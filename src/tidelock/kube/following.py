@@ -12,12 +12,12 @@ import httpx2
 from lightkube import ApiError
 
 from tidelock.core.rollout import Rollout
-from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, how, mend, obstacle, over, rollout
+from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, attempt, how, mend, obstacle, over, rollout
 from tidelock.kube.client import MISSING, fault
-from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, NotAllowed, Unanswered
+from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from tidelock.core.rollout import Attempt
     from tidelock.errors import TidelockError
@@ -209,14 +209,12 @@ class Follower:
         for each in found.attempts:
             if each.began and each.uid not in self._read:
                 self._read.add(each.uid)
-                threading.Thread(target=self._pass_on, args=(each,), daemon=True).start()
+                threading.Thread(target=self._pass_on, args=(each, found.container), daemon=True).start()
 
-    def _pass_on(self, each: Attempt) -> None:
+    def _pass_on(self, each: Attempt, container: str) -> None:
         """Pass the lines of one pod's log on, each once, also when the stream breaks in between."""
         passed = 0
-        pod = self._pods.get(each.uid)
-        container = str(pod["spec"]["containers"][0]["name"]) if pod else ""
-        while pod and not self._stop.is_set():
+        while not self._stop.is_set():
             skip, number = passed, 0
             try:
                 for line in self.cluster.log(each.pod, container, follow=True, tail=self.tail if not passed else None):
@@ -224,7 +222,7 @@ class Follower:
                     if number > skip:
                         self._news.put(line)
                         passed += 1
-                if self._has_ended(each.uid):
+                if self._has_ended(each.uid, container):
                     break
             except ApiError as error:
                 if error.status.code in (401, 403):
@@ -238,12 +236,12 @@ class Follower:
             self._stop.wait(RECONNECT_S)
         self._news.put(LogEnded(each.uid))
 
-    def _has_ended(self, uid: str) -> bool:
+    def _has_ended(self, uid: str, container: str) -> bool:
         """Whether the pod's container has; the watch may say it a moment after the log's end."""
         ends = time.monotonic() + LAST_LINES_S
         while time.monotonic() < ends and not self._stop.is_set():
-            pod: Mapping[str, Any] | None = self._pods.get(uid)
-            if pod is None or (pod.get("status", {}).get("phase") in ("Succeeded", "Failed")) or _terminated(pod):
+            pod = self._pods.get(uid)
+            if pod is None or attempt(pod, container).over:
                 return True
             time.sleep(0.05)
         return False
@@ -264,11 +262,7 @@ class Follower:
             return
         self._asked_at = now
         about = found.last.pod if found.last else self.name
-        try:
-            events = self.cluster.all_of("Event", fields={"involvedObject.name": about})
-        except NotAllowed:
-            events = []  # the pod itself says most of it
-        known = obstacle(found, events)
+        known = obstacle(found, self.cluster.events(about))
         if known is None:
             self._stuck = None
             return
@@ -283,8 +277,3 @@ class Follower:
         if key not in self._told:
             self._told.add(key)
             self.tell(text)
-
-
-def _terminated(pod: Mapping[str, Any]) -> bool:
-    containers = pod.get("status", {}).get("containerStatuses") or [{}]
-    return "terminated" in (containers[0].get("state") or {})

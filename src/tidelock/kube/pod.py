@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tidelock.core.workload import Workload
     from tidelock.kube.delivery import Delivery
 
+MIGRATION = "migration"
+"""The component that may need a token."""
 USER = 65_532
 """As in the Dockerfile."""
 MIGRATIONS = "/migrations"
@@ -36,7 +38,7 @@ def template(delivery: Delivery, component: str, container: dict[str, Any], *, b
         },
         "spec": {
             "serviceAccountName": delivery.workload.service_account,
-            "automountServiceAccountToken": False,
+            "automountServiceAccountToken": delivery.token and component == MIGRATION,
             "enableServiceLinks": False,
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": GRACE_S,

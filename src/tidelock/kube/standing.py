@@ -19,19 +19,22 @@ if TYPE_CHECKING:
 
 def look(cluster: Cluster, delivery: Delivery) -> ClusterStanding:
     """Ask for ConfigMaps, Job, pods, and, when it does not start, for events."""
-    found = job_of(cluster, delivery.workload.job)
+    found = job_of(cluster, delivery)
     return ClusterStanding(
         namespace=cluster.namespace,
         bundle=held(cluster, delivery),
-        job=delivery.workload.job,
+        job=found.name if found else delivery.workload.job,
         rollout=found,
         obstacle=in_the_way(cluster, found) if found else None,
     )
 
 
-def job_of(cluster: Cluster, name: str) -> Rollout | None:
-    """The Job with its attempts; None when there is none."""
-    job = cluster.get("Job", name)
+def job_of(cluster: Cluster, delivery: Delivery) -> Rollout | None:
+    """The Job with its attempts: under its plain name, or the newest under a name with a digest. None without any."""
+    job = cluster.get("Job", delivery.workload.job)
+    if job is None:
+        found = cluster.all_of("Job", labels=delivery.selector("migration"))
+        job = max(found, key=lambda each: str(each["metadata"]["creationTimestamp"]), default=None)
     return rollout(job, cluster.all_of("Pod", labels={JOB_UID: job["metadata"]["uid"]})) if job else None
 
 
@@ -40,7 +43,7 @@ def in_the_way(cluster: Cluster, found: Rollout) -> tuple[str, str] | None:
     if found.outcome or (found.last and (found.last.began or found.last.over)):
         return None
     about = found.last.pod if found.last else found.name
-    return obstacle(found, cluster.all_of("Event", fields={"involvedObject.name": about}))
+    return obstacle(found, cluster.events(about))
 
 
 def held(cluster: Cluster, delivery: Delivery) -> Held:

@@ -148,5 +148,5 @@ def target(delivery: Delivery) -> Object:
         "apiVersion": f"{resource.GROUP}/{resource.VERSION}",
         "kind": resource.KIND,
         "metadata": found,
-        "spec": resource.specification(delivery.workload, delivery.database),
+        "spec": resource.specification(delivery.workload, delivery.database, token=delivery.token),
     }

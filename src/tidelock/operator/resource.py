@@ -66,6 +66,7 @@ SPEC = table(
         "envFrom": texts("Secrets, or configmap/NAME"),
         "settings": text("The [databases.NAME] of the settings"),
         "serviceAccount": text("Of the pods"),
+        "token": {"type": "boolean", "description": "Mount the account's token: for a backup by CloudNativePG"},
         "resources": table({"cpu": text("Limit"), "memory": text("Limit")}),
         "suspend": {"type": "boolean", "description": "Start nothing; what runs goes on"},
         "policy": table(
@@ -158,7 +159,7 @@ def definition() -> Object:
     }
 
 
-def specification(workload: Workload, database: str) -> Object:
+def specification(workload: Workload, database: str, *, token: bool) -> Object:
     """A Workload as the `spec` of a target: what `workload` reads back."""
     of_database = {
         "host": workload.host, "port": workload.port if workload.host else 0, "user": workload.user,
@@ -176,6 +177,7 @@ def specification(workload: Workload, database: str) -> Object:
         "envFrom": list(workload.env_from),
         "settings": database,
         "serviceAccount": workload.service_account,
+        "token": token,
         "resources": {"cpu": workload.cpu, "memory": workload.memory},
         "policy": {
             "deadline": f"{workload.deadline_s:g}s",
