@@ -18,6 +18,7 @@ from lightkube import Client, KubeConfig
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import ConfigMap
+from lightkube.types import PatchType
 
 from tests.rig.kube.access import until
 from tests.rig.loopback import HOST, free_port
@@ -155,6 +156,12 @@ class Fleet:
     def jobs(self, name: str) -> list[dict[str, Any]]:
         found = self.namespace.get("jobs", "-l", f"tidelock.dev/target={name}")["items"]
         return sorted(found, key=lambda each: int(each["metadata"]["annotations"]["tidelock.dev/serial"]))
+
+
+def reason(namespace: Namespace, name: str) -> str:
+    """Why a target's Ready condition is as it is."""
+    conditions = namespace.get("migrationtarget", name).get("status", {}).get("conditions", [])
+    return str(next((each["reason"] for each in conditions if each["type"] == "Ready"), ""))
 
 
 class Process:

@@ -8,14 +8,14 @@ import queue
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tidelock.app.patience import backoff
-from tidelock.core.reconciling import Action, Do, Memory, Phase, State, decide
-from tidelock.errors import PassingFault, TidelockError
-from tidelock.kube.attempts import going
+from tidelock.core.reconciling import Action, Do, Memory, Outcome, Phase, State, decide
+from tidelock.errors import ClusterFault, PassingFault, TidelockError
+from tidelock.kube.attempts import going, obstacle, rollout
 from tidelock.kube.client import EXISTS, Cluster
 from tidelock.kube.delivery import BUNDLE_DIGEST
 from tidelock.kube.faults import Rejected
@@ -40,6 +40,8 @@ TICK_S = 1.0
 AGAIN_S = 5.0
 """After the API server refused or did not answer; doubled each time that it does so again."""
 LONGEST_S = 300.0
+REFUSED_S = 30.0
+"""After the API server did not take a Job."""
 HISTORY = 3
 
 
@@ -191,7 +193,12 @@ class Turn:
                     self.loop._later(self.key, now + AGAIN_S)
                     self.say(Phase.RUNNING, f"waits for pod {left}, which runs on though its Job is gone")
                     return
-                self._start(attempt.job(self.target, delivery, action.serial, action.failures, its_mark))
+                try:
+                    self._start(attempt.job(self.target, delivery, action.serial, action.failures, its_mark))
+                except ClusterFault as error:
+                    action = refused(action, error, now)
+            case Do.NOTHING if action.phase is Phase.CANNOT_BEGIN:
+                action = self._why(action, jobs[action.serial])
         if action.at is not None:
             self.loop._later(self.key, action.at)
         self._write(action, content, its_mark, jobs)
@@ -251,14 +258,27 @@ class Turn:
     def _look(self, job: Object) -> None:
         """Read how the Job ended, and note it there."""
         name, uid = job["metadata"]["name"], job["metadata"]["uid"]
-        pods = self.cluster.all_of("Pod", labels={"batch.kubernetes.io/job-name": name})
-        noted = attempt.look(job, pods)
+        noted = attempt.look(job, self._pods(name))
         change = {"metadata": {"uid": uid, "annotations": {attempt.OUTCOME: json.dumps(noted, ensure_ascii=False)}}}
         changed = self.cluster.merge("Job", name, change)
         if changed:
             self.loop.view.put("jobs", changed)
         self.loop.metrics.ended(self.key, noted, succeeded=attempt.run(job).state is State.SUCCEEDED)
         self.loop._later(self.key, time.time())
+
+    def _why(self, action: Action, job: Object) -> Action:
+        """What keeps the Job's pod from starting, as far as pods and events tell."""
+        name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+        found = rollout({**job, "spec": {}}, self._pods(name))
+        about = found.last.pod if found.last else name
+        known = obstacle(found, self.cluster.all_of("Event", fields={"involvedObject.name": about}))
+        if known is None:
+            return action
+        self.loop.tell(f"{'/'.join(self.key)}: {name} ({uid[:8]}) does not start: {': '.join(known)}")
+        return replace(action, outcome=Outcome(reason=known[0], message=known[1][:800]))
+
+    def _pods(self, job: str) -> list[Object]:
+        return self.cluster.all_of("Pod", labels={"batch.kubernetes.io/job-name": job})
 
     def _trim(self, jobs: dict[int, Object]) -> None:
         """Keep the newest Jobs, and those that go on."""
@@ -329,6 +349,18 @@ class Turn:
             self.cluster.create(event)
         except TidelockError as error:
             self.loop.tell(f"{'/'.join(self.key)}: {error.message}")
+
+
+def refused(action: Action, error: TidelockError, now: float) -> Action:
+    """The Job was not taken: a quota, an admission, a right. It is asked again, and said."""
+    return replace(
+        action,
+        do=Do.NOTHING,
+        phase=Phase.REFUSED,
+        serial=action.serial - 1,
+        at=now + REFUSED_S,
+        outcome=Outcome(code=error.code, message=error.message),
+    )
 
 
 def memory(target: Object) -> Memory:

@@ -240,13 +240,14 @@ def wanted(target: Object, mark: str, *, whole: bool) -> Wanted:
 STANDS: dict[Phase, tuple[str, str, str]] = {
     Phase.APPLIED: ("True", "False", "False"),
     Phase.RUNNING: ("False", "True", "False"),
+    Phase.CANNOT_BEGIN: ("False", "True", "False"),
+    Phase.REFUSED: ("False", "True", "False"),
     Phase.RETRYING: ("False", "True", "False"),
     Phase.BUNDLE_INCOMPLETE: ("False", "True", "False"),
     Phase.SUSPENDED: ("False", "False", "False"),
     Phase.NO_BUNDLE: ("False", "False", "True"),
     Phase.FAILED: ("False", "False", "True"),
     Phase.ON_FALLBACK: ("False", "False", "True"),
-    Phase.REFUSED: ("False", "False", "True"),
 }
 """Ready, Reconciling, Stalled, as kstatus reads them."""
 
@@ -280,6 +281,12 @@ def message(action: Action, digest: str) -> str:
             return f"bundle {short} is applied"
         case Phase.RUNNING:
             return f"attempt {action.serial} runs"
+        case Phase.CANNOT_BEGIN:
+            why = f": {action.outcome.reason}: {action.outcome.message}" if action.outcome else ""
+            return f"attempt {action.serial} does not start{why}"
+        case Phase.REFUSED:
+            assert action.outcome is not None
+            return f"attempt {action.serial + 1} is refused: {action.outcome.code} {action.outcome.message}"
         case Phase.RETRYING:
             assert action.at is not None
             return f"attempt {action.serial} {ended}; tried again at {moment(action.at)}"
