@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tidelock.core.bundle import Bundle, mountable, parts
 from tidelock.core.reconciling import Action, Do, Outcome, Phase, State
 from tidelock.core.workload import Workload
+from tidelock.kube.attempts import JOB_UID
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.delivery import BUNDLE, PART, PATHS, SETTINGS, Delivery
 from tidelock.operator import attempt, manifests, resource
@@ -123,6 +124,19 @@ def test_a_job_tells_all_that_the_next_decision_needs():
     assert (found.serial, found.mark, found.failures, found.state, found.outcome) == (3, "m", 2, State.FAILED, None)
     assert found.ended_at - found.created_at == 60
     assert job_object()["metadata"]["name"] == "db-migration-3"
+
+
+def test_a_proxy_beside_the_container_says_nothing_of_how_the_job_ended():
+    def state(name, code):
+        return {"name": name, "state": {"terminated": {"exitCode": code, "startedAt": "2026-11-30T16:00:10Z"}}}
+
+    pod = {
+        "metadata": {"name": "p", "uid": "p", "labels": {JOB_UID: "j"}},
+        "spec": {},
+        "status": {"phase": "Failed", "containerStatuses": [state("a-proxy", 0), state("migrate", 5)]},
+    }
+    failed = {"conditions": [{"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}]}
+    assert attempt.look(job_object(status=failed), [pod])["exit_code"] == 5
 
 
 def test_a_job_that_is_being_deleted_still_counts():

@@ -102,6 +102,8 @@ class Phase(StrEnum):
     RUNNING = "Running"
     CANNOT_BEGIN = "CannotBegin"
     """A Job is there, and something keeps its pod from starting."""
+    REFUSED = "Refused"
+    """The API server does not take the Job; it is asked again."""
     RETRYING = "Retrying"
     """It failed with what passes by itself, and is tried again for ever."""
     FAILED = "Failed"
@@ -111,8 +113,6 @@ class Phase(StrEnum):
     NO_BUNDLE = "NoBundle"
     BUNDLE_INCOMPLETE = "BundleIncomplete"
     SUSPENDED = "Suspended"
-    REFUSED = "Refused"
-    """The API server does not take the Job, or the specification cannot be read; asked again, less and less often."""
 
 
 class Do(StrEnum):

@@ -73,8 +73,8 @@ def _age(pod: Object) -> tuple[str, str]:
     return str(pod["metadata"].get("creationTimestamp", "")), str(pod["metadata"]["name"])
 
 
-def attempt(pod: Object, container: str = "") -> Attempt:
-    """One pod as an attempt, by the container that counts: the one of that name, or the first."""
+def attempt(pod: Object, container: str) -> Attempt:
+    """One pod as an attempt, by the container that counts."""
     status = pod.get("status", {})
     state = container_state(status, container)
     ended = state.get("terminated") or {}
@@ -95,15 +95,15 @@ def attempt(pod: Object, container: str = "") -> Attempt:
     )
 
 
+def going(pod: Object, container: str) -> bool:
+    """The container that counts runs, or may still begin."""
+    return not attempt(pod, container).over
+
+
 def container_state(status: Mapping[str, Any], container: str) -> Object:
     """The state of the container of that name, or of the first where no name is known; empty until there is one."""
     found = [each for each in status.get("containerStatuses") or [] if container in ("", each["name"])]
     return dict(found[0].get("state") or {}) if found else {}
-
-
-def going(pod: Object) -> bool:
-    """A container of it runs, or may still begin."""
-    return not attempt(pod).over
 
 
 def _reason(status: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[str, str]:

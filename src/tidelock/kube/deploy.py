@@ -191,7 +191,8 @@ class Deployment:
         """A pod for the same database whose container runs: of a Job that was deleted, or made from hand; or empty."""
         labels = self.job["metadata"].get("labels", {})
         pods = self.cluster.all_of("Pod", labels={name: labels[name] for name in KIN if name in labels})
-        found = ((str(each["metadata"]["name"]), attempt(each)) for each in pods)
+        container = str(self.job["spec"]["template"]["spec"]["containers"][0]["name"])
+        found = ((str(each["metadata"]["name"]), attempt(each, container)) for each in pods)
         return next((name for name, each in found if each.began and not each.over), "")
 
     def clear(self, label: dict[str, str]) -> None:
@@ -212,7 +213,7 @@ class Deployment:
         keep = {each["metadata"]["name"] for each in self.maps}
         for kind in ("Job", "CronJob", "Pod"):  # an application's pods may wait for migrations with the settings
             for each in self.cluster.all_of(kind):
-                ended = attempt(each).over if kind == "Pod" else kind == "Job" and rollout(each, ()).outcome
+                ended = attempt(each, "").over if kind == "Pod" else kind == "Job" and rollout(each, ()).outcome
                 if not ended:
                     keep |= mentioned(each)
         gone = [each["metadata"] for each in there if each["metadata"]["name"] not in keep]
@@ -225,9 +226,7 @@ def marked(job: Object) -> Object:
     """The Job with its fingerprint."""
     meta = job["metadata"]
     annotations = meta.get("annotations", {})
-    # the bundle by itself: a CronJob of somebody else's may have no variable that says which one is meant
-    mark = fingerprint({"spec": job["spec"], "bundle": annotations.get(BUNDLE_DIGEST, "")})
-    annotations = {**annotations, FINGERPRINT: mark}
+    annotations = {**annotations, FINGERPRINT: fingerprint(job["spec"])}
     return {**job, "metadata": {**meta, "annotations": annotations}}
 
 
@@ -285,17 +284,17 @@ def mentioned(job: Object) -> set[str]:
     return found
 
 
+def claim_of(job: Object) -> str:
+    """Which deployment has made it; empty for what no deployment made."""
+    return str((job["metadata"].get("annotations") or {}).get(CLAIM, ""))
+
+
 def is_same(there: Object, wanted: Object) -> bool:
     """It is the Job that is wanted; of one that `kubectl apply` made, its bundle tells."""
     found, meant = there["metadata"].get("annotations") or {}, wanted["metadata"]["annotations"]
     return bool(
         found.get(FINGERPRINT, meant[FINGERPRINT]) == meant[FINGERPRINT] and digest_of(there) == digest_of(wanted)
     )
-
-
-def claim_of(job: Object) -> str:
-    """Which deployment has made it; empty for what no deployment made."""
-    return str((job["metadata"].get("annotations") or {}).get(CLAIM, ""))
 
 
 def of_bundle(config_map: Object) -> bool:

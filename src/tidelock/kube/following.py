@@ -14,7 +14,7 @@ from lightkube import ApiError
 from tidelock.core.rollout import Rollout
 from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, attempt, how, mend, obstacle, over, rollout
 from tidelock.kube.client import MISSING, fault
-from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, NotAllowed, Unanswered
+from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -262,11 +262,7 @@ class Follower:
             return
         self._asked_at = now
         about = found.last.pod if found.last else self.name
-        try:
-            events = self.cluster.events(about)
-        except NotAllowed:
-            events = []  # the pod itself says most of it
-        known = obstacle(found, events)
+        known = obstacle(found, self.cluster.events(about))
         if known is None:
             self._stuck = None
             return

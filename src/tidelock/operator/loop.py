@@ -19,6 +19,7 @@ from tidelock.kube.attempts import going, obstacle, rollout
 from tidelock.kube.client import EXISTS, Cluster
 from tidelock.kube.delivery import BUNDLE_DIGEST
 from tidelock.kube.faults import Rejected
+from tidelock.kube.job import CONTAINER
 from tidelock.operator import attempt, resource
 from tidelock.operator.feeds import KINDS, STATUS, Changed, Feeds, Listed
 from tidelock.operator.view import TARGET, View
@@ -226,7 +227,7 @@ class Turn:
     def _left_over(self) -> str:
         """A pod of an earlier attempt that has not ended: its Job was deleted, or gave it up at its deadline."""
         pods = self.cluster.all_of("Pod", labels={TARGET: self.key[1]})
-        return next((str(each["metadata"]["name"]) for each in pods if going(each)), "")
+        return next((str(each["metadata"]["name"]) for each in pods if going(each, CONTAINER)), "")
 
     def refused(self, why: str) -> None:
         """Say that the API server, or what the target asks for, keeps it from being looked after."""

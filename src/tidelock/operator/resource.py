@@ -248,7 +248,6 @@ STANDS: dict[Phase, tuple[str, str, str]] = {
     Phase.NO_BUNDLE: ("False", "False", "True"),
     Phase.FAILED: ("False", "False", "True"),
     Phase.ON_FALLBACK: ("False", "False", "True"),
-    Phase.REFUSED: ("False", "False", "True"),
 }
 """Ready, Reconciling, Stalled, as kstatus reads them."""
 
