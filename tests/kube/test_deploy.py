@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import time
@@ -50,6 +51,27 @@ def test_a_changed_bundle_runs_and_an_unchanged_one_has_nothing_to_do(site: Site
     assert "(unchanged)" in said
     assert "nothing to do" in said.splitlines()[-1]
     assert site.versions() == [1, 2]
+
+
+def test_nothing_stays_of_a_cron_job_that_had_the_name_before(site: Site):
+    template = {
+        "spec": {"restartPolicy": "Never", "containers": [{"name": "migrate", "image": "x", "command": ["false"]}]}
+    }
+    before = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": JOB, "labels": {"team": "farm"}},
+        "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": {"template": template}}},
+    }
+    site.namespace.kubectl("apply", "-f", "-", stdin=json.dumps(before))
+    site.deploy()
+    found = site.namespace.get("cronjob", JOB)
+    (container,) = found["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert "command" not in container
+    assert container["args"][0] == "apply"
+    assert found["metadata"]["labels"]["team"] == "farm"
+    site.namespace.kubectl("create", "job", f"--from=cronjob/{JOB}", "migration-manual")
+    assert outcome(site.namespace.finished("migration-manual")) == "Complete"
 
 
 def test_broken_sql_fails_the_job_at_once_and_the_next_good_commit_heals_it(site: Site):

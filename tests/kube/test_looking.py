@@ -42,7 +42,7 @@ def test_status_of_nothing_of_what_is_deployed_and_of_what_has_changed_since(sit
     site.deploy()
     said = site.tidelock("kube", "status", "--exit-code")
     assert said.returncode == 0, said.stdout
-    assert "1 files, digest" in said.stdout
+    assert "1 file, digest" in said.stdout
     assert "complete, 1 attempt" in said.stdout
     site.write("002_area.sql", "ALTER TABLE parcels ADD COLUMN area numeric;\n")
     found = site.report("kube", "status")
@@ -59,6 +59,8 @@ def test_status_of_a_failed_job_says_why(site: Site):
     said = site.tidelock("kube", "status").stdout
     assert "exit 5" in said
     assert "D010 002 broken" in said
+    assert "mend what it says" in said
+    assert site.tidelock("kube", "logs", "-f").returncode == 5, "as if it had been followed to its end"
 
 
 def test_a_doctor_finds_nothing_where_all_is_well_and_looks_into_the_database(site: Site):
@@ -121,7 +123,14 @@ def test_a_doctor_of_someone_without_rights_names_those_that_are_lacking(rig: Cl
     site.deploy()
     done = site.tidelock("kube", "doctor", kubeconfig=rig.user("mallory"))
     assert done.returncode == 7
-    assert "K021" in done.stderr or "may not" in done.stdout
+    assert "may not create configmaps, delete configmaps" in done.stdout
+    assert " - ConfigMaps, Job, database " in done.stdout
+
+
+def test_a_doctor_names_a_namespace_that_is_not_there(site: Site):
+    done = site.tidelock("kube", "doctor", "--namespace", "nowhere")
+    assert done.returncode == 7
+    assert "mend: kubectl create namespace nowhere" in done.stdout
 
 
 def test_who_may_only_deploy_can_deploy_and_is_told_what_was_left(rig: Cluster, site: Site):

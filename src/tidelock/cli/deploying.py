@@ -264,7 +264,7 @@ def logs(asked: Asked, out: Output, where: Where, *, follow: bool, tail: int | N
             )
         for line in cluster.lines(found.last.pod, tail=tail):
             print_line(line)
-        return 0
+        return (found.exit_code or 0) if follow else 0
 
     return each_delivery(asked, out, where, "kube logs", act)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SOMETHING_IS_WRONG = 7
 PROBE_S = 60.0
 ASKED_JOB = "database, ledger, critical tables"
+UNSEEN = "ConfigMaps, Job, database"
 
 
 def status(asked: Asked, out: Output, where: Where, *, exit_code: bool) -> int:
@@ -52,6 +53,7 @@ def doctor(asked: Asked, out: Output, where: Where, *, no_database: bool) -> int
 def checks(asked: Asked, cluster: Cluster, delivery: Delivery, *, no_database: bool) -> Iterator[Check]:
     """From what is near to what is far: files, namespace, rights, objects, Job, database."""
     from tidelock.kube import doctor as ask
+    from tidelock.kube.faults import NotAllowed
     from tidelock.kube.standing import look
 
     yield from manifests(asked, delivery)
@@ -60,7 +62,11 @@ def checks(asked: Asked, cluster: Cluster, delivery: Delivery, *, no_database: b
     if not there.ok:
         return
     yield ask.rights(cluster)
-    standing = look(cluster, delivery)
+    try:
+        standing = look(cluster, delivery)
+    except NotAllowed:
+        yield Check(name=UNSEEN, about="not asked: no right to read them", asked=False)
+        return
     yield ask.bundle(standing)
     keys = ask.keys(cluster, delivery)
     yield keys

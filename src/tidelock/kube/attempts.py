@@ -28,11 +28,14 @@ STUCK = {
 """Why a container waits that no time mends."""
 UNSCHEDULABLE = "Unschedulable"
 MENDS = (
-    ("Image", "check image and pull_secrets in [kube], and that the registry has that tag"),
+    ("Image", "check that the registry has that tag, or name another in [kube] (image, pull_secrets) and deploy again"),
     ("CreateContainer", "make the Secret or key that it names, or name the right one in [kube] and deploy again"),
     ("FailedMount", "make the ConfigMap or Secret that it names, or name the right one in [kube] and deploy again"),
     ("exceeded quota", "ask for a larger quota, or lower cpu and memory in [kube]"),
-    ("serviceaccount", "kubectl apply --server-side -f rights.yaml, which `tidelock kube render` writes"),
+    (
+        "serviceaccount",
+        "`tidelock kube deploy` by somebody who may make it, or apply the rights.yaml of `tidelock kube render`",
+    ),
     ("PodSecurity", "see which field it names; what Tidelock renders passes `restricted`"),
     (UNSCHEDULABLE, "see `kubectl describe nodes`, or lower cpu and memory in [kube]"),
 )

@@ -184,6 +184,8 @@ class Cluster:
             )
         except NotAllowed:
             return None
+        except NoNamespace:
+            return False
 
     # Streams
 

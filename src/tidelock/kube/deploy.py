@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tidelock.kube.attempts import JOB_UID, attempt, over, rollout
-from tidelock.kube.client import EXISTS, named
+from tidelock.kube.client import EXISTS, MANAGER, named
 from tidelock.kube.delivery import BUNDLE, BUNDLE_DIGEST, SETTINGS
 from tidelock.kube.faults import JobVanished, LeftRunning, NotAllowed, NotThere, Occupied, Rejected
 from tidelock.kube.job import fingerprint
+from tidelock.kube.ownership import sole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -110,7 +111,11 @@ class Deployment:
     def applied(self, each: Object) -> bool:
         """Whether it could be: whoever only deploys need not be allowed to give rights."""
         try:
-            self.cluster.apply(each)
+            found = self.cluster.apply(each)
+            # a CronJob of before that has the same name: what is left of its spec would run instead of ours
+            if not self.cluster.dry and (fields := sole(found["metadata"].get("managedFields") or [], MANAGER)):
+                self.cluster.merge(each["kind"], each["metadata"]["name"], {"metadata": {"managedFields": fields}})
+                self.cluster.apply(each)
         except NotAllowed:
             return False
         return True

@@ -100,7 +100,8 @@ class NoNamespace(ClusterFault):
     def __init__(self, namespace: str, why: str) -> None:
         super().__init__(
             f"namespace {namespace}: {why}",
-            hint=f"kubectl create namespace {namespace} makes it; or name another with --namespace or [kube] namespace",
+            hint=f"make it (`kubectl create namespace {namespace}`), "
+            "or name another with --namespace or [kube] namespace",
         )
 
 

@@ -129,8 +129,19 @@ def standing_text(found: ClusterStanding) -> str:
     elif last and last.words and last.exit_code:
         lines += [f"  │ {line}" for line in last.words.splitlines()[-FEW:]]
     if not found.settled:
-        lines.append("  tidelock kube doctor says what is in the way, `tidelock kube deploy` brings what is here")
+        lines.append(f"  {next_step(found)}")
     return "\n".join(lines)
+
+
+def next_step(found: ClusterStanding) -> str:
+    """What to do about what is not as it should be."""
+    job = found.rollout
+    same = found.bundle.same and job is not None and job.digest == found.bundle.digest
+    if same and job.began and not job.outcome and not job.exit_code:
+        return "tidelock kube logs -f follows it"
+    if same and job.exit_code:
+        return "mend what it says, then `tidelock kube deploy`; `tidelock kube doctor` looks further"
+    return "tidelock kube doctor says what is in the way, `tidelock kube deploy` brings what is here"
 
 
 def bundle_text(held: Held) -> str:
@@ -139,9 +150,9 @@ def bundle_text(held: Held) -> str:
     if held.missing:
         return f"not there: {', '.join(held.missing)}; {here}"
     if held.same:
-        return f"{held.keys} files, digest {short(held.digest)}, as here"
+        return f"{held.keys} file{'' if held.keys == 1 else 's'}, digest {short(held.digest)}, as here"
     shown = ", ".join(held.differing[:FEW]) + (" …" if len(held.differing) > FEW else "")
-    return f"{held.keys} files, digest {short(held.found)}; {here}; different: {shown}"
+    return f"{held.keys} file{'' if held.keys == 1 else 's'}, digest {short(held.found)}; {here}; different: {shown}"
 
 
 def job_text(found: ClusterStanding) -> str:
