@@ -136,10 +136,11 @@ def standing_text(found: ClusterStanding) -> str:
 def next_step(found: ClusterStanding) -> str:
     """What to do about what is not as it should be."""
     job = found.rollout
-    same = found.bundle.same and job is not None and job.digest == found.bundle.digest
-    if same and job.began and not job.outcome and not job.exit_code:
+    if job is None or not found.bundle.same or job.digest != found.bundle.digest:
+        return "tidelock kube doctor says what is in the way, `tidelock kube deploy` brings what is here"
+    if job.began and not job.outcome and not job.exit_code:
         return "tidelock kube logs -f follows it"
-    if same and job.exit_code:
+    if job.exit_code:
         return "mend what it says, then `tidelock kube deploy`; `tidelock kube doctor` looks further"
     return "tidelock kube doctor says what is in the way, `tidelock kube deploy` brings what is here"
 
