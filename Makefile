@@ -47,6 +47,7 @@ bench: $(VENV)/.dev ## side by side with dbmate, psql, sqitch, yoyo and Alembic;
 	@$(BIN)/python -m bench --write bench/results.md
 	@$(BIN)/python -m bench.linting --write bench/lint.md
 	@$(BIN)/python -m bench.backups --write bench/backups.md
+	@$(BIN)/python -m bench.kube --write bench/kube.md
 	@[ -z "$$TIDELOCK_TEST_TIMESCALE_DSN" ] || $(BIN)/python -m bench.refresh --write bench/refresh.md
 
 docs: $(VENV)/.docs ## the documentation as a site, in site/

@@ -214,6 +214,15 @@ def timescale_server(garage: Garage, find_programs: Callable[[str], Installation
         yield start
 
 
+def only_on(request: pytest.FixtureRequest, dsn: str) -> None:
+    """Skip a test that is not for the TimescaleDB of a database."""
+    with psycopg.connect(dsn) as conn:
+        [there] = conn.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone() or ()
+    for mark in request.node.iter_markers("timescale"):
+        if there not in SpecifierSet(mark.args[0]):
+            pytest.skip(f"needs TimescaleDB {mark.args[0]}, and the server has {there}")
+
+
 @pytest.fixture
 def timescale_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
     """An empty database with the extension, on the server in TIDELOCK_TEST_TIMESCALE_DSN."""
@@ -228,12 +237,7 @@ def timescale_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
         try:
             with psycopg.connect(dsn, autocommit=True) as own:
                 own.execute("SET client_min_messages = error; CREATE EXTENSION IF NOT EXISTS timescaledb")
-                [there] = (
-                    own.execute("SELECT extversion FROM pg_extension WHERE extname = 'timescaledb'").fetchone() or ()
-                )
-            for mark in request.node.iter_markers("timescale"):
-                if there not in SpecifierSet(mark.args[0]):
-                    pytest.skip(f"needs TimescaleDB {mark.args[0]}, and the server has {there}")
+            only_on(request, dsn)
             yield dsn
         finally:
             admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))

@@ -208,6 +208,7 @@ KUBE_KEYS: dict[str, tuple[str, str]] = {
     "schedule": ("schedule", "text"),
     "deadline": ("deadline_s", "duration"),
     "wait": ("wait_s", "duration"),
+    "logs": ("logs", "text|json"),
     "retries": ("retries", "number"),
     "cpu": ("cpu", "text"),
     "memory": ("memory", "text"),

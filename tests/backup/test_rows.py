@@ -39,6 +39,11 @@ def copied(dsn: str, name: str, folder: Path, jobs: int = 2) -> Manifest:
     return made
 
 
+def each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever its size, each table is an object of its own."""
+    monkeypatch.setattr("tidelock.backup.create.streams", lambda tables, jobs: [source.Stream((t,)) for t in tables])
+
+
 def rows_of(made: Manifest) -> list[str]:
     return [table for each in made.pieces if each.what == "rows" for table in each.tables]
 
@@ -67,7 +72,7 @@ def test_every_table_that_can_be_is_copied_and_comes_back_the_same(
 def test_every_table_whatever_its_size(
     local: Farm, programs: Installation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("tidelock.backup.create.streams", lambda tables, jobs: [source.Stream((t,)) for t in tables])
+    each_alone(monkeypatch)
     dsn = local.project.dsn
     fill(dsn)
     name = f"{dsn.rpartition('/')[2]}_copy"

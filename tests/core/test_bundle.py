@@ -4,6 +4,7 @@ import gzip
 import random
 import subprocess
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,6 +23,8 @@ from tidelock.core.bundle import (
     parts,
 )
 
+SLOW = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+"""A busy machine is no failure."""
 NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs"), exclude_characters="\\/"), min_size=1)
 FILES = st.dictionaries(NAMES.filter(lambda name: not name.startswith(".")), st.binary(max_size=40), max_size=8)
 
@@ -100,6 +103,7 @@ def test_a_name_that_cannot_be_a_key_keeps_its_path():
     }
 
 
+@SLOW
 @given(FILES)
 def test_every_file_has_a_key_of_its_own_that_kubernetes_takes(files):
     found = keys(files)
@@ -111,6 +115,7 @@ def test_every_file_has_a_key_of_its_own_that_kubernetes_takes(files):
     assert all(0 < len(key) <= 253 for key in found.values())
 
 
+@SLOW
 @given(FILES)
 def test_nothing_is_lost_on_the_way_into_config_maps(files):
     bundle = Bundle(files)

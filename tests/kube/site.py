@@ -25,6 +25,10 @@ SECRET = "postgres-secret"
 IMAGE = os.environ.get("TIDELOCK_TEST_IMAGE", "tidelock")
 """On an existing cluster one that was built from the Dockerfile; on our own each `tidelock` is the source tree."""
 
+HELD = "DO $$ BEGIN WHILE EXISTS (SELECT FROM held) LOOP PERFORM pg_sleep(0.05); END LOOP; END $$;"
+AT_WORK = """
+SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%FROM held)%' AND pid <> pg_backend_pid()"""
+
 
 @dataclass
 class Site:
@@ -51,6 +55,19 @@ class Site:
     def write(self, name: str, text: str) -> None:
         """Write a migration."""
         (self.folder / "migrations" / name).write_text(text)
+
+    def write_held(self, name: str, text: str) -> None:
+        """Write a migration that goes on until `release`."""
+        self.query("CREATE TABLE IF NOT EXISTS held AS SELECT 1")
+        self.write(name, f"{HELD}\n{text}")
+
+    def holding(self) -> bool:
+        """Whether such a migration is at work."""
+        return bool(self.query(AT_WORK))
+
+    def release(self) -> None:
+        """Let it go on."""
+        self.query("DELETE FROM held")
 
     def command(self, *arguments: str) -> list[str]:
         """A command line as the user types it."""

@@ -9,6 +9,13 @@ import pytest
 
 from tidelock.kube.attempts import JOB_UID, how, mend, obstacle, over, rollout
 
+SPEC = {
+    "podFailurePolicy": {
+        "rules": [{"action": "FailJob", "onExitCodes": {"operator": "In", "values": [1, 2, 3, 4, 5, 6, 7, 8, 70]}}]
+    },
+    "template": {"spec": {"containers": [{"name": "migrate"}]}},
+}
+
 
 def job(*conditions: tuple[str, str], **spec: Any) -> dict[str, Any]:
     met = [
@@ -21,7 +28,7 @@ def job(*conditions: tuple[str, str], **spec: Any) -> dict[str, Any]:
         "uid": "j",
         "annotations": {"tidelock.dev/bundle-digest": "sha256:ab"},
     }
-    return {"metadata": meta, "spec": spec, "status": {"conditions": met}}
+    return {"metadata": meta, "spec": {**SPEC, **spec}, "status": {"conditions": met}}
 
 
 def pod(number: int = 1, state: dict[str, Any] | None = None, **status: Any) -> dict[str, Any]:
@@ -112,3 +119,13 @@ def test_a_pod_that_is_being_made_or_runs_has_no_obstacle():
     assert obstacle(rollout(job(), [pod(1, {"waiting": {"reason": "ContainerCreating"}})]), []) is None
     assert obstacle(rollout(job(), [pod(1, {"running": {"startedAt": "x"}})]), []) is None
     assert obstacle(rollout(job(), []), []) is None
+
+
+def test_without_a_policy_a_code_is_not_final_until_the_job_says_so():
+    assert not over(rollout(job(podFailurePolicy=None), [pod(1, ended(5))]))
+
+
+def test_a_proxy_beside_the_container_does_not_count():
+    found = pod(1, ended(5))
+    found["status"]["containerStatuses"].insert(0, {"name": "istio-proxy", "state": {"running": {}}})
+    assert rollout(job(), [found]).exit_code == 5

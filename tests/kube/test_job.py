@@ -171,7 +171,7 @@ def test_immutable_config_maps_are_named_by_their_digest():
 )
 def test_what_could_not_work_is_refused(workload, lacks):
     with pytest.raises(Incomplete, match=lacks):
-        workload.check(addressed=False)
+        workload.named("").check(addressed=False)
 
 
 def test_a_reference_needs_three_parts():

@@ -157,14 +157,10 @@ def test_who_may_only_deploy_can_deploy_and_is_told_what_was_left(rig: Cluster, 
 
 
 def test_a_doctor_says_who_holds_the_lock(site: Site):
-    site.write("002_slow.sql", "SELECT pg_sleep(20); CREATE TABLE slow (id int);\n")
+    site.write_held("002_slow.sql", "CREATE TABLE slow (id int);\n")
     running = site.start("kube", "deploy")
-    site.namespace.running(JOB)
-    until(
-        lambda: site.query(
-            "SELECT 1 FROM pg_stat_activity WHERE query LIKE '%pg_sleep(20)%' AND pid <> pg_backend_pid()"
-        )
-    )
+    until(site.holding)
     assert "@" in doctor(site)["lock"]["about"]
-    running.kill()
+    site.release()
+    assert running.wait(120) == 0
     running.communicate()

@@ -9,6 +9,7 @@ import pytest
 from tidelock.app import mounting
 from tidelock.app.mounting import BundleChanging, WrongBundle, wait_for
 from tidelock.app.patience import Patience
+from tidelock.cli.wiring import Asked, refuse_changed
 from tidelock.core.bundle import Bundle
 from tidelock.repo.directory import mounted
 
@@ -81,3 +82,13 @@ def test_no_mount_is_waited_for_beyond_what_a_kubelet_needs(tmp_path, monkeypatc
     with pytest.raises(WrongBundle):
         wait(tmp_path, NEW, 60.0)
     assert time.monotonic() - began < 5
+
+
+def test_files_that_were_read_while_the_mount_changed_are_not_run(tmp_path):
+    mount(tmp_path, OLD, 1)
+    asked = Asked(directory=tmp_path, bundle=Bundle(OLD).digest)
+    refuse_changed(asked)
+    mount(tmp_path, NEW, 2)
+    with pytest.raises(BundleChanging) as caught:
+        refuse_changed(asked)
+    assert caught.value.exit_code == 75

@@ -22,7 +22,7 @@ def test_a_spec_that_is_ours_alone_stays_as_it_is():
 
 
 def test_what_others_have_set_of_it_becomes_ours_and_their_labels_stay_theirs():
-    labels = {"f:labels": {"f:team": {}}}
+    labels: dict[str, Any] = {"f:labels": {"f:team": {}}}
     other = entry(
         "kubectl-client-side-apply", "Update", {"f:metadata": labels, "f:spec": {"f:a": {"f:y": {}}, "f:b": {}}}
     )

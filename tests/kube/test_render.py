@@ -224,3 +224,23 @@ def test_kustomize_builds_what_was_rendered_and_changes_no_sql(farm, kubectl):
         == (farm / "migrations/002_seed.sql").read_text()
     )
     assert any(kind == "Job" and name.startswith("db-migration-") for kind, name in built)
+
+
+def test_a_token_is_mounted_only_where_kubernetes_is_asked_for_a_backup(farm):
+    tidelock(farm, "kube", "render")
+    assert not of_kind(farm / "k8s", "Job")[0]["spec"]["template"]["spec"]["automountServiceAccountToken"]
+    provided = 'provider = "cloudnative-pg"\ncluster = "farm"\nnamespace = "databases"'
+    write(farm, {"tidelock.toml": SETTINGS.replace('url = "s3://backups/farm"', provided)})
+    assert tidelock(farm, "kube", "render").returncode == 0
+    assert of_kind(farm / "k8s", "Job")[0]["spec"]["template"]["spec"]["automountServiceAccountToken"]
+    roles = {each["metadata"]["name"]: each for each in of_kind(farm / "k8s", "Role")}
+    assert roles["db-migration-backup"]["rules"] == [
+        {"apiGroups": ["postgresql.cnpg.io"], "resources": ["backups"], "verbs": ["create", "get"]}
+    ]
+    assert roles["db-migration-backup"]["metadata"]["namespace"] == "databases"
+    bindings = {each["metadata"]["name"]: each for each in of_kind(farm / "k8s", "RoleBinding")}
+    assert bindings["db-migration-backup"]["subjects"][0] == {
+        "kind": "ServiceAccount",
+        "name": "db-migration",
+        "namespace": "nekazari",
+    }

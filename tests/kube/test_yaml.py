@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import hypothesis
 import pytest
 import yaml as pyyaml
 from hypothesis import example, given
@@ -10,6 +11,8 @@ from hypothesis import strategies as st
 
 from tidelock.kube import yaml
 
+SLOW = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+"""A busy machine is no failure."""
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=60)
 LINES = st.lists(
     st.sampled_from(["", " ", "\t", "a", " a", "a ", "- x", "# no comment", "k: v", "---", "...", "é", "\r", "'", '"']),
@@ -22,6 +25,7 @@ VALUES = st.recursive(
 )
 
 
+@SLOW
 @given(st.dictionaries(TEXTS.filter(bool), VALUES, min_size=1, max_size=4))
 @example({"a": "x\n\n"})
 @example({"a": {"b": "\n x"}})

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import psycopg
 from lightkube import Client, KubeConfig
+from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.batch_v1 import Job
 from lightkube.resources.core_v1 import ConfigMap
 from lightkube.types import PatchType
@@ -85,8 +86,8 @@ class Fleet:
     def change(self, name: str, files: dict[str, str]) -> str:
         """Put files into the bundle of a database, as another hand than Tidelock would; returns the new digest."""
         self.files.setdefault(name, {}).update(files)
-        labels = {"tidelock.dev/bundle": name}
-        found = ConfigMap.from_dict({"metadata": {"name": name, "labels": labels}, "data": self.files[name]})
+        metadata = ObjectMeta(name=name, labels={"tidelock.dev/bundle": name})
+        found = ConfigMap(apiVersion="v1", kind="ConfigMap", metadata=metadata, data=self.files[name])
         self.client.patch(
             ConfigMap,
             name,
@@ -129,7 +130,7 @@ class Fleet:
         return found
 
     def condition(self, name: str, kind: str = "Ready") -> dict[str, Any]:
-        found = {each["type"]: each for each in self.status(name).get("conditions", [])}
+        found: dict[str, dict[str, Any]] = {each["type"]: each for each in self.status(name).get("conditions", [])}
         return found.get(kind, {})
 
     def applied(self, name: str, digest: str, wait_s: float = 60.0) -> None:
@@ -155,6 +156,12 @@ class Fleet:
     def jobs(self, name: str) -> list[dict[str, Any]]:
         found = self.namespace.get("jobs", "-l", f"tidelock.dev/target={name}")["items"]
         return sorted(found, key=lambda each: int(each["metadata"]["annotations"]["tidelock.dev/serial"]))
+
+
+def reason(namespace: Namespace, name: str) -> str:
+    """Why a target's Ready condition is as it is."""
+    conditions = namespace.get("migrationtarget", name).get("status", {}).get("conditions", [])
+    return str(next((each["reason"] for each in conditions if each["type"] == "Ready"), ""))
 
 
 class Process:

@@ -79,9 +79,18 @@ def test_going_back_to_an_earlier_bundle_is_a_run_of_its_own(fleet: Fleet, opera
 
 def test_a_job_that_cannot_begin_makes_way_when_the_target_is_mended(fleet: Fleet, operator: Process) -> None:
     fleet.add("farm", secret={"name": "missing"})
-    until(lambda: fleet.jobs("farm"))
+    condition = fleet.stands("farm", "CannotBegin")
+    assert 'secret "missing" not found' in condition["message"]
     fleet.namespace.kubectl("patch", "migrationtarget", "farm", "--type=merge", "-p", '{"spec":{"secret":null}}')
     fleet.applied("farm", fleet.change("farm", FIRST))
+
+
+def test_a_job_that_the_api_server_refuses_is_said_and_asked_for_again(fleet: Fleet, operator: Process) -> None:
+    fleet.namespace.kubectl("create", "quota", "none", "--hard=count/jobs.batch=0")
+    fleet.add("farm")
+    assert "exceeded quota" in fleet.stands("farm", "Refused")["message"]
+    fleet.namespace.kubectl("delete", "quota", "none")
+    fleet.applied("farm", fleet.add_witness("farm"))
 
 
 def test_a_suspended_target_starts_nothing(fleet: Fleet, operator: Process) -> None:

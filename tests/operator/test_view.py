@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hypothesis
+import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +11,9 @@ from hypothesis import strategies as st
 from tidelock.core.bundle import Bundle, mountable, parts
 from tidelock.core.reconciling import Action, Do, Outcome, Phase, State
 from tidelock.core.workload import Workload
+from tidelock.kube.attempts import JOB_UID
 from tidelock.kube.configmap import bundle_maps, settings_map
-from tidelock.kube.delivery import BUNDLE, SETTINGS, Delivery
+from tidelock.kube.delivery import BUNDLE, PART, PATHS, SETTINGS, Delivery
 from tidelock.operator import attempt, manifests, resource
 from tidelock.operator.loop import cleared
 from tidelock.operator.view import View, content, read_map
@@ -123,6 +126,19 @@ def test_a_job_tells_all_that_the_next_decision_needs():
     assert job_object()["metadata"]["name"] == "db-migration-3"
 
 
+def test_a_proxy_beside_the_container_says_nothing_of_how_the_job_ended():
+    def state(name, code):
+        return {"name": name, "state": {"terminated": {"exitCode": code, "startedAt": "2026-11-30T16:00:10Z"}}}
+
+    pod = {
+        "metadata": {"name": "p", "uid": "p", "labels": {JOB_UID: "j"}},
+        "spec": {},
+        "status": {"phase": "Failed", "containerStatuses": [state("a-proxy", 0), state("migrate", 5)]},
+    }
+    failed = {"conditions": [{"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}]}
+    assert attempt.look(job_object(status=failed), [pod])["exit_code"] == 5
+
+
 def test_a_job_that_is_being_deleted_still_counts():
     made = job_object()
     made["metadata"]["deletionTimestamp"] = "2026-11-30T16:02:00Z"
@@ -151,6 +167,65 @@ def test_what_a_watch_brings_late_undoes_nothing():
     assert found["metadata"]["annotations"] == {"x": "new"}
 
 
+def test_a_list_that_was_on_its_way_when_a_job_was_made_does_not_have_it_started_again():
+    view = View()
+    ended, made = job_object(), attempt.job(target(), delivery(), 4, 0, "n")
+    ended["metadata"] |= {"resourceVersion": "9"}
+    made["metadata"] |= {"uid": "k", "creationTimestamp": "2026-11-30T16:02:00Z", "resourceVersion": "20"}
+    view.put("jobs", {**made, "status": {}})
+    view.replace("jobs", [ended], 15)
+    assert {each["metadata"]["name"] for each in view.jobs.values()} == {"db-migration-3", "db-migration-4"}
+    view.replace("jobs", [ended], 25)
+    assert {each["metadata"]["name"] for each in view.jobs.values()} == {"db-migration-3"}
+
+
+def test_the_late_end_of_an_older_job_of_that_name_does_not_hide_the_new_one():
+    view = View()
+    new, old = job_object(), job_object()
+    new["metadata"] |= {"resourceVersion": "20"}
+    old["metadata"] |= {"resourceVersion": "9"}
+    view.put("jobs", new)
+    view.put("jobs", old, gone=True)
+    assert len(view.jobs) == 1
+
+
+def test_a_job_without_labels_is_nobodys():
+    view = View()
+    stranger = job_object()
+    del stranger["metadata"]["labels"]
+    view.put("jobs", stranger)
+    assert view.jobs_of(("farm", "db-migration")) == []
+
+
+@pytest.mark.parametrize(
+    "annotations", [{PART: "two of 3"}, {PART: "1"}, {PATHS: "{"}, {PATHS: "[1]"}, {PATHS: '{"a": 1}'}]
+)
+def test_annotations_that_somebody_has_broken_leave_a_bundle_that_is_not_whole(annotations):
+    (found,) = bundle_maps(delivery())
+    found["metadata"]["annotations"] |= annotations
+    assert not content([read_map(found, BUNDLE)]).whole
+
+
+def test_parts_that_are_left_over_from_a_larger_bundle_do_not_count():
+    files = {f"{number:03}.sql": b"-" * 500_000 for number in range(1, 4)}
+    large, small = maps(delivery(files)), maps(delivery())
+    found = content([*small, *large[1:]])
+    assert found.whole
+    assert found.bundle.digest == delivery().bundle.digest
+    assert not content([*small, *large]).whole, "two that say they are the first: nobody knows which is meant"
+
+
+def test_of_two_settings_nobody_knows_which_are_meant():
+    view = View()
+    for name in ("a", "b"):
+        (found,) = settings_map(delivery(settings={"tidelock.toml": b"x"}))
+        found["metadata"] |= {"name": name, "namespace": "farm"}
+        view.put(SETTINGS, found)
+        assert view.settled(target()) is (name == "a")
+
+
+SLOW = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+"""A busy machine is no failure."""
 JSON = st.recursive(
     st.integers() | st.text(max_size=3),
     lambda inner: st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
@@ -172,6 +247,7 @@ def merged(before, patch):
     return found
 
 
+@SLOW
 @given(TABLE, TABLE)
 def test_a_status_becomes_what_is_meant_also_where_something_goes(before, after):
     assert merged(before, cleared(before, after)) == after

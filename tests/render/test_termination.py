@@ -2,11 +2,14 @@
 
 import json
 
+import hypothesis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tidelock.render.termination import MOST_BYTES, last_words
 
+SLOW = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+"""A busy machine is no failure."""
 TEXT = st.text(max_size=6000)
 FAILURE = st.none() | st.fixed_dictionaries(
     {"code": st.just("D010"), "message": TEXT, "hint": TEXT, "detail": TEXT, "exit_code": st.just(5)}
@@ -44,6 +47,7 @@ def report(**more):
     return {**empty, **more}
 
 
+@SLOW
 @given(REPORTS)
 def test_every_report_fits_and_says_its_exit_code(data):
     text = last_words(data)

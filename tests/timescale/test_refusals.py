@@ -59,6 +59,13 @@ def test_every_rule_that_claims_an_error_is_asked_or_says_why_not():
         assert bool(RULES[code].refused) == bool(states), code
 
 
+def test_what_an_older_timescaledb_takes_is_not_said_to_be_refused_there():
+    assert not denials.Standing(version="2.20.3").refuses("TS005")
+    assert denials.Standing(version="2.20.3").refuses("TS001")
+    assert denials.Standing(version="2.28.0").refuses("TS005")
+    assert not denials.Standing(version="2.30.0-dev").measured
+
+
 @pytest.fixture
 def lived(project: Project) -> Project:
     """A system in use: hypertables, compressed chunks, aggregates, policies."""
@@ -162,6 +169,7 @@ CALMS = [
 ]
 
 
+@pytest.mark.timescale(">= 2.28")
 def test_each_refusal_is_told_before_the_server_tells_it(lived: Project):
     wrong = []
     for number, (statement, state, word) in enumerate(REFUSED):
@@ -205,6 +213,7 @@ def copied(admin: psycopg.Connection[Any], name: str) -> None:
     raise AssertionError(f"{name} is in use")
 
 
+@pytest.mark.timescale(">= 2.28")
 def test_what_the_server_takes_is_not_refused(lived: Project):
     """Each in a copy of the database."""
     wrong = []

@@ -14,10 +14,13 @@ from tidelock.backup.reading import unsealed
 from tidelock.core.backups import WHOLE
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tidelock.app.ports import Server
     from tidelock.backup.create import Progress
     from tidelock.backup.store import Store
     from tidelock.core.backups import Manifest
+    from tidelock.core.snapshot import Attributes, Key
 
 
 def differences(server: Server, store: Store, manifest: Manifest, name: str, progress: Progress) -> list[str]:
@@ -49,15 +52,27 @@ def look_over(server: Server, store: Store, manifest: Manifest, name: str, progr
 
 
 def schema_differences(before: bytes, after: bytes) -> list[str]:
-    """Objects that differ, by name."""
+    """Objects that differ, by name.
+
+    Not the order of columns: who inherits some has those first in what pg_dump makes, wherever they were.
+    """
     from tidelock.core.snapshot import unpacked
 
     one, other = unpacked(before.decode()).objects, unpacked(after.decode()).objects
+    if one == other:
+        return ["the schema"]
     return [
         f"{kind} {name} is another one" if (kind, name) in one and (kind, name) in other else f"{kind} {name}"
         for kind, name in sorted({*one, *other})
         if one.get((kind, name)) != other.get((kind, name))
-    ] or ["the schema"]
+        and not (kind == "column order" and reordered(one, other, name))
+    ]
+
+
+def reordered(one: Mapping[Key, Attributes], other: Mapping[Key, Attributes], table: str) -> bool:
+    """Whether a table that inherits has the same columns, in another order."""
+    orders = [objects.get(("column order", table), {}).get("columns", ()) for objects in (one, other)]
+    return bool(one.get(("table", table), {}).get("inherits")) and sorted(orders[0]) == sorted(orders[1])
 
 
 def written_since(server: Server, manifest: Manifest) -> list[tuple[str, int, int]]:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock import config
 from tidelock.cli import wiring
-from tidelock.core.bundle import Bundle, mountable
+from tidelock.core.bundle import Bundle, SettingsTooLarge, mountable, parts
 from tidelock.core.planner import NoMigrations
 from tidelock.core.source import migrations, name_of
+from tidelock.core.workload import refuse_shared
 from tidelock.kube import settings
 from tidelock.kube.delivery import Delivery
 from tidelock.repo import critical, directory, git
@@ -41,6 +42,9 @@ def deliveries(asked: Asked, *, commit: str = "", **said: Any) -> list[Delivery]
         if len(targets) > 1 and workload.out and not own_out(data, target.name):
             workload = replace(workload, out=f"{workload.out}/{target.name}")
         found.append(delivery(target, workload, data, shown, commit or os.environ.get("TIDELOCK_COMMIT", "")))
+    refuse_shared(
+        (each.database, each.workload if each.stores else replace(each.workload, backup="")) for each in found
+    )
     return found
 
 
@@ -59,16 +63,22 @@ def delivery(target: Target, workload: Workload, data: Mapping[str, Any], path: 
     fallbacks = scripts(data, path.parent)
     kept = settings.reduced(data, target.name, fallbacks)
     workload.check(addressed=any(each.get("url") for each in addresses(kept)))
+    settings.refuse_passwords(kept)
     settings.refuse_unset(kept, workload)
     wanted = sorted(each["fallback"] for each in kept.get("critical", []) if each.get("fallback"))
     written = {"tidelock.toml": settings.toml(kept).encode()} if kept else {}
+    kept_files = Bundle({**written, **{name: (path.parent / name).read_bytes() for name in wanted}})
+    if len(parts(kept_files)) > 1:
+        raise SettingsTooLarge(kept_files.size_bytes)
     return Delivery(
         workload=workload,
         bundle=bundle(target, files),
-        settings=Bundle({**written, **{name: (path.parent / name).read_bytes() for name in wanted}}),
+        settings=kept_files,
         commit=commit,
         tables=bool(wanted),
         stores=bool(target.backup_url),
+        token=bool(target.backup_provider),
+        backup_namespace=target.backup_namespace,
         where=os.path.relpath(out_directory(workload, path.parent).resolve(), git.root(path.parent).resolve()),
         database=target.name,
     )

@@ -113,7 +113,7 @@ def deploy(asked: Asked, out: Output, where: Where, wanted: Wanted) -> int:
         run = deployment(cluster, delivery, wanted.from_cronjob, say, timeout_s)
         if cluster.dry:
             return rehearse(run, delivery, out)
-        done = carried_out(run, delivery, say, out, timeout_s)
+        done = carried_out(run, delivery, say, out, timeout_s, clears=not wanted.from_cronjob)
         return ended(done, out, time.monotonic() - began, command="kube deploy")
 
     return each_delivery(asked, out, where, "kube deploy", act, dry=wanted.dry_run == "server", commit=commit)
@@ -165,15 +165,16 @@ def rehearse(run: Deployment, delivery: Delivery, out: Output) -> int:
 
 
 def carried_out(
-    run: Deployment, delivery: Delivery, say: Callable[[str, str], None], out: Output, timeout_s: float
+    run: Deployment, delivery: Delivery, say: Callable[[str, str], None], out: Output, timeout_s: float, *, clears: bool
 ) -> Rollout:
-    """Replace the Job, follow it, and clear up after it. ctrl-C leaves it running."""
+    """Replace the Job, follow it, and clear up after it, unless somebody else does. ctrl-C leaves it running."""
     from tidelock.kube.faults import LeftRunning
     from tidelock.kube.following import Follower
 
     job = f"{run.cluster.namespace}/{run.name}"
     try:
-        run.clear(delivery.selector("migration"))
+        if clears:
+            run.clear(delivery.selector("migration"))
         claim = run.prepare()
     except KeyboardInterrupt:
         raise Interrupted(f": {job} was not started") from None
@@ -187,7 +188,7 @@ def carried_out(
             timeout_s=timeout_s,
         )
         done = follower.run()
-        if done.exit_code == 0 and not claim.joined:
+        if clears and done.exit_code == 0 and not claim.joined:
             for name in run.prune():
                 say(name, "removed: it is no longer part of the bundle")
     except KeyboardInterrupt:

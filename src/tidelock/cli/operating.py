@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tidelock.cli.output import Output
 
 WHAT = "tidelock operator run"
+MOST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +79,15 @@ def run(where: Where, out: Output, wanted: Wanted) -> int:
         operator.run((host, port))
     except KeyboardInterrupt:
         return 0
+    except TidelockError as error:
+        return out.fail(error, "operator run")
     return 0
 
 
 def address(listen: str) -> tuple[str, int]:
     """`HOST:PORT` or `:PORT`. Raises BadSetting."""
     host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not port.isdecimal() or int(port) > MOST_PORT:
         raise BadSetting("--listen", f"“{listen}” is not HOST:PORT", "write --listen :8080")
     return host, int(port)
 

@@ -71,7 +71,7 @@ def look(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Obser
     found, eroding = list(unwritable(plan, observed)), Eroding()
     try:
         remarks, eroding = ruled(database, pending, present=present, preserves=preserves)
-        found += remarks
+        found += [each for each in remarks if standing.refuses(each.code)]
     except (psycopg.Error, DatabaseFault):  # what may not be read is not known; the server speaks for itself
         if conn.closed:
             raise

@@ -77,6 +77,7 @@ def run_or_fallback(target: Target, asked: Asked, sink: Sink, command: str, *, r
     try:
         run = wiring.run_of(target, asked, sink, reads=reads)
     except TidelockError as error:
+        wiring.refuse_changed(asked)
         if command == "verify" and isinstance(error, SourceFault):
             return wiring.run_in_part(target, asked, sink)
         if command != "apply" or not concerned:
@@ -84,6 +85,7 @@ def run_or_fallback(target: Target, asked: Asked, sink: Sink, command: str, *, r
         run = wiring.run_of(target, asked, sink, reads=False)
         run.failure = error
     else:
+        wiring.refuse_changed(asked)
         if concerned:
             critical.refuse_migrations(concerned, [file.version for file in run.files])
     return run

@@ -56,11 +56,7 @@ def settled(asked: Asked, sink: Callable[[], Sink]) -> Asked:
 
     TIDELOCK_SETTINGS is the digest of the directory with tidelock.toml. Raises BundleChanging or WrongBundle.
     """
-    settings = os.environ.get("TIDELOCK_SETTINGS")
-    wanted = [(asked.config.parent, settings)] if settings and asked.config else []
-    if asked.bundle:
-        folders = [asked.directory] if asked.directory else [each.directory for each in targets(asked)]
-        wanted += [(each, asked.bundle) for each in folders]
+    wanted = expected(asked)
     if not wanted:
         return asked
     from tidelock.app.mounting import wait_for
@@ -74,6 +70,25 @@ def settled(asked: Asked, sink: Callable[[], Sink]) -> Asked:
     finally:
         watching.close()
     return replace(asked, wait=f"{patience.left_s:.3f}s") if patience.spent_s else asked
+
+
+def expected(asked: Asked) -> list[tuple[Path, str]]:
+    """(directory, the digest that it has to have) of what is mounted."""
+    settings = os.environ.get("TIDELOCK_SETTINGS")
+    wanted = [(asked.config.parent, settings)] if settings and asked.config else []
+    if asked.bundle:
+        folders = [asked.directory] if asked.directory else [each.directory for each in targets(asked)]
+        wanted += [(each, asked.bundle) for each in folders]
+    return wanted
+
+
+def refuse_changed(asked: Asked) -> None:
+    """Raise BundleChanging when a mount was changed since `settled`: what was read of it may be of two bundles."""
+    for folder, digest in expected(asked):
+        from tidelock.app.mounting import BundleChanging, look
+
+        if look(partial(directory.mounted, folder))[0] != digest:
+            raise BundleChanging(str(folder), digest, 0.0)
 
 
 def targets(asked: Asked) -> tuple[Target, ...]:

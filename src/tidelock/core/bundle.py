@@ -55,6 +55,18 @@ class BundleTooLarge(ClusterFault):
         )
 
 
+class SettingsTooLarge(ClusterFault):
+    """tidelock.toml and the fallbacks do not fit into one ConfigMap."""
+
+    code = "K005"
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(
+            f"tidelock.toml and the fallbacks have {size_bytes:,} bytes, and their ConfigMap takes {PART_BYTES:,}",
+            hint="make the fallbacks smaller: a script that makes an empty table is enough to start an application",
+        )
+
+
 class UnusableName(ClusterFault):
     """A file's name that cannot stand in a mounted volume."""
 

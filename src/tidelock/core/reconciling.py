@@ -19,6 +19,8 @@ LASTING = (1, 2, 3, 4, 5, 6, 7, 8, 70)
 ON_FALLBACK = 8
 STUCK_S = 10.0
 """A Job of something else than is wanted now, none of whose containers has begun for so long, is given up."""
+LOOKS_S = (STUCK_S, 60.0, 300.0)
+"""Seconds after which somebody looks why a Job has not begun."""
 
 
 class State(StrEnum):
@@ -98,6 +100,10 @@ class Phase(StrEnum):
 
     APPLIED = "Applied"
     RUNNING = "Running"
+    CANNOT_BEGIN = "CannotBegin"
+    """A Job is there, and something keeps its pod from starting."""
+    REFUSED = "Refused"
+    """The API server does not take the Job; it is asked again."""
     RETRYING = "Retrying"
     """It failed with what passes by itself, and is tried again for ever."""
     FAILED = "Failed"
@@ -170,12 +176,13 @@ def held_back(wanted: Wanted) -> Phase | None:
 
 def about_running(wanted: Wanted, run: Run, now: float) -> Action:
     """A Job that goes on is left alone, unless it cannot begin and something else is wanted."""
-    outdated = wanted.mark not in ("", run.mark) and wanted.whole
-    if run.begun or run.leaving or not outdated:
+    if run.begun or run.leaving:
         return Action(do=Do.NOTHING, phase=Phase.RUNNING, serial=run.serial)
-    if now < run.created_at + STUCK_S:
-        return Action(do=Do.NOTHING, phase=Phase.RUNNING, serial=run.serial, at=run.created_at + STUCK_S)
-    return Action(do=Do.CANCEL, phase=Phase.RUNNING, serial=run.serial)
+    stuck = now >= run.created_at + STUCK_S
+    if stuck and wanted.mark not in ("", run.mark) and wanted.whole:
+        return Action(do=Do.CANCEL, phase=Phase.RUNNING, serial=run.serial)
+    at = next((run.created_at + each for each in LOOKS_S if now < run.created_at + each), None)
+    return Action(do=Do.NOTHING, phase=Phase.CANNOT_BEGIN if stuck else Phase.RUNNING, serial=run.serial, at=at)
 
 
 def about_ended(wanted: Wanted, last: Run, now: float) -> Action:

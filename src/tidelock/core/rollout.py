@@ -53,6 +53,10 @@ class Rollout:
     reason: str = ""
     message: str = ""
     suspended: bool = False
+    container: str = ""
+    """The container that counts; others may have been put beside it (a proxy)."""
+    final: frozenset[int] = frozenset()
+    """Exit codes after which Kubernetes tries no more, whatever is left of its attempts."""
     attempts: tuple[Attempt, ...] = field(default=())
     """The oldest first; Kubernetes keeps those that failed until the Job goes."""
 

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING
 from tidelock.errors import UsageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+"""What Kubernetes takes as a name everywhere, also as a label."""
+MOST = {"job": 47, "backup": 52, "bundle": 63}
+"""Characters: of a label 63, of a CronJob 52, and of the Job so many that `-told-` and a digest can follow."""
 CONNECTIONS = ("PGHOST", "PGHOSTADDR", "PGSERVICE", "DATABASE_URL")
 """Any of these says where the database is."""
 
@@ -22,6 +26,30 @@ class Incomplete(UsageFault):
 
     def __init__(self, what: str, hint: str) -> None:
         super().__init__(f"tidelock.toml: [kube] {what}", hint=hint)
+
+
+class BadName(UsageFault):
+    """`[kube]` gives, or makes from the database's, a name that Kubernetes would not take."""
+
+    code = "U043"
+
+    def __init__(self, key: str, name: str, most: int) -> None:
+        super().__init__(
+            f"tidelock.toml: [kube] {key}: “{name}” ({len(name)} characters) cannot be a name in Kubernetes",
+            hint=f'write {key} = "…" with lower-case letters, digits and “-”, at most {most} characters',
+        )
+
+
+class SharedName(UsageFault):
+    """Two databases would be delivered as one and the same object: the later takes the place of the first."""
+
+    code = "U044"
+
+    def __init__(self, key: str, name: str, databases: tuple[str, str]) -> None:
+        super().__init__(
+            f"tidelock.toml: [kube] {key}: databases {' and '.join(databases)} both have “{name}”",
+            hint=f'write {key} = "…" into [databases.{databases[1]}.kube]',
+        )
 
 
 class BadReference(UsageFault):
@@ -97,6 +125,8 @@ class Workload:
     """Seconds after which Kubernetes ends the Job; a day, which no index build should meet."""
     wait_s: float = 300.0
     """Patience of one attempt: server, other runner, table locks, mounts that change."""
+    logs: str = "text"
+    """What `kubectl logs` shows: text, or JSON lines."""
     retries: int = 6
     """Further attempts after a passing fault; the pauses add up to 10 min."""
     cpu: str = "1"
@@ -158,7 +188,11 @@ class Workload:
         yield from sorted(found.items())
 
     def check(self, *, addressed: bool) -> None:
-        """Raise Incomplete when a manifest could not work. `addressed`: tidelock.toml itself has a connection."""
+        """Raise Incomplete or BadName when a manifest could not work. `addressed`: tidelock.toml has a connection."""
+        for key, most in MOST.items():
+            name = getattr(self, key)
+            if len(name) > most or not NAME.fullmatch(name):
+                raise BadName(key, name, most)
         if not self.image:
             raise Incomplete("names no image", 'write image = "registry.example/tidelock" (built from the Dockerfile)')
         keys = (self.password_key, self.user_key, self.url_key)
@@ -169,6 +203,20 @@ class Workload:
                 "does not say where the database is",
                 'write host = "NAME-OF-THE-SERVICE", or secret and url_key, or env_from = ["SECRET"]',
             )
+
+
+def refuse_shared(named: Iterable[tuple[str, Workload]]) -> None:
+    """Raise SharedName when two databases have the same name for something, and would be in the same place."""
+    first: dict[tuple[str, str, str], str] = {}
+    for database, each in named:
+        places = dict.fromkeys(MOST, each.namespace) | ({"out": ""} if each.out else {})
+        for key, namespace in places.items():
+            name = getattr(each, key)
+            if not name:
+                continue
+            other = first.setdefault((key, namespace, name), database)
+            if other != database:
+                raise SharedName(key, name, (other, database))
 
 
 def referenced(where: str, text: str) -> str | KeyReference:

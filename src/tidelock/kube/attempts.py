@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.rollout import COMPLETE, FAILED, Attempt, Rollout
 from tidelock.kube.delivery import BUNDLE_DIGEST
-from tidelock.kube.job import LASTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,6 +46,8 @@ def rollout(job: Object, pods: Iterable[Object]) -> Rollout:
     meta, spec, status = job["metadata"], job["spec"], job.get("status", {})
     met = {each["type"]: each for each in status.get("conditions") or [] if each["status"] == "True"}
     condition = met.get(COMPLETE) or met.get(FAILED) or {}
+    containers = spec["template"]["spec"]["containers"] if "template" in spec else []
+    container = containers[0]["name"] if containers else ""
     own = [each for each in pods if (each["metadata"].get("labels") or {}).get(JOB_UID) == meta.get("uid")]
     return Rollout(
         name=meta["name"],
@@ -58,18 +59,27 @@ def rollout(job: Object, pods: Iterable[Object]) -> Rollout:
         reason=condition.get("reason", ""),
         message=condition.get("message", ""),
         suspended=bool(spec.get("suspend")),
-        attempts=tuple(attempt(each) for each in sorted(own, key=_age)),
+        container=container,
+        final=final_codes(spec),
+        attempts=tuple(attempt(each, container) for each in sorted(own, key=_age)),
     )
+
+
+def final_codes(spec: Object) -> frozenset[int]:
+    """Exit codes that fail the Job at once, by its podFailurePolicy."""
+    rules = (spec.get("podFailurePolicy") or {}).get("rules") or []
+    codes = [each["onExitCodes"] for each in rules if each["action"] == "FailJob" and each.get("onExitCodes")]
+    return frozenset(code for each in codes if each["operator"] == "In" for code in each["values"])
 
 
 def _age(pod: Object) -> tuple[str, str]:
     return str(pod["metadata"].get("creationTimestamp", "")), str(pod["metadata"]["name"])
 
 
-def attempt(pod: Object) -> Attempt:
-    """One pod as an attempt."""
+def attempt(pod: Object, container: str) -> Attempt:
+    """One pod as an attempt, by the container that counts."""
     status = pod.get("status", {})
-    state = container_state(status)
+    state = container_state(status, container)
     ended = state.get("terminated") or {}
     # a node that came back without knowing the container says 137 and this reason: it saw no end
     words = str(ended.get("message", ""))
@@ -88,10 +98,15 @@ def attempt(pod: Object) -> Attempt:
     )
 
 
-def container_state(status: Mapping[str, Any]) -> Object:
-    """The state of the pod's one container."""
-    containers = status.get("containerStatuses") or [{}]
-    return dict(containers[0].get("state") or {})
+def going(pod: Object, container: str) -> bool:
+    """The container that counts runs, or may still begin."""
+    return not attempt(pod, container).over
+
+
+def container_state(status: Mapping[str, Any], container: str) -> Object:
+    """The state of the container of that name, or of the first where no name is known; empty until there is one."""
+    found = [each for each in status.get("containerStatuses") or [] if container in ("", each["name"])]
+    return dict(found[0].get("state") or {}) if found else {}
 
 
 def _reason(status: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[str, str]:
@@ -127,7 +142,7 @@ def over(found: Rollout) -> bool:
     The Job itself says it up to a second later.
     """
     code = found.last.exit_code if found.last else None
-    return bool(found.outcome) or code == 0 or code in LASTING
+    return bool(found.outcome) or code == 0 or code in found.final
 
 
 def how(each: Attempt) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
+import msgspec
 from lightkube import ApiError, Client
 from lightkube.core.exceptions import ConfigError
 from lightkube.models.authorization_v1 import ResourceAttributes, SelfSubjectAccessReviewSpec
@@ -37,6 +40,10 @@ KINDS: dict[str, type[Any]] = {
 MANAGER = "tidelock"
 FIRST_WAIT_S = 5.0
 """For the first answer: a wrong address should not take a minute to be told so."""
+STREAM_S = 290
+"""The API server is asked to end a watch after so long; it goes on in a new stream."""
+SILENT_S = STREAM_S + 30.0
+"""A stream that brings nothing for longer, not even its end, hangs on a connection that died without a word."""
 BUSY = (429, 500, 502, 503, 504)
 MISSING = 404
 EXISTS = 409
@@ -53,6 +60,10 @@ class Cluster:
     dry: bool = False
     """Nothing is kept of what is sent: the API server only says whether it would be accepted."""
     answered: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        """Let no stream hang for ever."""
+        bound_streams(self.client)
 
     @property
     def server(self) -> str:
@@ -84,6 +95,13 @@ class Cluster:
             return [plain(each, kind) for each in found]
 
         return self._asked(f"listing {kind}s", "", ask)
+
+    def events(self, name: str) -> list[Object]:
+        """What is told about the object of that name; nothing where we may not know."""
+        try:
+            return self.all_of("Event", fields={"involvedObject.name": name})
+        except NotAllowed:
+            return []
 
     def apply(self, wanted: Object) -> Object:
         """Make the object what it is wanted to be (server-side apply; what others set of it is overruled)."""
@@ -181,6 +199,7 @@ class Cluster:
             labels=labels,
             fields=fields,
             resource_version=version,
+            server_timeout=STREAM_S,
         )
         return ((what, plain(each, kind)) for what, each in events)
 
@@ -231,6 +250,12 @@ class Cluster:
                 ) from None
             except httpx2.HTTPError as error:
                 why = str(error) or type(error).__name__
+                if lasting(error):
+                    raise NoContext(f"context {self.context}", f"{self.server}: {why.splitlines()[0]}", MEND) from None
+            except FOREIGN as error:
+                raise NoContext(
+                    f"context {self.context}", f"{doing} at {self.server}: {error}", "see whether kubectl can use it"
+                ) from None
             else:
                 self.answered = True
                 return found
@@ -239,6 +264,23 @@ class Cluster:
                 raise Unanswered(self.server, doing, why, waited)
             time.sleep(backoff(attempt, first_s=0.1, most_s=2.0))
             attempt += 1
+
+
+def bound_streams(client: Client) -> None:
+    """Give up a watch that has been silent for longer than a live one can be; lightkube would wait for ever."""
+    client._client._watch_timeout.read = SILENT_S
+
+
+FOREIGN = (OSError, subprocess.SubprocessError, json.JSONDecodeError, msgspec.DecodeError)
+"""A credential plugin that is not there or says something else than it should; an answer that is no JSON."""
+MEND = "see that server and certificate-authority in the kubeconfig are those of a Kubernetes API server"
+
+
+def lasting(error: httpx2.HTTPError) -> bool:
+    """No time mends it: a certificate that is not trusted, an address that is none, another kind of server."""
+    if isinstance(error, httpx2.HTTPStatusError):
+        return error.response.status_code not in BUSY
+    return isinstance(error, httpx2.UnsupportedProtocol) or "CERTIFICATE_VERIFY_FAILED" in str(error)
 
 
 def plain(found: Any, kind: str) -> Object:

@@ -42,7 +42,7 @@ def settings_map(delivery: Delivery) -> list[dict[str, Any]]:
     """The ConfigMap with tidelock.toml and fallbacks, when there are any; it also bears the commit."""
     if not delivery.settings.files and not delivery.commit:
         return []
-    (part,) = parts(delivery.settings)
+    (part,) = parts(delivery.settings)  # `delivering` has refused more
     metadata = delivery.metadata(
         delivery.settings_map, "settings", labels={SETTINGS: delivery.workload.bundle}, annotations=paths(part)
     )

@@ -44,6 +44,10 @@ class Delivery:
     """The parts of the bundle's volume, where the ConfigMaps are there already; else they are those of `configmap`."""
     settings_name: str = ""
     """The ConfigMap with the settings, where it is there already."""
+    token: bool = False
+    """The migration Job asks Kubernetes for a backup (CloudNativePG), so that its pod needs a token."""
+    backup_namespace: str = ""
+    """Where it makes that backup; empty for its own namespace."""
     tolerant: bool = False
     """The Job ends with 0 also when critical tables stand on their fallback."""
     where: str = "."

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tidelock.kube.attempts import JOB_UID, over, rollout
-from tidelock.kube.client import MANAGER, named
+from tidelock.kube.attempts import JOB_UID, attempt, over, rollout
+from tidelock.kube.client import EXISTS, MANAGER, named
 from tidelock.kube.delivery import BUNDLE, BUNDLE_DIGEST, SETTINGS
-from tidelock.kube.faults import JobVanished, NotAllowed, NotThere, Occupied
+from tidelock.kube.faults import JobVanished, LeftRunning, NotAllowed, NotThere, Occupied, Rejected
 from tidelock.kube.job import fingerprint
 from tidelock.kube.ownership import sole
 
@@ -28,11 +29,17 @@ if TYPE_CHECKING:
 
 FINGERPRINT = "tidelock.dev/fingerprint"
 """Annotation of a Job: what makes it this Job and no other."""
-PLAIN_ENV = "TIDELOCK_BUNDLE"
+CLAIM = "tidelock.dev/claim"
+"""Annotation of a Job: which deployment has made it."""
+EXPECTED = ("TIDELOCK_BUNDLE", "TIDELOCK_SETTINGS")
+"""Variables that say what has to be mounted."""
+KIN = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component")
+"""Labels that all pods for one database share, whatever Job they are of."""
 INSTANTIATE = {"cronjob.kubernetes.io/instantiate": "manual"}
 """As `kubectl create job --from` writes it."""
-ABANDONED_S = 30.0
-"""A Job that stays suspended for longer was left by a deployment that is no more."""
+ABANDONED_S = 90.0
+"""A Job that stays suspended for longer was left by a deployment that is no more: one that is bears a silent API
+server for `Cluster.wait_s`, and may still be changing the ConfigMaps."""
 POLL_S = 0.5
 """Between two looks at a Job of another deployment."""
 
@@ -79,8 +86,17 @@ class Deployment:
         except BaseException:
             self.cluster.delete("Job", self.name, claim.uid)  # nothing has run, and nobody will wait for it
             raise
-        if self.cluster.merge("Job", self.name, {"metadata": {"uid": claim.uid}, "spec": {"suspend": False}}) is None:
-            raise JobVanished(f"{self.cluster.namespace}/{self.name}")
+        job = f"{self.cluster.namespace}/{self.name}"
+        try:
+            begun = self.cluster.merge("Job", self.name, {"metadata": {"uid": claim.uid}, "spec": {"suspend": False}})
+        except KeyboardInterrupt:  # nobody knows whether it was heard
+            raise LeftRunning(job, "interrupted") from None
+        except Rejected as error:
+            if error.status != EXISTS:
+                raise
+            begun = None  # another deployment has taken its name since
+        if begun is None:
+            raise JobVanished(job)
         return claim
 
     def apply(self) -> None:
@@ -123,34 +139,66 @@ class Deployment:
         """The right to change the ConfigMaps, or a Job that does already what is wanted. Raises Occupied."""
         began = time.monotonic()
         suspended_since: dict[str, float] = {}
-        told = False
+        told = ""
+        mine = uuid.uuid4().hex
+        meta = wanted["metadata"]
+        suspended = {
+            **wanted,
+            "metadata": {**meta, "annotations": {**meta["annotations"], CLAIM: mine}},
+            "spec": {**wanted["spec"], "suspend": True},
+        }
         while True:
             there = self.cluster.get("Job", self.name)
-            if there is None:
-                made = self.cluster.create({**wanted, "spec": {**wanted["spec"], "suspend": True}})
-                if made is not None:
-                    return Claim(made["metadata"]["uid"], joined=False)
-                continue
-            found = rollout(there, self.cluster.all_of("Pod", labels={JOB_UID: there["metadata"]["uid"]}))
-            same = fingerprint_of(there) == fingerprint_of(wanted)
             waited = time.monotonic() - began
+            why = ""
+            if there is None:
+                if pod := self.still_running():
+                    why = f"waiting for pod {pod}, which runs without it, until it is over"
+                else:
+                    made = self.cluster.create(suspended)
+                    if made is not None:
+                        return Claim(made["metadata"]["uid"], joined=False)
+                    continue
+                self.bear(told, why, "", waited)
+                told = why
+                continue
+            if claim_of(there) == mine:  # the answer to `create` was lost
+                return Claim(there["metadata"]["uid"], joined=False)
+            found = rollout(there, self.cluster.all_of("Pod", labels={JOB_UID: there["metadata"]["uid"]}))
+            same = is_same(there, wanted)
             if there["metadata"].get("deletionTimestamp"):
-                pass
+                why = "is being deleted: waiting until its pods are gone"
             elif found.suspended:
+                why = "is being made ready by another deployment: waiting for it"
                 if time.monotonic() - suspended_since.setdefault(found.uid, time.monotonic()) > ABANDONED_S:
                     self.cluster.delete("Job", self.name, found.uid)
             elif over(found) or not (found.began or same):  # what never started is replaced by what is newer
-                self.cluster.delete("Job", self.name, found.uid)
+                # a container may begin just now: the Job stays until its pods are gone
+                self.cluster.delete("Job", self.name, found.uid, foreground=not over(found))
                 continue
             elif same:
                 self.tell(self.name, "runs already, for the same bundle: joining it")
                 return Claim(found.uid, joined=True)
-            elif self.timeout_s and waited > self.timeout_s:
-                raise Occupied(self.cluster.namespace, self.name, found.digest, waited)
-            elif not told:
-                self.tell(self.name, f"runs another bundle ({short(found.digest)}): waiting until it is over")
-                told = True
-            time.sleep(POLL_S)
+            else:
+                why = f"runs another bundle ({short(found.digest)}): waiting until it is over"
+            self.bear(told, why, found.digest, waited)
+            told = why
+
+    def bear(self, told: str, why: str, digest: str, waited: float) -> None:
+        """Wait a moment, and say why, once. Raises Occupied when it was long enough."""
+        if self.timeout_s and waited > self.timeout_s:
+            raise Occupied(self.cluster.namespace, self.name, digest, waited)
+        if why != told:
+            self.tell(self.name, why)
+        time.sleep(POLL_S)
+
+    def still_running(self) -> str:
+        """A pod for the same database whose container runs: of a Job that was deleted, or made from hand; or empty."""
+        labels = self.job["metadata"].get("labels", {})
+        pods = self.cluster.all_of("Pod", labels={name: labels[name] for name in KIN if name in labels})
+        container = str(self.job["spec"]["template"]["spec"]["containers"][0]["name"])
+        found = ((str(each["metadata"]["name"]), attempt(each, container)) for each in pods)
+        return next((name for name, each in found if each.began and not each.over), "")
 
     def clear(self, label: dict[str, str]) -> None:
         """Remove finished Jobs of the same kind under other names, such as those made by hand from the CronJob."""
@@ -159,26 +207,31 @@ class Deployment:
                 self.cluster.delete("Job", each["metadata"]["name"], each["metadata"]["uid"])
 
     def prune(self) -> list[str]:
-        """Remove ConfigMaps of this bundle that are no longer part of it and that no Job can still mount."""
+        """Remove ConfigMaps of this bundle that are no longer part of it and that no Job or pod can still mount.
+
+        The ConfigMaps are listed before the Jobs: a deployment that has begun meanwhile makes its Job first, so that
+        each of its ConfigMaps that is seen here is kept.
+        """
+        there = [
+            each for label in (BUNDLE, SETTINGS) for each in self.cluster.all_of("ConfigMap", {label: self.bundle})
+        ]
         keep = {each["metadata"]["name"] for each in self.maps}
-        for kind in ("Job", "CronJob"):
+        for kind in ("Job", "CronJob", "Pod"):  # an application's pods may wait for migrations with the settings
             for each in self.cluster.all_of(kind):
-                if kind == "CronJob" or not rollout(each, ()).outcome:
+                ended = attempt(each, "").over if kind == "Pod" else kind == "Job" and rollout(each, ()).outcome
+                if not ended:
                     keep |= mentioned(each)
-        gone = []
-        for label in (BUNDLE, SETTINGS):
-            for each in self.cluster.all_of("ConfigMap", labels={label: self.bundle}):
-                name = each["metadata"]["name"]
-                if name not in keep:
-                    self.cluster.delete("ConfigMap", name, each["metadata"]["uid"])
-                    gone.append(name)
-        return gone
+        gone = [each["metadata"] for each in there if each["metadata"]["name"] not in keep]
+        for each in gone:
+            self.cluster.delete("ConfigMap", each["name"], each["uid"])
+        return [str(each["name"]) for each in gone]
 
 
 def marked(job: Object) -> Object:
     """The Job with its fingerprint."""
     meta = job["metadata"]
-    annotations = {**meta.get("annotations", {}), FINGERPRINT: fingerprint(job["spec"])}
+    annotations = meta.get("annotations", {})
+    annotations = {**annotations, FINGERPRINT: fingerprint(job["spec"])}
     return {**job, "metadata": {**meta, "annotations": annotations}}
 
 
@@ -206,23 +259,29 @@ def from_cron_job(cluster: Cluster, cron_job: str, job: Object) -> Object:
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {**meta, "labels": labels, "annotations": annotations, "ownerReferences": [owner]},
-        "spec": for_bundle(template["spec"], meta["annotations"][BUNDLE_DIGEST]),
+        "spec": for_bundle(template["spec"], job["spec"]),
     }
 
 
-def for_bundle(spec: Object, digest: str) -> Object:
-    """A Job's spec whose containers expect that bundle, where they expect one."""
+def for_bundle(spec: Object, ours: Object) -> Object:
+    """A Job's spec whose containers expect the bundle and settings that ours does, where they expect any."""
+    meant = {
+        each["name"]: each["value"]
+        for each in ours["template"]["spec"]["containers"][0]["env"]
+        if each["name"] in EXPECTED
+    }
     copy: Object = json.loads(json.dumps(spec))
     for container in copy["template"]["spec"]["containers"]:
         for variable in container.get("env") or []:
-            if variable["name"] == PLAIN_ENV and "value" in variable:
-                variable["value"] = digest
+            if variable["name"] in meant and "value" in variable:
+                variable["value"] = meant[variable["name"]]
     return copy
 
 
 def mentioned(job: Object) -> set[str]:
-    """The ConfigMaps that a Job or CronJob mounts."""
-    spec = job["spec"].get("jobTemplate", job)["spec"]["template"]["spec"]
+    """The ConfigMaps that a Job, CronJob or pod mounts."""
+    spec = job["spec"].get("jobTemplate", job)["spec"]
+    spec = spec.get("template", {}).get("spec", spec)
     found: set[str] = set()
     for volume in spec.get("volumes") or []:
         sources: Iterable[Object] = (volume.get("projected") or {}).get("sources") or [volume]
@@ -230,9 +289,17 @@ def mentioned(job: Object) -> set[str]:
     return found
 
 
-def fingerprint_of(job: Object) -> str:
-    """What tells it apart from other Jobs of its name; empty for one that no deployment made."""
-    return str((job["metadata"].get("annotations") or {}).get(FINGERPRINT, ""))
+def claim_of(job: Object) -> str:
+    """Which deployment has made it; empty for what no deployment made."""
+    return str((job["metadata"].get("annotations") or {}).get(CLAIM, ""))
+
+
+def is_same(there: Object, wanted: Object) -> bool:
+    """It is the Job that is wanted; of one that `kubectl apply` made, its bundle tells."""
+    found, meant = there["metadata"].get("annotations") or {}, wanted["metadata"]["annotations"]
+    return bool(
+        found.get(FINGERPRINT, meant[FINGERPRINT]) == meant[FINGERPRINT] and digest_of(there) == digest_of(wanted)
+    )
 
 
 def of_bundle(config_map: Object) -> bool:
@@ -253,9 +320,9 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-def digest_of(config_map: Object) -> str:
-    """The digest of the bundle that it is a part of; empty when it says none."""
-    return str((config_map["metadata"].get("annotations") or {}).get(BUNDLE_DIGEST, ""))
+def digest_of(found: Object) -> str:
+    """The digest of the bundle that an object is part of, or is for; empty when it says none."""
+    return str((found["metadata"].get("annotations") or {}).get(BUNDLE_DIGEST, ""))
 
 
 def short(digest: str) -> str:

@@ -9,7 +9,7 @@ from tidelock.core.rollout import FAILED
 from tidelock.core.workload import KeyReference
 from tidelock.kube import job, pod
 from tidelock.kube.attempts import how, mend
-from tidelock.kube.deploy import counted, short
+from tidelock.kube.deploy import EXPECTED, counted, short
 from tidelock.kube.faults import NotAllowed, Rejected
 from tidelock.kube.pod import reference
 from tidelock.kube.rights import RIGHTS
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 FEW = 5
 LINES = 8
 """Of a failed Job's log."""
-EXPECTED = ("TIDELOCK_BUNDLE", "TIDELOCK_SETTINGS")
-"""Variables that say what has to be mounted: who only looks takes what is there."""
 LASTS = {
     "OOMKilled": "raise memory in [kube], and deploy again",
     "Evicted": "the node was short of something: see `kubectl describe node`; the Job tries again by itself",
@@ -197,6 +195,7 @@ def probe(delivery: Delivery) -> Object:
     args = ["status", *pod.files(delivery), "--wait", "5s", "--json"]
     spec = job.job_spec(delivery, "doctor", "doctor", args)
     container = spec["template"]["spec"]["containers"][0]
+    # who only looks takes what is there
     container["env"] = [each for each in container["env"] if each["name"] not in EXPECTED]
     return {
         "apiVersion": "batch/v1",

@@ -12,12 +12,12 @@ import httpx2
 from lightkube import ApiError
 
 from tidelock.core.rollout import Rollout
-from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, how, mend, obstacle, over, rollout
+from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, attempt, how, mend, obstacle, over, rollout
 from tidelock.kube.client import MISSING, fault
 from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from tidelock.core.rollout import Attempt
     from tidelock.errors import TidelockError
@@ -31,6 +31,8 @@ UNSCHEDULABLE_S = 120.0
 """Nodes may be on their way."""
 TROUBLE_S = 2.0
 """When nothing has started for so long, events are read, as often as this."""
+TOO_OLD = 410
+"""The version to watch from is forgotten: listing anew mends it."""
 LAST_LINES_S = 10.0
 TICK_S = 0.5
 RECONNECT_S = 0.5
@@ -194,8 +196,10 @@ class Follower:
                     doing = f"watching {kind.lower()}s"
                     self._news.put(Refused(fault(error, f"{self.cluster.namespace}/{self.name}", doing, self.cluster)))
                     return
-                self._news.put(Silent(str(error.status.message or error)))
-            except (httpx2.HTTPError, RuntimeError) as error:  # RuntimeError: the client was closed meanwhile
+                if error.status.code != TOO_OLD:
+                    self._news.put(Silent(str(error.status.message or error)))
+            except Exception as error:  # a credential plugin, a broken answer, a closed client: whoever waits
+                # for this feed would wait for ever
                 self._news.put(Silent(str(error) or type(error).__name__))
             self._stop.wait(RECONNECT_S)
 
@@ -205,12 +209,11 @@ class Follower:
         for each in found.attempts:
             if each.began and each.uid not in self._read:
                 self._read.add(each.uid)
-                threading.Thread(target=self._pass_on, args=(each,), daemon=True).start()
+                threading.Thread(target=self._pass_on, args=(each, found.container), daemon=True).start()
 
-    def _pass_on(self, each: Attempt) -> None:
+    def _pass_on(self, each: Attempt, container: str) -> None:
         """Pass the lines of one pod's log on, each once, also when the stream breaks in between."""
         passed = 0
-        container = self._container(each.uid)
         while not self._stop.is_set():
             skip, number = passed, 0
             try:
@@ -219,7 +222,7 @@ class Follower:
                     if number > skip:
                         self._news.put(line)
                         passed += 1
-                if self._has_ended(each.uid):
+                if self._has_ended(each.uid, container):
                     break
             except ApiError as error:
                 if error.status.code in (401, 403):
@@ -233,15 +236,12 @@ class Follower:
             self._stop.wait(RECONNECT_S)
         self._news.put(LogEnded(each.uid))
 
-    def _container(self, uid: str) -> str:
-        return str(self._pods[uid]["spec"]["containers"][0]["name"])
-
-    def _has_ended(self, uid: str) -> bool:
+    def _has_ended(self, uid: str, container: str) -> bool:
         """Whether the pod's container has; the watch may say it a moment after the log's end."""
         ends = time.monotonic() + LAST_LINES_S
         while time.monotonic() < ends and not self._stop.is_set():
-            pod: Mapping[str, Any] | None = self._pods.get(uid)
-            if pod is None or (pod.get("status", {}).get("phase") in ("Succeeded", "Failed")) or _terminated(pod):
+            pod = self._pods.get(uid)
+            if pod is None or attempt(pod, container).over:
                 return True
             time.sleep(0.05)
         return False
@@ -262,8 +262,7 @@ class Follower:
             return
         self._asked_at = now
         about = found.last.pod if found.last else self.name
-        events = self.cluster.all_of("Event", fields={"involvedObject.name": about})
-        known = obstacle(found, events)
+        known = obstacle(found, self.cluster.events(about))
         if known is None:
             self._stuck = None
             return
@@ -278,8 +277,3 @@ class Follower:
         if key not in self._told:
             self._told.add(key)
             self.tell(text)
-
-
-def _terminated(pod: Mapping[str, Any]) -> bool:
-    containers = pod.get("status", {}).get("containerStatuses") or [{}]
-    return "terminated" in (containers[0].get("state") or {})

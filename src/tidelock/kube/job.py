@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.reconciling import LASTING
 from tidelock.kube import pod
 from tidelock.kube.delivery import DIGEST
 
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from tidelock.kube.delivery import Delivery
 
 CONTAINER = "migrate"
-LASTING = (1, 2, 3, 4, 5, 6, 7, 8, 70)
-"""Exit codes that a second try would only repeat. 75, 137, 143 and 255 count towards backoffLimit."""
 
 
 def job(delivery: Delivery, *, hashed: bool = False) -> dict[str, Any]:
@@ -39,7 +38,7 @@ def job(delivery: Delivery, *, hashed: bool = False) -> dict[str, Any]:
 def migrate(delivery: Delivery) -> list[str]:
     """`tidelock apply`, as the Job runs it."""
     tolerance = ["--on-fallback", "start"] if delivery.tolerant else []
-    return ["apply", *pod.files(delivery), *pod.patience(delivery), *tolerance]
+    return ["apply", *pod.files(delivery), *pod.manner(delivery), *tolerance]
 
 
 def fingerprint(spec: dict[str, Any]) -> str:
@@ -50,7 +49,7 @@ def fingerprint(spec: dict[str, Any]) -> str:
 def job_spec(
     delivery: Delivery, component: str, container: str, args: Sequence[str], *, bundled: bool = True
 ) -> dict[str, Any]:
-    """A Job's contract: what passes by itself is tried again, what a person must mend fails at once.
+    """A Job's contract: what passes by itself (75, 137, 143) is tried again, what a person must mend fails at once.
 
     The order counts: a pod that is evicted ends with 75 or 137 and is no failure at all. No ttlSecondsAfterFinished:
     a GitOps tool that misses the Job would make it again, and who looks for the reason of a failure would find none.
@@ -87,7 +86,7 @@ def migration_cron_job(delivery: Delivery) -> dict[str, Any]:
 
 def backup_cron_job(delivery: Delivery) -> dict[str, Any]:
     """`tidelock backup create`, by the clock and for `kubectl create job --from=cronjob/NAME backup-manual`."""
-    args = ["backup", "create", *pod.settings_files(delivery), *pod.patience(delivery)]
+    args = ["backup", "create", *pod.settings_files(delivery), *pod.manner(delivery)]
     return cron_job(
         delivery,
         delivery.workload.backup,

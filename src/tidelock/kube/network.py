@@ -28,10 +28,15 @@ def policy(delivery: Delivery) -> dict[str, Any]:
                     **({"to": [database(delivery)]} if delivery.workload.database_labels else {}),
                     "ports": [{"protocol": "TCP", "port": delivery.workload.port}],
                 },
-                *([{"ports": [{"protocol": "TCP", "port": 443}]}] if delivery.stores else []),
+                *([{"ports": https(delivery)}] if delivery.stores or delivery.token else []),
             ],
         },
     }
+
+
+def https(delivery: Delivery) -> list[dict[str, Any]]:
+    """The ports of a store and, for who asks it, of the API server."""
+    return [{"protocol": "TCP", "port": port} for port in ((443, 6443) if delivery.token else (443,))]
 
 
 def database(delivery: Delivery) -> dict[str, Any]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tidelock.core.workload import Workload
     from tidelock.kube.delivery import Delivery
 
+MIGRATION = "migration"
+"""The component that may need a token."""
 USER = 65_532
 """As in the Dockerfile."""
 MIGRATIONS = "/migrations"
@@ -36,7 +38,7 @@ def template(delivery: Delivery, component: str, container: dict[str, Any], *, b
         },
         "spec": {
             "serviceAccountName": delivery.workload.service_account,
-            "automountServiceAccountToken": False,
+            "automountServiceAccountToken": delivery.token and component == MIGRATION,
             "enableServiceLinks": False,
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": GRACE_S,
@@ -100,9 +102,10 @@ def settings_files(delivery: Delivery) -> list[str]:
     return [*config, *(["--database", delivery.database] if config and delivery.database else [])]
 
 
-def patience(delivery: Delivery) -> list[str]:
-    """The argument that says how long one attempt is patient."""
-    return ["--wait", f"{delivery.workload.wait_s:g}s"]
+def manner(delivery: Delivery) -> list[str]:
+    """The arguments that say how long one attempt is patient, and how it speaks."""
+    logs = ["--log-format", "json"] if delivery.workload.logs == "json" else []
+    return ["--wait", f"{delivery.workload.wait_s:g}s", *logs]
 
 
 def connection(delivery: Delivery) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from tidelock.kube.flavours.kubectl import head
@@ -15,7 +16,7 @@ SCRIPT = """\
 # Updates the ConfigMaps, replaces the migration Job, waits for it and shows what it did; exits as the Job did.
 # Further arguments go on: --context, --namespace, --dry-run=server, …
 set -euo pipefail
-cd "$(dirname "${{BASH_SOURCE[0]}}")/{up}"
+cd "$(dirname "${{BASH_SOURCE[0]}}")"/{up}
 exec tidelock kube deploy {database}"$@"
 """
 
@@ -29,8 +30,8 @@ def files(delivery: Delivery) -> dict[str, str]:
 
 def script(delivery: Delivery, up: str) -> str:
     """The thin deployment script; `up`: the way from its directory to that of tidelock.toml."""
-    database = f"--database {delivery.database} " if delivery.database else ""
-    return SCRIPT.format(up=up, database=database)
+    database = f"--database {quote(delivery.database)} " if delivery.database else ""
+    return SCRIPT.format(up=quote(up), database=database)
 
 
 __all__ = ["files", "head", "script"]

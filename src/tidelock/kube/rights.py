@@ -19,10 +19,26 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 
 
 def pod_account(delivery: Delivery) -> list[dict[str, Any]]:
-    """The ServiceAccount of the pods, without a token and without any right; none where an existing one is used."""
-    if not delivery.workload.makes_account:
-        return []
-    return [account(delivery, delivery.workload.service_account, "migration")]
+    """The ServiceAccount of the pods, without a token and without any right; none where an existing one is used.
+
+    Where a backup by CloudNativePG precedes runs, the Role for that, and nothing else.
+    """
+    found = (
+        [account(delivery, delivery.workload.service_account, "migration")] if delivery.workload.makes_account else []
+    )
+    return [*found, *backups_by_operator(delivery)] if delivery.token else found
+
+
+def backups_by_operator(delivery: Delivery) -> list[dict[str, Any]]:
+    """The Role to make a Backup of CloudNativePG and to look at it, in the namespace of its cluster."""
+    name, workload = f"{delivery.workload.job}-backup", delivery.workload
+    where = {"namespace": delivery.backup_namespace} if delivery.backup_namespace else {}
+    metadata = {**delivery.metadata(name, "migration"), **where}
+    rules = [{"apiGroups": ["postgresql.cnpg.io"], "resources": ["backups"], "verbs": ["create", "get"]}]
+    return [
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": metadata, "rules": rules},
+        {**binding(delivery, name, workload.service_account), "metadata": metadata},
+    ]
 
 
 def account(delivery: Delivery, name: str, component: str) -> dict[str, Any]:
@@ -40,7 +56,7 @@ def deployer(delivery: Delivery) -> list[dict[str, Any]]:
     name = delivery.workload.deployer
     if name == "none":
         return []
-    return [account(delivery, name, "deploy"), role(delivery, name), binding(delivery, name)]
+    return [account(delivery, name, "deploy"), role(delivery, name), binding(delivery, name, name)]
 
 
 def role(delivery: Delivery, name: str) -> dict[str, Any]:
@@ -55,13 +71,13 @@ def role(delivery: Delivery, name: str) -> dict[str, Any]:
     }
 
 
-def binding(delivery: Delivery, name: str) -> dict[str, Any]:
-    """The Role given to the ServiceAccount of the same name."""
+def binding(delivery: Delivery, name: str, account_name: str) -> dict[str, Any]:
+    """The Role given to a ServiceAccount."""
     namespace = {"namespace": delivery.workload.namespace} if delivery.workload.namespace else {}
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding",
         "metadata": delivery.metadata(name, "deploy"),
-        "subjects": [{"kind": "ServiceAccount", "name": name, **namespace}],
+        "subjects": [{"kind": "ServiceAccount", "name": account_name, **namespace}],
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
     }

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 SECTIONS = ("migrations", "database", "ledger", "limits", "backup", "timescale")
 """What `apply`, `wait`, `status`, `verify` and `backup` read."""
 NAMES = {key for section in SECTIONS for key in KEYS[section]} & DATABASE_KEYS.keys() | {"ledger"}
+PASSWORD = re.compile(r"://[^/@:\s]*:(?!\$\{\w+\}@)[^/@\s]+@|\bpassword\s*=\s*(?!\$\{)\S")
+"""In a URL or a connection string, written out."""
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -48,6 +50,16 @@ def refuse_unset(settings: Mapping[str, Any], workload: Workload) -> None:
                     f"gives the pod no {name}, which {where} asks for",
                     f'add env = {{ {name} = "secret/NAME/KEY" }} to [kube], or env_from = ["SECRET"]',
                 )
+
+
+def refuse_passwords(settings: Mapping[str, Any]) -> None:
+    """Raise Incomplete for a password that is written out: whoever may read ConfigMaps, or the repository, would."""
+    for where, text in texts(settings, ""):
+        if PASSWORD.search(text):
+            raise Incomplete(
+                f"would put the password that {where} holds into a ConfigMap",
+                f'write "${{NAME}}" in its place in {where}, and env = {{ NAME = "secret/NAME/KEY" }} into [kube]',
+            )
 
 
 def texts(value: Any, where: str) -> Iterator[tuple[str, str]]:

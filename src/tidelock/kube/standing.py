@@ -30,14 +30,11 @@ def look(cluster: Cluster, delivery: Delivery) -> ClusterStanding:
 
 
 def job_of(cluster: Cluster, delivery: Delivery) -> Rollout | None:
-    """The Job with its attempts; None when there is none.
-
-    Kustomize, Argo CD and the operator put a digest or a number behind its name: then it is the newest of its labels.
-    """
+    """The Job with its attempts: under its plain name, or the newest under a name with a digest. None without any."""
     job = cluster.get("Job", delivery.workload.job)
     if job is None:
-        alike = cluster.all_of("Job", labels=delivery.selector("migration"))
-        job = max(alike, key=lambda each: str(each["metadata"]["creationTimestamp"]), default=None)
+        found = cluster.all_of("Job", labels=delivery.selector("migration"))
+        job = max(found, key=lambda each: str(each["metadata"]["creationTimestamp"]), default=None)
     return rollout(job, cluster.all_of("Pod", labels={JOB_UID: job["metadata"]["uid"]})) if job else None
 
 
@@ -46,7 +43,7 @@ def in_the_way(cluster: Cluster, found: Rollout) -> tuple[str, str] | None:
     if found.outcome or (found.last and (found.last.began or found.last.over)):
         return None
     about = found.last.pod if found.last else found.name
-    return obstacle(found, cluster.all_of("Event", fields={"involvedObject.name": about}))
+    return obstacle(found, cluster.events(about))
 
 
 def held(cluster: Cluster, delivery: Delivery) -> Held:

@@ -28,7 +28,7 @@ def telling_job(delivery: Delivery, *, hashed: bool = False) -> list[dict[str, A
     """`tidelock status --exit-code`: 1 while a migration is pending, which is what a fallback stands in for."""
     if not delivery.tolerant:
         return []
-    args = ["status", "--exit-code", *pod.files(delivery), *pod.patience(delivery)]
+    args = ["status", "--exit-code", *pod.files(delivery), *pod.manner(delivery)]
     spec = job.job_spec(delivery, NAME, NAME, args)
     name = f"{delivery.workload.job}-{NAME}"
     return [

@@ -42,6 +42,7 @@ def delivery(target: Object, content: Content, settings: Map | None) -> Delivery
         sources=content.sources,
         database=target["spec"].get("settings", ""),
         settings_name=settings.name if settings else "",
+        token=bool(target["spec"].get("token")),
     )
 
 
@@ -122,7 +123,8 @@ def outcome(noted: Object) -> Outcome:
 
 def look(found: Object, pods: Sequence[Object]) -> Object:
     """How a Job ended, for the annotation: its last container's exit code and words, or Kubernetes' reason."""
-    seen: Rollout = rollout({**found, "spec": {}}, pods)
+    template = {"spec": {"containers": [{"name": jobs.CONTAINER}]}}  # that one counts, not a proxy beside it
+    seen: Rollout = rollout({**found, "spec": {"template": template}}, pods)
     last = seen.last
     summary = (last.summary if last else None) or {}
     failure = summary.get("failure") or {}

@@ -7,7 +7,6 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import httpx2
 from lightkube import ApiError
 from lightkube.generic_resource import create_namespaced_resource
 from lightkube.resources.batch_v1 import Job
@@ -38,8 +37,6 @@ KINDS: dict[str, tuple[Any, dict[str, Any] | None]] = {
 TOO_OLD = 410
 PAUSE_S = 1.0
 """Before a broken stream is opened again."""
-STREAM_S = 290
-"""The API server is asked to end a stream after it, so that none hangs for ever on a dead connection."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +45,8 @@ class Listed:
 
     kind: str
     objects: list[Object]
+    version: int = 0
+    """Of the list: what is newer is not in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +71,7 @@ class Feeds:
 
     def start(self) -> None:
         """One thread for each kind. They end after `stop` when the client is closed."""
+        client.bound_streams(self.client)
         for kind in KINDS:
             threading.Thread(target=self._watch, args=(kind,), name=f"watch {kind}", daemon=True).start()
 
@@ -82,7 +82,8 @@ class Feeds:
             except ApiError as error:
                 if error.status.code != TOO_OLD:
                     self._complain(kind, str(error.status.message or error))
-            except (httpx2.HTTPError, RuntimeError) as error:  # RuntimeError: the client was closed meanwhile
+            except Exception as error:  # a credential plugin, a broken answer, a closed client: a feed
+                # that ended here would leave an operator that is deaf and calls itself healthy
                 self._complain(kind, str(error) or type(error).__name__)
             self.stop.wait(PAUSE_S)
 
@@ -95,7 +96,9 @@ class Feeds:
     def _hear(self, kind: str) -> None:
         what, labels = KINDS[kind]
         found = self.client.list(what, namespace=self.namespace, labels=labels)
-        self.news.put(Listed(kind, [each.to_dict() for each in found]))
+        objects = [each.to_dict() for each in found]
+        self.news.put(Listed(kind, objects, int(found.resourceVersion or 0)))
+        del objects  # all ConfigMaps with their contents: not to be held as long as the stream lasts
         if self._told.pop(kind, ""):
             self.tell(f"watching {kind} again")
         stream = self.client.watch(
@@ -103,7 +106,7 @@ class Feeds:
             namespace=self.namespace,
             labels=labels,
             resource_version=found.resourceVersion,
-            server_timeout=STREAM_S,
+            server_timeout=client.STREAM_S,
         )
         for event, each in stream:  # goes on in a new stream where the last one ended
             if self.stop.is_set():

@@ -40,6 +40,9 @@ class Leadership:
     _seen: tuple[Any, ...] = field(default=(), init=False)
     _seen_at: float = field(default=0.0, init=False)
     _renewed_at: float | None = field(default=None, init=False)
+    _told: str = field(default="", init=False)
+    _ours: Lease | None = field(default=None, init=False)
+    """As we have written it last, so that renewing is one request."""
 
     @property
     def held(self) -> bool:
@@ -69,13 +72,20 @@ class Leadership:
         try:
             ours = self._take()
         except (ApiError, httpx2.HTTPError) as error:
-            self.tell(f"the lease {self.namespace}/{self.name} cannot be read or written: {error}")
+            self._complain(f"the lease {self.namespace}/{self.name} cannot be read or written: {error}")
             return False
+        self._told = ""
         if ours:
             self._renewed_at = began
         elif self._renewed_at is not None:
             self._renewed_at = None
         return ours
+
+    def _complain(self, why: str) -> None:
+        """Tell it once, not at each try."""
+        if why != self._told:
+            self._told = why
+            self.tell(why)
 
     def release(self) -> None:
         """Let another take it at once."""
@@ -92,11 +102,8 @@ class Leadership:
 
     def _take(self) -> bool:
         now = datetime.now(UTC)
-        try:
-            found = self.client.get(Lease, self.name, namespace=self.namespace)
-        except ApiError as error:
-            if error.status.code != NOT_THERE:
-                raise
+        found = self._ours or self._read()
+        if found is None:
             return self._written(lambda: self.client.create(self._fresh(now)))
         spec = found.spec or LeaseSpec()
         if spec.holderIdentity not in (self.identity, "", None) and not self._run_out(spec):
@@ -108,12 +115,21 @@ class Leadership:
         found.spec = spec
         return self._written(lambda: self.client.replace(found))
 
-    def _written(self, write: Callable[[], Any]) -> bool:
+    def _read(self) -> Lease | None:
         try:
-            write()
+            return self.client.get(Lease, self.name, namespace=self.namespace)
         except ApiError as error:
-            if error.status.code == CONFLICT:
-                return False  # somebody was faster
+            if error.status.code == NOT_THERE:
+                return None
+            raise
+
+    def _written(self, write: Callable[[], Lease]) -> bool:
+        self._ours = None
+        try:
+            self._ours = write()
+        except ApiError as error:
+            if error.status.code in (CONFLICT, NOT_THERE):
+                return False  # somebody was faster, or has taken it away
             raise
         return True
 

@@ -8,17 +8,21 @@ import queue
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.reconciling import Action, Do, Memory, Phase, State, decide
-from tidelock.errors import TidelockError
-from tidelock.kube.client import Cluster
+from tidelock.app.patience import backoff
+from tidelock.core.reconciling import Action, Do, Memory, Outcome, Phase, State, decide
+from tidelock.errors import ClusterFault, PassingFault, TidelockError
+from tidelock.kube.attempts import going, obstacle, rollout
+from tidelock.kube.client import EXISTS, Cluster
 from tidelock.kube.delivery import BUNDLE_DIGEST
+from tidelock.kube.faults import Rejected
+from tidelock.kube.job import CONTAINER
 from tidelock.operator import attempt, resource
 from tidelock.operator.feeds import KINDS, STATUS, Changed, Feeds, Listed
-from tidelock.operator.view import View
+from tidelock.operator.view import TARGET, View
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +38,10 @@ if TYPE_CHECKING:
 TICK_S = 1.0
 """How long the loop sleeps at most, to see whether it still leads."""
 AGAIN_S = 5.0
-"""After the API server refused or did not answer."""
+"""After the API server refused or did not answer; doubled each time that it does so again."""
+LONGEST_S = 300.0
+REFUSED_S = 30.0
+"""After the API server did not take a Job."""
 HISTORY = 3
 
 
@@ -54,6 +61,8 @@ class Loop:
     _listed: set[str] = field(default_factory=set, init=False)
     _due: list[tuple[float, Key]] = field(default_factory=list, init=False)
     _stands: dict[Key, tuple[Phase, int]] = field(default_factory=dict, init=False)
+    _refused: dict[Key, int] = field(default_factory=dict, init=False)
+    """How often in a row a target could not be looked after."""
 
     @property
     def synced(self) -> bool:
@@ -96,7 +105,7 @@ class Loop:
 
     def _take(self, news: Listed | Changed) -> set[Key]:
         if isinstance(news, Listed):
-            self.view.replace(news.kind, news.objects)
+            self.view.replace(news.kind, news.objects, news.version)
             self._listed.add(news.kind)
             return set(self.view.targets)
         return set(self.view.put(news.kind, news.object, gone=news.gone))
@@ -119,12 +128,27 @@ class Loop:
             return
         if target is None or target["metadata"].get("deletionTimestamp"):
             self.metrics.forget(key)
+            self._stands.pop(key, None)
+            self._refused.pop(key, None)
             return
+        turn = Turn(self, key, target)
         try:
-            Turn(self, key, target).take()
+            turn.take()
         except TidelockError as error:
-            self.tell(f"{'/'.join(key)}: {error.message}")
-            self._later(key, time.time() + AGAIN_S)
+            self._failed(key, error.message)
+            if not isinstance(error, PassingFault):
+                turn.refused(error.message)
+        except Exception as error:  # one target must not keep all others from their migrations
+            self._failed(key, f"a bug in Tidelock, please report it: {type(error).__name__}: {error}")
+        else:
+            self._refused.pop(key, None)
+
+    def _failed(self, key: Key, why: str) -> None:
+        """Say it, and come back later, and later still."""
+        times = self._refused.get(key, 0)
+        self._refused[key] = times + 1
+        self.tell(f"{'/'.join(key)}: {why}")
+        self._later(key, time.time() + backoff(times, first_s=AGAIN_S, most_s=LONGEST_S))
 
     def cluster(self, namespace: str) -> Cluster:
         """The same client in one namespace; it bears an API server that is away only for a moment."""
@@ -154,7 +178,8 @@ class Turn:
         if content is not None:
             delivery = attempt.delivery(self.target, content, settings)
             its_mark = attempt.mark(self.target, delivery)
-        wanted = resource.wanted(self.target, its_mark, whole=content is None or content.whole)
+        whole = content is None or (content.whole and view.settled(self.target))
+        wanted = resource.wanted(self.target, its_mark, whole=whole)
         now = time.time()
         action = decide(wanted, [attempt.run(each) for each in jobs.values()], memory(self.target), now)
         match action.do:
@@ -164,7 +189,16 @@ class Turn:
             case Do.CANCEL:
                 self._cancel(jobs[action.serial])
             case Do.START:
-                self._start(attempt.job(self.target, delivery, action.serial, action.failures, its_mark))
+                if left := self._left_over():
+                    self.loop._later(self.key, now + AGAIN_S)
+                    self.say(Phase.RUNNING, f"waits for pod {left}, which runs on though its Job is gone")
+                    return
+                try:
+                    self._start(attempt.job(self.target, delivery, action.serial, action.failures, its_mark))
+                except ClusterFault as error:
+                    action = refused(action, error, now)
+            case Do.NOTHING if action.phase is Phase.CANNOT_BEGIN:
+                action = self._why(action, jobs[action.serial])
         if action.at is not None:
             self.loop._later(self.key, action.at)
         self._write(action, content, its_mark, jobs)
@@ -180,12 +214,39 @@ class Turn:
         made = self.cluster.create(job)
         name = job["metadata"]["name"]
         found = made or self.cluster.get("Job", name)
+        if found and (found["metadata"].get("labels") or {}).get(TARGET) != self.key[1]:
+            why = "a Job of that name is there, and it is none of this target's"
+            raise Rejected("/".join((self.key[0], name)), f"creating job/{name}", why, status=EXISTS)
         if found:
             self.loop.view.put("jobs", found)
         if made:
             self.loop.tell(f"{'/'.join(self.key)}: started {name}")
             digest = job["metadata"]["annotations"][BUNDLE_DIGEST]
             self._event("Normal", "Started", f"{name} for bundle {digest}")
+
+    def _left_over(self) -> str:
+        """A pod of an earlier attempt that has not ended: its Job was deleted, or gave it up at its deadline."""
+        pods = self.cluster.all_of("Pod", labels={TARGET: self.key[1]})
+        return next((str(each["metadata"]["name"]) for each in pods if going(each, CONTAINER)), "")
+
+    def refused(self, why: str) -> None:
+        """Say that the API server, or what the target asks for, keeps it from being looked after."""
+        try:
+            self.say(Phase.REFUSED, why[:1000])
+        except TidelockError as error:
+            self.loop.tell(f"{'/'.join(self.key)}: {error.message}")
+
+    def say(self, phase: Phase, why: str) -> None:
+        """Nothing but how the target stands, in its status: no attempt is counted."""
+        before = self.target.get("status", {})
+        action = Action(do=Do.NOTHING, phase=phase, serial=before.get("serial", 0))
+        status = {
+            **before,
+            "observedGeneration": self.target["metadata"].get("generation", 0),
+            "conditions": resource.conditions(self.target, action, why, resource.moment(time.time())),
+            "failures": before.get("failures", 0),
+        }
+        self._tell(action, status)
 
     def _cancel(self, job: Object) -> None:
         """Delete a Job that cannot begin; it counts until its pods are gone."""
@@ -197,14 +258,27 @@ class Turn:
     def _look(self, job: Object) -> None:
         """Read how the Job ended, and note it there."""
         name, uid = job["metadata"]["name"], job["metadata"]["uid"]
-        pods = self.cluster.all_of("Pod", labels={"batch.kubernetes.io/job-name": name})
-        noted = attempt.look(job, pods)
+        noted = attempt.look(job, self._pods(name))
         change = {"metadata": {"uid": uid, "annotations": {attempt.OUTCOME: json.dumps(noted, ensure_ascii=False)}}}
         changed = self.cluster.merge("Job", name, change)
         if changed:
             self.loop.view.put("jobs", changed)
         self.loop.metrics.ended(self.key, noted, succeeded=attempt.run(job).state is State.SUCCEEDED)
         self.loop._later(self.key, time.time())
+
+    def _why(self, action: Action, job: Object) -> Action:
+        """What keeps the Job's pod from starting, as far as pods and events tell."""
+        name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+        found = rollout({**job, "spec": {}}, self._pods(name))
+        about = found.last.pod if found.last else name
+        known = obstacle(found, self.cluster.all_of("Event", fields={"involvedObject.name": about}))
+        if known is None:
+            return action
+        self.loop.tell(f"{'/'.join(self.key)}: {name} ({uid[:8]}) does not start: {': '.join(known)}")
+        return replace(action, outcome=Outcome(reason=known[0], message=known[1][:800]))
+
+    def _pods(self, job: str) -> list[Object]:
+        return self.cluster.all_of("Pod", labels={"batch.kubernetes.io/job-name": job})
 
     def _trim(self, jobs: dict[int, Object]) -> None:
         """Keep the newest Jobs, and those that go on."""
@@ -216,7 +290,9 @@ class Turn:
 
     def _write(self, action: Action, content: Content | None, its_mark: str, jobs: dict[int, Object]) -> None:
         """The status, when it is another one, and an Event when the target stands otherwise."""
-        status = self._status(action, content, its_mark, jobs)
+        self._tell(action, self._status(action, content, its_mark, jobs))
+
+    def _tell(self, action: Action, status: Object) -> None:
         self.loop.metrics.stands(self.key, action.phase, status)
         if self.loop.moved(self.key, action.phase, action.serial) and action.phase is not Phase.RUNNING:
             kind = "Normal" if action.phase is Phase.APPLIED else "Warning"
@@ -273,6 +349,18 @@ class Turn:
             self.cluster.create(event)
         except TidelockError as error:
             self.loop.tell(f"{'/'.join(self.key)}: {error.message}")
+
+
+def refused(action: Action, error: TidelockError, now: float) -> Action:
+    """The Job was not taken: a quota, an admission, a right. It is asked again, and said."""
+    return replace(
+        action,
+        do=Do.NOTHING,
+        phase=Phase.REFUSED,
+        serial=action.serial - 1,
+        at=now + REFUSED_S,
+        outcome=Outcome(code=error.code, message=error.message),
+    )
 
 
 def memory(target: Object) -> Memory:

@@ -21,7 +21,7 @@ RIGHTS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("", "configmaps", ("get", "list", "watch")),
     ("batch", "jobs", ("create", "delete", "get", "list", "patch", "watch")),
     ("", "pods", ("list",)),
-    ("", "events", ("create",)),
+    ("", "events", ("create", "list")),
     ("coordination.k8s.io", "leases", ("create", "get", "update")),
 )
 """What the operator may do in its namespace. No Secret: the pods of Jobs get those from the kubelet. The finalizers
@@ -148,5 +148,5 @@ def target(delivery: Delivery) -> Object:
         "apiVersion": f"{resource.GROUP}/{resource.VERSION}",
         "kind": resource.KIND,
         "metadata": found,
-        "spec": resource.specification(delivery.workload, delivery.database),
+        "spec": resource.specification(delivery.workload, delivery.database, token=delivery.token),
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from tidelock.config import BadSetting
 from tidelock.core.reconciling import Phase
 
 if TYPE_CHECKING:
@@ -103,6 +104,10 @@ def serve(
         def log_message(self, *_: Any) -> None:
             """Probes are not news."""
 
-    server = ThreadingHTTPServer(address, Answer)
+    try:
+        server = ThreadingHTTPServer(address, Answer)
+    except OSError as error:
+        where = f"{address[0]}:{address[1]}"
+        raise BadSetting("--listen", f"{where}: {error.strerror}", "name an address and a port that is free") from None
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server

@@ -20,8 +20,6 @@ KIND = "MigrationTarget"
 PLURAL = "migrationtargets"
 RETRY = "tidelock.dev/retry"
 """Annotation of a target: another value of it is a changed object, so that what failed is run again."""
-NAME_LENGTH = 50
-"""Characters of a target's name: the Job's, with its number, has at most 63."""
 DURATION = {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$"}
 
 
@@ -68,11 +66,13 @@ SPEC = table(
         "envFrom": texts("Secrets, or configmap/NAME"),
         "settings": text("The [databases.NAME] of the settings"),
         "serviceAccount": text("Of the pods"),
+        "token": {"type": "boolean", "description": "Mount the account's token: for a backup by CloudNativePG"},
         "resources": table({"cpu": text("Limit"), "memory": text("Limit")}),
         "suspend": {"type": "boolean", "description": "Start nothing; what runs goes on"},
         "policy": table(
             {
                 "deadline": {**DURATION, "description": "Kubernetes ends a Job after it"},
+                "logs": {"type": "string", "enum": ["text", "json"], "description": "What kubectl logs shows"},
                 "wait": {**DURATION, "description": "--wait of one attempt"},
                 "firstRetry": {**DURATION, "description": "Pause after the first passing failure; then doubled"},
                 "longestRetry": {**DURATION, "description": "The longest pause"},
@@ -159,7 +159,7 @@ def definition() -> Object:
     }
 
 
-def specification(workload: Workload, database: str) -> Object:
+def specification(workload: Workload, database: str, *, token: bool) -> Object:
     """A Workload as the `spec` of a target: what `workload` reads back."""
     of_database = {
         "host": workload.host, "port": workload.port if workload.host else 0, "user": workload.user,
@@ -177,8 +177,13 @@ def specification(workload: Workload, database: str) -> Object:
         "envFrom": list(workload.env_from),
         "settings": database,
         "serviceAccount": workload.service_account,
+        "token": token,
         "resources": {"cpu": workload.cpu, "memory": workload.memory},
-        "policy": {"deadline": f"{workload.deadline_s:g}s", "wait": f"{workload.wait_s:g}s"},
+        "policy": {
+            "deadline": f"{workload.deadline_s:g}s",
+            "wait": f"{workload.wait_s:g}s",
+            **({"logs": workload.logs} if workload.logs != "text" else {}),
+        },
     }
     return given(found)
 
@@ -214,6 +219,7 @@ def workload(target: Object) -> Workload:
         service_account=spec.get("serviceAccount") or "default",
         deadline_s=seconds(policy.get("deadline", "24h")),
         wait_s=seconds(policy.get("wait", "5m")),
+        logs=policy.get("logs", "text"),
         retries=0,
         **of_resources,
     )
@@ -234,6 +240,8 @@ def wanted(target: Object, mark: str, *, whole: bool) -> Wanted:
 STANDS: dict[Phase, tuple[str, str, str]] = {
     Phase.APPLIED: ("True", "False", "False"),
     Phase.RUNNING: ("False", "True", "False"),
+    Phase.CANNOT_BEGIN: ("False", "True", "False"),
+    Phase.REFUSED: ("False", "True", "False"),
     Phase.RETRYING: ("False", "True", "False"),
     Phase.BUNDLE_INCOMPLETE: ("False", "True", "False"),
     Phase.SUSPENDED: ("False", "False", "False"),
@@ -273,6 +281,12 @@ def message(action: Action, digest: str) -> str:
             return f"bundle {short} is applied"
         case Phase.RUNNING:
             return f"attempt {action.serial} runs"
+        case Phase.CANNOT_BEGIN:
+            why = f": {action.outcome.reason}: {action.outcome.message}" if action.outcome else ""
+            return f"attempt {action.serial} does not start{why}"
+        case Phase.REFUSED:
+            assert action.outcome is not None
+            return f"attempt {action.serial + 1} is refused: {action.outcome.code} {action.outcome.message}"
         case Phase.RETRYING:
             assert action.at is not None
             return f"attempt {action.serial} {ended}; tried again at {moment(action.at)}"
@@ -283,7 +297,7 @@ def message(action: Action, digest: str) -> str:
         case Phase.NO_BUNDLE:
             return "no ConfigMap has the label tidelock.dev/bundle with this bundle's name"
         case Phase.BUNDLE_INCOMPLETE:
-            return "the parts of the bundle are not of one digest yet"
+            return "the parts of the bundle are not of one digest yet, or ConfigMaps of an older one are left over"
     return "suspended"
 
 

@@ -35,6 +35,7 @@ class Map:
     """Key → path, where that is not the key; empty when each is."""
     part: int = 1
     count: int = 1
+    """0 when its annotations cannot be read: such a bundle is never whole."""
     digest: str = ""
     """What its annotation says of the whole bundle."""
 
@@ -48,8 +49,9 @@ def read_map(found: Object, label: str) -> Map:
     """A ConfigMap as the API has it."""
     metadata = found["metadata"]
     annotations = metadata.get("annotations") or {}
-    number, _, count = annotations.get(PART, "1/1").partition("/")
-    mounted = json.loads(annotations.get(PATHS, "{}"))
+    number, count = part_of(annotations.get(PART, "1/1"))
+    paths = paths_of(annotations.get(PATHS, "{}"))
+    mounted = paths or {}
     contents = {key: value.encode() for key, value in (found.get("data") or {}).items()}
     contents |= {key: b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
     if label == SETTINGS:
@@ -59,10 +61,25 @@ def read_map(found: Object, label: str) -> Map:
         bundle=metadata["labels"][label],
         hashes={mounted.get(key, key): hashlib.sha256(data).hexdigest() for key, data in contents.items()},
         mounted=mounted,
-        part=int(number),
-        count=int(count),
+        part=number,
+        count=0 if paths is None else count,
         digest=annotations.get(BUNDLE_DIGEST, ""),
     )
+
+
+def part_of(text: str) -> tuple[int, int]:
+    """`2/3` as numbers; of how many, 0 for what somebody has written otherwise."""
+    number, slash, count = text.partition("/")
+    return (int(number), int(count)) if slash and number.isdecimal() and count.isdecimal() else (1, 0)
+
+
+def paths_of(text: str) -> dict[str, str] | None:
+    """Key → path; None for what cannot be read."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and all(isinstance(each, str) for each in found.values()) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,8 +95,13 @@ def content(parts: Sequence[Map]) -> Content:
     """What ConfigMaps of one bundle come to.
 
     One alone is taken as it is, whatever its annotation says: somebody may have edited it. Several are whole when all
-    are there and their contents have the digest that each of them names.
+    are there and their contents have the digest that each of them names. What the first does not count among its own
+    is left over from a larger bundle.
     """
+    heads = [each for each in parts if each.part == 1]
+    if len(heads) == 1:
+        (head,) = heads
+        parts = [each for each in parts if each is head or (each.digest, each.count) == (head.digest, head.count)]
     ordered = sorted(parts, key=lambda each: each.part)
     bundle = Bundle({}, {path: digest for each in ordered for path, digest in each.hashes.items()})
     alone = len(ordered) == 1 and ordered[0].count == 1
@@ -112,9 +134,15 @@ class View:
     settings: dict[Key, Map] = field(default_factory=dict)
     jobs: dict[Key, Object] = field(default_factory=dict)
 
-    def replace(self, kind: str, objects: Sequence[Object]) -> None:
-        """All of a kind, as a list has it."""
-        self._held(kind).clear()
+    def replace(self, kind: str, objects: Sequence[Object], version: int = 0) -> None:
+        """All of a kind, as a list of that version has it.
+
+        A Job that is newer than the list was made while it was on its way: without it another would be started.
+        """
+        held = self._held(kind)
+        newer = {key: each for key, each in held.items() if kind == "jobs" and age(each) > version}
+        held.clear()
+        held.update(newer)
         for each in objects:
             self.put(kind, each)
 
@@ -122,9 +150,10 @@ class View:
         """Take an object in, or out; returns the targets that it concerns."""
         key = key_of(found)
         held = self._held(kind)
-        if gone:
+        late = kind == "jobs" and key in held and age(found) < age(held[key])
+        if gone and not late:
             held.pop(key, None)
-        elif kind != "jobs" or key not in held or age(found) >= age(held[key]):
+        elif not gone and not late:
             held[key] = reduced(kind, found)
         return list(self.concerned(kind, found))
 
@@ -157,6 +186,10 @@ class View:
         """The settings that go with it: one ConfigMap, the last by name when there are several."""
         return max(self._maps(self.settings, target), key=lambda each: each.name, default=None)
 
+    def settled(self, target: Object) -> bool:
+        """There is no doubt about which settings are meant."""
+        return len(self._maps(self.settings, target)) <= 1
+
     def _maps(self, held: dict[Key, Map], target: Object) -> list[Map]:
         namespace, bundle = target["metadata"]["namespace"], target["spec"]["bundle"]
         return [each for key, each in held.items() if key[0] == namespace and each.bundle == bundle]
@@ -166,7 +199,7 @@ class View:
         return [
             each
             for (namespace, _), each in self.jobs.items()
-            if namespace == key[0] and each["metadata"]["labels"].get(TARGET) == key[1]
+            if namespace == key[0] and (each["metadata"].get("labels") or {}).get(TARGET) == key[1]
         ]
 
 

@@ -69,7 +69,10 @@ SELECT d.classid, d.objid, d.objsubid, d.refclassid, d.refobjid, d.refobjsubid, 
 COMMENTS: LiteralString = """
 SELECT d.classoid, d.objoid, d.objsubid, d.description,
        (SELECT format('%I', a.attname) FROM pg_attribute a WHERE a.attrelid = d.objoid AND a.attnum = d.objsubid
-          AND d.classoid = 'pg_class'::regclass)
+          AND d.classoid = 'pg_class'::regclass),
+       (SELECT format('%I.%I', n.nspname, c.relname) FROM pg_constraint k JOIN pg_class c ON c.oid = k.conindid
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+         WHERE k.conindid = d.objoid AND k.contype IN ('p', 'u', 'x') AND d.classoid = 'pg_class'::regclass)
   FROM pg_description d WHERE d.objoid >= 16384 OR d.classoid = 'pg_namespace'::regclass"""
 
 # Kept only where they differ from what every new database has.
@@ -203,7 +206,7 @@ class Reading:
 
     def describe(self) -> None:
         """Comments and privileges, which hang on everything else."""
-        for class_, oid, number, text, column in self.rows(COMMENTS):
+        for class_, oid, number, text, column, index in self.rows(COMMENTS):
             whole = self.names.get((class_, oid, number))
             if whole is None and column is not None and (view := self.names.get((class_, oid, 0))) is not None:
                 self.objects["comment", f"column {view[1]}.{column}"] = {
@@ -218,10 +221,12 @@ class Reading:
                 and whole[0] != "extension"
                 and USUAL_COMMENTS.get(whole) != text
             ):
-                self.objects["comment", f"{whole[0]} {whole[1]}"] = {
+                # a constraint and the index below it are one object, with a comment each
+                kind, name = ("index", index) if index else whole
+                self.objects["comment", f"{kind} {name}"] = {
                     "text": text,
-                    "on": whole[0],
-                    "object": whole[1],
+                    "on": kind,
+                    "object": name,
                     "part_of": [reference(whole)],
                 }
         known = {address: key for address, key in self.names.items() if key[0] != "extension"}

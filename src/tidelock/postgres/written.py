@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, LiteralString, cast
 
+from psycopg import errors
+
 from tidelock.postgres.snapshot import PLAINLY, Reading, one
 
 if TYPE_CHECKING:
@@ -46,11 +48,14 @@ def written(conn: Connection, owner: str | None, keys: Collection[Key]) -> Mappi
     """
     if one(conn, KEPT) != "on":
         return None
-    with conn.transaction(force_rollback=True):
-        conn.execute(PLAINLY)
-        reading = Reading(conn, owner or str(one(conn, "SELECT current_user")))
-        reading.look()
-        return Look(conn, reading).of(keys)
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute(PLAINLY)
+            reading = Reading(conn, owner or str(one(conn, "SELECT current_user")))
+            reading.look()
+            return Look(conn, reading).of(keys)
+    except errors.ObjectNotInPrerequisiteState:  # a standby is set to it, and its primary is not
+        return None
 
 
 class Look:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tidelock.errors import TidelockError
 
 
-COMMANDS = ("pip ", "tidelock ")
+COMMANDS = ("kubectl ", "pip ", "tidelock ")
 
 
 def span(seconds: float) -> str:

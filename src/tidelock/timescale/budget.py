@@ -46,9 +46,10 @@ PACKED_TOO = ("ADD COLUMN", "DROP COLUMN", "RENAME COLUMN", "OWNER TO")
 DROPPED = ("table", "view", "materialized view", "aggregate", "hypertable")
 PACKED_PARTS = 6
 """A compressed chunk's table with its two types, an index, and its TOAST table and index."""
-SHARE = 1.45
-"""The server sets memory aside for a lock and two holders of it, and a tenth more. A lock with one holder takes less:
-so many more of them fit. (11,860 fitted where 7,168 were promised, 520 where 320 were: it borrows from others too.)"""
+SHARE = 1.3
+"""The server sets memory aside for a lock and two holders of it, and a tenth more, which others may take. A lock with
+one holder takes less: so many more of them fit. (11,860 fitted where 7,168 were promised; where 320 were, 524 or 422,
+by what had been locked before.)"""
 ROUND = 64
 
 # Relations by their quoted names, and all in some schemas; with the aggregates above them (`root` is false).

@@ -32,6 +32,12 @@ MEASURED = (2, 29)
 """The newest TimescaleDB on which it was measured what is refused. A newer one may have learnt what it refused."""
 
 
+LATER = frozenset(("TS005", "TS009", "TS072"))
+"""What 2.28.3 refuses and 2.20.3 takes: DROP INDEX CONCURRENTLY, INHERITS, a second refresh policy IF NOT EXISTS."""
+LATER_SINCE = (2, 28)
+"""The oldest TimescaleDB on which those were measured."""
+
+
 class ServerRefuses(DatabaseFault):
     """Statements that this server is certain to refuse, found before anything runs."""
 
@@ -123,10 +129,18 @@ class Standing:
     """Hypertables and aggregates in lower case, without their schemas."""
 
     @property
+    def release(self) -> tuple[int, ...]:
+        """(2, 28) of 2.28.3; empty when it is not known."""
+        return tuple(map(int, re.findall(r"\d+", self.version)[:2]))
+
+    @property
     def measured(self) -> bool:
         """Whether what this version refuses is known."""
-        numbers = re.findall(r"\d+", self.version)[:2]
-        return not numbers or tuple(map(int, numbers)) <= MEASURED
+        return not self.release or self.release <= MEASURED
+
+    def refuses(self, code: str) -> bool:
+        """Whether this version is known to refuse what a rule says."""
+        return code not in LATER or not self.release or self.release >= LATER_SINCE
 
 
 def standing(conn: Connection) -> Standing:

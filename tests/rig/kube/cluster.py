@@ -28,7 +28,7 @@ AUDIT_POLICY = {
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata"}],
 }
-NODE_LOST_S = 10
+NODE_LOST_S = 15
 """How long a node may be silent before it counts as lost. A real cluster has 50."""
 
 

@@ -28,6 +28,24 @@ NEW_ROOT = "/run/tidelock-rig"
 """A mount point on the new namespace's own tmpfs."""
 NAMESPACES = ("--mount", "--pid", "--fork", "--kill-child=KILL")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+OVERLAY = """\
+mkdir -p {root} /run/upper /run/work
+over() {{ mount -t overlay rig -o "lowerdir=$1,upperdir=/run/upper$1,workdir=/run/work$1" "{root}$1" 2>/dev/null; }}
+layers={root}
+# In a user namespace the root has mounts below it that may not be left out: there each folder gets one of its own.
+if ! over /; then
+  mount -t tmpfs rig {root}
+  mkdir -p {root}/dev {root}/proc {root}/sys {root}/tmp {root}/run
+  for each in /*; do
+    [ ! -e "{root}$each" ] || continue
+    if [ -L "$each" ]; then cp -P "$each" "{root}$each"
+    elif [ -d "$each" ]; then
+      mkdir -p "{root}$each" "/run/upper$each" "/run/work$each"
+      over "$each" || mount --rbind "$each" "{root}$each"
+      layers="$layers {root}$each"
+    fi
+  done
+fi"""
 LAST_WORDS_BYTES = 4096
 FALLBACK_BYTES = 2048
 """Of the log, when the container wrote no message and wants the log instead."""
@@ -80,8 +98,7 @@ def _root_lines(hidden: Sequence[Path]) -> list[str]:
     return [
         "mount --make-rprivate /",
         "mount -t tmpfs rig /run",
-        f"mkdir -p {root} /run/upper /run/work",
-        f"mount -t overlay rig -o lowerdir=/,upperdir=/run/upper,workdir=/run/work {root}",
+        OVERLAY.format(root=root),
         f"mount -t proc proc {root}/proc",
         f"mount --rbind /sys {root}/sys",
         f"mount -t tmpfs -o mode=1777 rig {root}/tmp",
@@ -104,7 +121,8 @@ def _script(setup: Setup) -> str:
     folder = shlex.quote(setup.folder)
     lines.append(f"mkdir -p {NEW_ROOT}{folder}")
     if setup.read_only_root:
-        lines.append(f"mount -o remount,ro {NEW_ROOT}; mount -o remount,ro {NEW_ROOT}/tmp 2>/dev/null || true")
+        own_tmp = "" if any(each.target == "/tmp" for each in setup.mounts) else f"{NEW_ROOT}/tmp"
+        lines.append(f'for each in $layers {own_tmp}; do mount -o remount,bind,ro "$each"; done')
     lines.append(f'exec chroot {NEW_ROOT} env -C {folder} "$@"')
     return "\n".join(lines)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-START_S = 90.0
+START_S = 240.0
 STOP_S = 20.0
 GUARD = 'read -r _; kill -KILL "$1" 2>/dev/null'
 

@@ -7,6 +7,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING
 
+from httpx2 import HTTPError
 from lightkube import ApiError
 from lightkube.resources.core_v1 import Pod as PodResource
 from lightkube.types import PatchType
@@ -136,6 +137,9 @@ class Pod:
                 self._tell_once("FailedMount", str(error))
                 self.report()
                 self._stop.wait(RETRY_S)
+            except HTTPError as error:  # refused for now, or no answer: a kubelet tries again, too
+                self._note(error)
+                self._stop.wait(RETRY_S)
             else:
                 return True
         for each in self.containers:
@@ -146,8 +150,8 @@ class Pod:
         while not self.over.wait(self.settings.sync_s):
             try:
                 self.volumes.sync()
-            except Exception as error:  # the API server is away: the kubelet leaves the volume as it is, too
-                print(f"{self.name}: volumes not brought up to date: {error!r}", flush=True)
+            except HTTPError as error:  # the API server is away: a kubelet leaves the volume as it is, too
+                self._note(error)
 
     def _run(self, record: Record, policy: str) -> None:
         """Run a container, again and again as the policy wants it."""
@@ -176,6 +180,8 @@ class Pod:
             except ConfigError as error:
                 self._tell_once("Failed", f"Error: {error}")
                 record.state = waiting("CreateContainerConfigError", str(error))
+            except HTTPError as error:
+                self._note(error)
             else:
                 record.id = container.id
                 record.state = {"running": {"startedAt": now()}}
@@ -255,12 +261,15 @@ class Pod:
             except ApiError as error:
                 if error.status.code in GONE:
                     return
-                print(f"{self.name}: {error}", flush=True)
-            except Exception as error:  # httpx's own: the API server is away
-                print(f"{self.name}: {error!r}", flush=True)
+                self._note(error)
+            except HTTPError as error:  # the API server is away
+                self._note(error)
             else:
                 return
             time.sleep(0.3)
+
+    def _note(self, error: Exception) -> None:
+        print(f"{self.namespace}/{self.name}: {error!r}", flush=True)
 
     def _tell_once(self, reason: str, message: str) -> None:
         if message not in self._told:

@@ -97,6 +97,10 @@ class Proving:
     """Somebody wants it to end, or a thread of it failed."""
     noise: set[Column] = field(default_factory=set)
     """Columns that differ from run to run without any interruption: clocks, random numbers."""
+    awaited: set[int] = field(default_factory=set)
+    """Files before which the second pass wants to begin, with a copy of the first pass's database …"""
+    lent: dict[int, str] = field(default_factory=dict)
+    """… and the names of the copies."""
     changed: threading.Condition = field(default_factory=threading.Condition)
     keys: dict[int, str] = field(default_factory=dict)
 
@@ -144,6 +148,20 @@ class Proving:
                 self.made[index] = applied
             self.last = applied.state
             self.changed.notify_all()
+
+    def lend(self, index: int, name: str) -> None:
+        """Give a copy of a database that stands before a file to who waits for one."""
+        if index in self.awaited:
+            copied = self.shadows.clone(name)
+            with self.changed:
+                self.lent[index] = copied
+                self.changed.notify_all()
+
+    def borrow(self, index: int) -> str:
+        """The copy; empty when there will be none."""
+        with self.changed:
+            self.changed.wait_for(lambda: index in self.lent or index in self.passed_over or self.over)
+            return self.lent.pop(index, "")
 
     def end(self) -> None:
         """No further state will come."""

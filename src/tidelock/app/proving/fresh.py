@@ -78,6 +78,7 @@ def one(proving: Proving, line: Line, index: int) -> None:
         return
     began = time.monotonic()
     line.stand(index)
+    proving.lend(index, line.name)
     if previous_wanted(proving, index):
         previous(proving, line, index)
     looks: list[LockLook] = []

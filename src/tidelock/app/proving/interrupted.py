@@ -32,7 +32,8 @@ def walk(proving: Proving, indexes: Sequence[int]) -> None:
     """Go through these files in order."""
     line, control = Line(proving), Line(proving)
     try:
-        ahead(proving, line, indexes)
+        if indexes and indexes[0] in proving.awaited:
+            line.name, line.at = proving.borrow(indexes[0]), indexes[0]
         for index in indexes:
             applied = proving.take(index)
             if proving.stopped:
@@ -43,21 +44,6 @@ def walk(proving: Proving, indexes: Sequence[int]) -> None:
     finally:
         line.lose()
         control.lose()
-
-
-def ahead(proving: Proving, line: Line, indexes: Sequence[int]) -> None:
-    """Go to the first file while the other pass does: those before it have been proved, or are awaited there."""
-    if not indexes or proving.with_roles or any(each < indexes[0] for each in unproved(proving)):
-        return
-    try:
-        line.stand(indexes[0])
-    except Unsteady:
-        line.lose()  # told where the file is tried
-
-
-def unproved(proving: Proving) -> list[int]:
-    """Files of which it is not known yet that they apply."""
-    return [index for index in range(len(proving.files)) if proving.wants(Proof.FRESH, index)]
 
 
 def one(proving: Proving, pair: Pair, index: int, applied: Applied) -> None:

@@ -27,7 +27,10 @@ def prove(proving: Proving, target: str = "") -> Proven:
     passes: list[Callable[[], None]] = [lambda: fresh.walk(proving)]
     left = [index for index in range(len(proving.files)) if proving.wants(Proof.INTERRUPTED, index)]
     jobs = 1 if proving.with_roles else proving.wanted.jobs
-    passes += [lambda part=part: interrupted.walk(proving, part) for part in shares(left, max(jobs - 1, 1))]  # type: ignore[misc]  # mypy cannot see a default's type
+    parts = shares(left, max(jobs - 1, 1))
+    if jobs > 1:  # one after the other, the first pass would wait for nobody
+        proving.awaited = {part[0] for part in parts if part and part[0]}
+    passes += [lambda part=part: interrupted.walk(proving, part) for part in parts]  # type: ignore[misc]  # mypy cannot see a default's type
     side_by_side(proving, passes, jobs)
     side_by_side(proving, of_all(proving), jobs)
     return Proven(

@@ -233,7 +233,7 @@ def _may_be_long(text: str) -> bool:
 )
 def long_name(look: Look) -> Iterator[str]:
     """Identifiers that are cut."""
-    if not _may_be_long(look.text):
+    if (look.file.plain and not look.statement.spans) or not _may_be_long(look.text):
         return
     names = [found[0][1:-1] for found in QUOTED.finditer(look.text) if found[0].startswith('"')]
     names += WORD.findall(QUOTED.sub(" ", look.text))

@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from tidelock.core.statement import Kind
+from tidelock.core.step import Mode
 from tidelock.core.values import record
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from tidelock.core.model import Migration, Place
     from tidelock.core.statement import Facts, Script, Statement
     from tidelock.core.step import Step
+
+
+NAME_BYTES = 63
+"""Of an identifier; PostgreSQL cuts what is longer."""
 
 
 @record(frozen=True, slots=True)
@@ -32,9 +37,17 @@ class File:
     """Its statements in order."""
     acts: Mapping[str, list[tuple[int, Action]]] = field(init=False, compare=False, repr=False)
     """What its statements do, by kind: (number of the statement, action) in their order."""
+    controlled: bool = field(init=False, compare=False, repr=False)
+    """It has a transaction of its own."""
+    plain: bool = field(init=False, compare=False, repr=False)
+    """No name in it can have more than 63 bytes: ASCII without double quotes, and no run without blanks as long."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "statements", self.script.statements if self.script else ())
+        object.__setattr__(self, "controlled", any(each.mode is Mode.OWN for each in self.steps))
+        text = self.migration.text
+        plain = text.isascii() and '"' not in text and max(map(len, text.split()), default=0) <= NAME_BYTES
+        object.__setattr__(self, "plain", plain and (not self.script or len(self.script.sources) < 2))
         acts: dict[str, list[tuple[int, Action]]] = {}
         for number, statement in enumerate(self.statements):
             for each in statement.facts.actions:

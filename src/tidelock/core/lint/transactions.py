@@ -136,7 +136,7 @@ def rolled_back(look: Look) -> Iterator[str]:
 
 def own_step(look: Look) -> Step | None:
     """The BEGIN … COMMIT of the file that the statement stands in. Elsewhere Tidelock cuts where it must."""
-    if not any(each.mode is Mode.OWN for each in look.file.steps):
+    if not look.file.controlled:
         return None
     return look.step if look.step and look.step.mode is Mode.OWN else None
 

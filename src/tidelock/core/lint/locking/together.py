@@ -136,9 +136,10 @@ def several_alters(look: Look) -> Iterator[Remark]:
     if not look.facts.command.startswith("ALTER TABLE"):
         return
     before = look.together[-1] if look.together else None
-    mine = ALTER.fullmatch(look.text)
-    first = ALTER.fullmatch(before.text) if before else None
-    if before is None or mine is None or first is None or mine["table"].lower() != first["table"].lower():
+    if before is None or not before.facts.command.startswith("ALTER TABLE"):
+        return
+    mine, first = ALTER.fullmatch(look.text), ALTER.fullmatch(before.text)
+    if mine is None or first is None or mine["table"].lower() != first["table"].lower():
         return
     what = {each.what for each in (*before.facts.actions, *look.facts.actions)}
     if what & APART or what >= UNPROVED:

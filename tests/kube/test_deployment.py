@@ -1,0 +1,128 @@
+"""What a deployment decides without a cluster: which Jobs are the same, what is mounted, what a CronJob's Job expects."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tidelock.cli.deploying import Where, connect
+from tidelock.cli.operating import address
+from tidelock.config import BadSetting
+from tidelock.core.bundle import Bundle, mountable
+from tidelock.core.workload import Incomplete, Workload
+from tidelock.kube import job as jobs
+from tidelock.kube.client import SILENT_S
+from tidelock.kube.delivery import Delivery
+from tidelock.kube.deploy import for_bundle, is_same, marked, mentioned
+from tidelock.kube.faults import NoContext
+from tidelock.kube.settings import PASSWORD, refuse_passwords
+from tidelock.operator.metrics import Metrics, serve
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def delivered(text: bytes = b"SELECT 1;\n", settings: bytes = b"") -> Delivery:
+    workload = Workload(namespace="farm", image="tidelock", host="db").named("")
+    return Delivery(
+        workload=workload, bundle=mountable({"001_a.sql": text}), settings=Bundle({"tidelock.toml": settings})
+    )
+
+
+def test_a_job_that_does_not_say_which_bundle_it_runs_is_still_of_one_bundle_alone() -> None:
+    spec = {"template": {"spec": {"containers": [{"name": "psql"}], "restartPolicy": "Never"}}}
+    one, two = ({**jobs.job(delivered(text)), "spec": spec} for text in (b"SELECT 1;\n", b"SELECT 2;\n"))
+    assert not is_same(marked(one), marked(two)), "else a deployment joins the Job of another"
+    assert is_same(marked(one), marked(dict(one)))
+
+
+def test_a_cron_jobs_job_expects_the_settings_that_go_with_the_bundle() -> None:
+    old, new = delivered(b"SELECT 1;\n", b"old"), delivered(b"SELECT 2;\n", b"new")
+    made = for_bundle(jobs.migration_cron_job(old)["spec"]["jobTemplate"]["spec"], jobs.job(new)["spec"])
+    env = {each["name"]: each.get("value") for each in made["template"]["spec"]["containers"][0]["env"]}
+    assert (env["TIDELOCK_BUNDLE"], env["TIDELOCK_SETTINGS"]) == (new.bundle.digest, new.settings.digest)
+
+
+def test_what_jobs_cron_jobs_and_pods_mount_is_known() -> None:
+    found = jobs.job(delivered())
+    maps = {"postgresql-migrations", "postgresql-migrations-settings"}
+    assert mentioned(found) == maps
+    assert mentioned(jobs.migration_cron_job(delivered())) == maps
+    assert mentioned({"spec": found["spec"]["template"]["spec"]}) == maps
+
+
+KUBECONFIG = """\
+current-context: c
+contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
+clusters: [{{name: c, cluster: {{server: "{server}"}}}}]
+users: [{{name: u, user: {{{user}}}}}]
+"""
+PLUGIN = 'exec: {{apiVersion: client.authentication.k8s.io/v1, command: {}, args: ["{{"]}}'
+
+
+@pytest.mark.parametrize(
+    ("server", "user"),
+    [
+        ("https://127.0.0.1:1", PLUGIN.format("no-such-program")),
+        ("https://127.0.0.1:1", PLUGIN.format("echo")),
+        ("localhost:1", ""),
+    ],
+)
+def test_what_no_time_mends_is_the_callers_to_mend(tmp_path: Path, server: str, user: str) -> None:
+    path = tmp_path / "config"
+    path.write_text(KUBECONFIG.format(server=server, user=user))
+    cluster = connect(Where(kubeconfig=path, namespace="farm"), "tidelock")
+    with pytest.raises(NoContext, match="context c: ") as caught:
+        cluster.get("Job", "db-migration")
+    cluster.close()
+    assert caught.value.exit_code == 2
+
+
+def test_another_kind_of_server_is_told_at_once(tmp_path: Path) -> None:
+    server = serve(("127.0.0.1", 0), Metrics(), lambda: True, lambda: True)
+    path = tmp_path / "config"
+    path.write_text(KUBECONFIG.format(server=f"http://127.0.0.1:{server.server_port}", user=""))
+    cluster = connect(Where(kubeconfig=path, namespace="farm"), "tidelock")
+    with pytest.raises(NoContext, match="404"):
+        cluster.get("Job", "db-migration")
+    cluster.close()
+    with pytest.raises(BadSetting, match=f"127.0.0.1:{server.server_port}"):
+        serve(("127.0.0.1", server.server_port), Metrics(), lambda: True, lambda: True)
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_watch_is_given_up_when_it_is_silent_for_longer_than_a_live_one_can_be(tmp_path: Path) -> None:
+    path = tmp_path / "config"
+    path.write_text(KUBECONFIG.format(server="https://127.0.0.1:1", user=""))
+    cluster = connect(Where(kubeconfig=path, namespace="farm"), "tidelock")
+    timeout: Any = cluster.client._client._watch_timeout
+    assert timeout.read == SILENT_S
+    cluster.close()
+
+
+@pytest.mark.parametrize("listen", ["8080", ":99999", ":x", "localhost:"])
+def test_an_address_that_is_none_is_told(listen: str) -> None:
+    with pytest.raises(BadSetting, match="--listen"):
+        address(listen)
+
+
+@pytest.mark.parametrize("url", ["postgresql://app:hunter2@db/farm", "host=db password=hunter2"])
+def test_a_password_that_is_written_out_goes_into_no_config_map(url: str) -> None:
+    with pytest.raises(Incomplete, match=r"database\.url") as caught:
+        refuse_passwords({"database": {"url": url}})
+    assert "hunter2" not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://app:${PGPASSWORD}@db/farm",
+        "postgresql://app@db/farm?passfile=/x",
+        "host=db password=${PGPASSWORD}",
+        "s3://backups/farm",
+    ],
+)
+def test_a_reference_to_a_password_is_none(url: str) -> None:
+    assert not PASSWORD.search(url)
