@@ -100,4 +100,5 @@ def test_memory_stays_flat_and_nothing_is_polled(fleet: Fleet, pair: list[Proces
     reads = {each: number for each, number in verbs.items() if each[0] in ("get", "list") and each[1] != "leases"}
     assert set(reads) <= {("list", "pods"), ("list", "events")}, "what is known is heard, not asked for"
     why = reads.get(("list", "events"), 0)
-    assert reads[("list", "pods")] == count * 2 + why, "once for each Job that ended, and where one was slow to begin"
+    looks = reads[("list", "pods")] - why
+    assert count * 4 <= looks <= count * 4 + 2, "before each Job and after it, and where a pod or a Job was slow"
