@@ -29,7 +29,7 @@ SMALL: dict[str, Callable[[], Result]] = {
     "runners": lambda: runners.prove(rounds=4, deaths=1),
 }
 FULL: dict[str, Callable[[], Result]] = {
-    "crash": lambda: crash.prove(messages=None, moments=400, most_s=25 * 60),
+    "crash": lambda: crash.prove(messages=None, moments=400, most_s=40 * 60),
     "durability": lambda: durability.prove(rounds=100, shows=3),
     "runners": lambda: runners.prove(rounds=50, deaths=10),
 }
