@@ -47,6 +47,8 @@ SILENT_S = STREAM_S + 30.0
 BUSY = (429, 500, 502, 503, 504)
 MISSING = 404
 EXISTS = 409
+TOO_OLD = 410
+"""The version to watch from is forgotten: listing anew mends it."""
 
 
 @dataclass

@@ -13,7 +13,7 @@ from lightkube import ApiError
 
 from tidelock.core.rollout import Rollout
 from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, attempt, how, mend, obstacle, over, rollout
-from tidelock.kube.client import MISSING, fault
+from tidelock.kube.client import MISSING, TOO_OLD, fault
 from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
 
 if TYPE_CHECKING:
@@ -31,8 +31,6 @@ UNSCHEDULABLE_S = 120.0
 """Nodes may be on their way."""
 TROUBLE_S = 2.0
 """When nothing has started for so long, events are read, as often as this."""
-TOO_OLD = 410
-"""The version to watch from is forgotten: listing anew mends it."""
 LAST_LINES_S = 10.0
 TICK_S = 0.5
 RECONNECT_S = 0.5

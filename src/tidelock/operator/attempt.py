@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.bundle import Bundle
 from tidelock.core.reconciling import Outcome, Run, State
+from tidelock.core.rollout import COMPLETE, FAILED
 from tidelock.kube import job as jobs
 from tidelock.kube.attempts import rollout
 from tidelock.kube.delivery import BUNDLE_DIGEST, DIGEST, Delivery
@@ -27,7 +28,7 @@ MARK = "tidelock.dev/mark"
 FAILURES = "tidelock.dev/failures"
 OUTCOME = "tidelock.dev/outcome"
 """How the Job ended, as JSON: pods may be gone by the time that somebody asks."""
-FINISHED = ("Complete", "Failed")
+FINISHED = (COMPLETE, FAILED)
 TOO_LATE = "DeadlineExceeded"
 SAYS_NOTHING = ("", "Error", "Completed")
 
@@ -76,7 +77,7 @@ def job(target: Object, found: Delivery, serial: int, failures: int, its_mark: s
 def owner(target: Object) -> Object:
     """The target as the owner of its Jobs: they go with it."""
     return {
-        "apiVersion": f"{resource.GROUP}/{resource.VERSION}",
+        "apiVersion": resource.API,
         "kind": resource.KIND,
         "name": target["metadata"]["name"],
         "uid": target["metadata"]["uid"],
@@ -90,8 +91,8 @@ def run(found: Object) -> Run:
     metadata, status = found["metadata"], found["status"]
     annotations = metadata.get("annotations") or {}
     met = {each["type"]: each for each in status.get("conditions") or [] if each["status"] == "True"}
-    ended = met.get("Complete") or met.get("Failed")
-    state = State.RUNNING if ended is None else State.SUCCEEDED if "Complete" in met else State.FAILED
+    ended = met.get(COMPLETE) or met.get(FAILED)
+    state = State.RUNNING if ended is None else State.SUCCEEDED if COMPLETE in met else State.FAILED
     leaving = "deletionTimestamp" in metadata
     return Run(
         serial=int(annotations.get(SERIAL, 0)),
@@ -121,15 +122,20 @@ def outcome(noted: Object) -> Outcome:
     )
 
 
+def standing(found: Object, pods: Sequence[Object]) -> Rollout:
+    """A Job with its pods, of which our container is the one that counts, not a proxy beside it."""
+    template = {"spec": {"containers": [{"name": jobs.CONTAINER}]}}
+    return rollout({**found, "spec": {"template": template}}, pods)
+
+
 def look(found: Object, pods: Sequence[Object]) -> Object:
     """How a Job ended, for the annotation: its last container's exit code and words, or Kubernetes' reason."""
-    template = {"spec": {"containers": [{"name": jobs.CONTAINER}]}}  # that one counts, not a proxy beside it
-    seen: Rollout = rollout({**found, "spec": {"template": template}}, pods)
+    seen = standing(found, pods)
     last = seen.last
     summary = (last.summary if last else None) or {}
     failure = summary.get("failure") or {}
     noted = {
-        "exit_code": 0 if seen.outcome == "Complete" else last.exit_code if last else None,
+        "exit_code": 0 if seen.outcome == COMPLETE else last.exit_code if last else None,
         "reason": telling(last.reason if last else "", seen.reason),
         "code": failure.get("code", ""),
         "message": str(failure.get("message") or ("" if summary or not last else last.words))[:800],

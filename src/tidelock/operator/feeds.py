@@ -34,7 +34,6 @@ KINDS: dict[str, tuple[Any, dict[str, Any] | None]] = {
     "jobs": (Job, {TARGET: None}),
 }
 """What is watched → (resource, labels that the API server selects by)."""
-TOO_OLD = 410
 PAUSE_S = 1.0
 """Before a broken stream is opened again."""
 
@@ -80,7 +79,7 @@ class Feeds:
             try:
                 self._hear(kind)
             except ApiError as error:
-                if error.status.code != TOO_OLD:
+                if error.status.code != client.TOO_OLD:
                     self._complain(kind, str(error.status.message or error))
             except Exception as error:  # a credential plugin, a broken answer, a closed client: a feed
                 # that ended here would leave an operator that is deaf and calls itself healthy

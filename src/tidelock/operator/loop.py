@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tidelock.app.patience import backoff
 from tidelock.core.reconciling import Action, Do, Memory, Outcome, Phase, State, decide
 from tidelock.errors import ClusterFault, PassingFault, TidelockError
-from tidelock.kube.attempts import going, obstacle, rollout
+from tidelock.kube.attempts import going, obstacle
 from tidelock.kube.client import EXISTS, Cluster
 from tidelock.kube.delivery import BUNDLE_DIGEST
 from tidelock.kube.faults import Rejected
@@ -269,9 +269,9 @@ class Turn:
     def _why(self, action: Action, job: Object) -> Action:
         """What keeps the Job's pod from starting, as far as pods and events tell."""
         name, uid = job["metadata"]["name"], job["metadata"]["uid"]
-        found = rollout({**job, "spec": {}}, self._pods(name))
+        found = attempt.standing(job, self._pods(name))
         about = found.last.pod if found.last else name
-        known = obstacle(found, self.cluster.all_of("Event", fields={"involvedObject.name": about}))
+        known = obstacle(found, self.cluster.events(about))
         if known is None:
             return action
         self.loop.tell(f"{'/'.join(self.key)}: {name} ({uid[:8]}) does not start: {': '.join(known)}")
@@ -334,7 +334,7 @@ class Turn:
             "kind": "Event",
             "metadata": {"name": f"{self.key[1]}.{uuid.uuid4().hex[:16]}", "namespace": self.key[0]},
             "involvedObject": {
-                "apiVersion": f"{resource.GROUP}/{resource.VERSION}", "kind": resource.KIND,
+                "apiVersion": resource.API, "kind": resource.KIND,
                 "name": self.key[1], "namespace": self.key[0], "uid": metadata["uid"],
             },
             "reason": reason,

@@ -145,7 +145,7 @@ def target(delivery: Delivery) -> Object:
     """The MigrationTarget for a delivery."""
     found = delivery.metadata(delivery.workload.job, "target")
     return {
-        "apiVersion": f"{resource.GROUP}/{resource.VERSION}",
+        "apiVersion": resource.API,
         "kind": resource.KIND,
         "metadata": found,
         "spec": resource.specification(delivery.workload, delivery.database, token=delivery.token),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 GROUP = "tidelock.dev"
 VERSION = "v1alpha1"
+API = f"{GROUP}/{VERSION}"
 KIND = "MigrationTarget"
 PLURAL = "migrationtargets"
 RETRY = "tidelock.dev/retry"
