@@ -66,6 +66,21 @@ def test_drop_old_leaves_one_database(local: Farm) -> None:
     assert local.databases() == before
 
 
+def test_another_databases_backup_is_restored_beside_and_never_in_the_place_of_this_one(
+    local: Farm, server: Server
+) -> None:
+    local.project.query("CREATE TABLE mine AS SELECT 1 AS i")
+    made = local.create()
+    local.project.dsn = server.database(server.create_database("elsewhere"))
+    copy = f"{live(local)}_copy"
+    assert local.well("restore", made, "--into", copy)["backup"] == made
+    with psycopg.connect(beside(local, copy)) as conn:
+        assert conn.execute("SELECT i FROM mine").fetchone() == (1,)
+    refused = local.run("restore", made, "--yes")
+    assert (refused.returncode, "B009" in refused.stderr) == (6, True)
+    assert not local.project.query("SELECT FROM pg_tables WHERE tablename = 'mine'")
+
+
 def test_before_a_version_means_the_backup_in_which_it_was_not_applied(local: Farm) -> None:
     local.project.write("001_a.sql", "CREATE TABLE a (i int);\n")
     assert local.run("apply").returncode == 0

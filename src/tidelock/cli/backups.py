@@ -246,7 +246,10 @@ def restore(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
 
     def act(target: Target, run: Run, store: Store) -> int:
         server = server_of(target, asked)
-        found = chosen(store, server.database, how.wanted, how.before)
+        if how.into and how.before is None:  # beside the live one there is room for another database's too
+            found = by_name(store, server.database, how.wanted)
+        else:
+            found = chosen(store, server.database, how.wanted, how.before)
         bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
         return 0
 
