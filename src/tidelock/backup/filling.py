@@ -26,7 +26,7 @@ class Filling:
         """Table → pieces with rows of it."""
         self._left = self._parts.copy()
         """Those that are not loaded yet."""
-        self._open = len(self.pieces)
+        self._unloaded = len(self.pieces)
         self._lock = Lock()
 
     def run(self) -> None:
@@ -54,15 +54,14 @@ class Filling:
         """A piece's rows; then the indexes of those tables that have all of theirs."""
         self.restorer.load(piece, whole=self._parts[piece.tables[0]] == 1)
         with self._lock:
+            self._unloaded -= 1
             self._left.subtract(piece.tables)
             due = [entry for each in piece.tables if not self._left[each] for entry in self.order.after.get(each, ())]
         ready.result()
-        self.restorer.build(piece.name, self.schema, due, self.idle)
-        with self._lock:
-            self._open -= 1
+        self.restorer.build(piece.name, self.schema, due, self.free)
 
     @property
-    def idle(self) -> int:
-        """How many jobs have nothing else to do; this one is one of them."""
+    def free(self) -> int:
+        """How many jobs have no more rows to load; the indexes that they still build are smaller than the last ones."""
         with self._lock:
-            return max(1, self.restorer.jobs - self._open + 1)
+            return max(1, self.restorer.jobs - self._unloaded)

@@ -102,11 +102,10 @@ def lines_joined(text: str) -> str:
 
 
 def pattern(statement: Statement) -> re.Pattern[str]:
-    """What psql may send for it: what only run time knows is anything."""
+    """What psql may send for it: what only run time knows is anything, up to the words behind it."""
     pieces = statement.pieces or (statement.text,)
-    return re.compile(
-        "".join("(?s:.*)" if isinstance(each, Variable) else re.escape(lines_joined(each)) for each in pieces)
-    )
+    words = ("(?s:.*?)" if isinstance(each, Variable) else re.escape(lines_joined(each)) for each in pieces)
+    return re.compile("".join(words) + ("(?s:.*)" if isinstance(pieces[-1], Variable) else ""))
 
 
 def is_sent_as(group: Sequence[Statement], query: str) -> bool:
