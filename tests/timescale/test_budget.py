@@ -53,6 +53,20 @@ def fill(project: Project, name: str, chunks: int) -> None:
         )
 
 
+@pytest.mark.parametrize("schema", ["my app", "Öl.Werk", 'x "y"'])
+def test_a_schema_of_any_name_is_dropped_with_its_chunks_counted(project: Project, schema: str) -> None:
+    quoted = '"' + schema.replace('"', '""') + '"'
+    project.query(f"CREATE SCHEMA {quoted}")
+    fill(project, f"{quoted}.t", 200)
+    project.write("001_drop.sql", f"DROP SCHEMA {quoted} CASCADE;\n")
+    failure = project.apply().failure
+    assert failure is not None
+    assert (failure.code, "200 chunks" in failure.message) == ("D040", True)
+    other = quoted[:-1] + '2"'
+    project.write("001_drop.sql", f"CREATE SCHEMA {other};\nDROP SCHEMA {other} CASCADE;\n")
+    ok(project.apply())
+
+
 def sqlstate(project: Project, statement: str) -> str:
     """What the server says to it, sent directly; it is rolled back."""
     with psycopg.connect(project.dsn) as conn:

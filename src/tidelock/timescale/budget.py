@@ -12,6 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from psycopg import sql
+
 from tidelock.core.step import Mode
 from tidelock.errors import DatabaseFault
 from tidelock.timescale.background import STRONG, quoted
@@ -57,8 +59,8 @@ CHUNKS = """
 WITH RECURSIVE given AS (
   SELECT n AS name, coalesce(i.indrelid, c.oid) AS id FROM unnest(%(names)s::text[]) n
     JOIN pg_class c ON c.oid = to_regclass(n) LEFT JOIN pg_index i ON i.indexrelid = c.oid
-   UNION SELECT s.nspname::text, c.oid FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
-          WHERE s.nspname = ANY (%(schemas)s) AND c.relkind IN ('r', 'v')),
+   UNION SELECT n, c.oid FROM unnest(%(schemas)s::text[]) n JOIN pg_namespace s ON s.oid = to_regnamespace(n)
+           JOIN pg_class c ON c.relnamespace = s.oid AND c.relkind IN ('r', 'v')),
 named AS (
   SELECT g.name, coalesce(a.mat_hypertable_id, h.id) AS id
     FROM given g JOIN pg_class c ON c.oid = g.id JOIN pg_namespace s ON s.oid = c.relnamespace
@@ -236,7 +238,7 @@ def needed(given: dict[str, Wanted], found: Sequence[Chunks]) -> Iterable[tuple[
 
 
 def wanted(step: Step) -> dict[str, Wanted]:
-    """Quoted name (or the name of a schema that is dropped) → what the step does to it, by what it says."""
+    """Quoted name, also of a schema that is dropped → what the step does to it, by what it says."""
     found: dict[str, Wanted] = {}
 
     def at(name: str, statement: Statement) -> Wanted:
@@ -261,7 +263,7 @@ def wanted(step: Step) -> dict[str, Wanted]:
             elif one.kind in ("constraint", "trigger") and not facts.guarded:
                 at(quoted(one.parent), each).parts += 1
             elif one.kind in DROPPED or (one.kind == "schema" and facts.cascade):
-                to = at(one.name if one.kind == "schema" else quoted(one.qualified), each)
+                to = at(sql.Identifier(one.name).as_string() if one.kind == "schema" else quoted(one.qualified), each)
                 to.dropped, to.cascade = True, to.cascade or facts.cascade
     return found
 
