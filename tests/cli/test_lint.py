@@ -242,12 +242,13 @@ def test_a_fallback_is_linted_as_a_script_that_may_run_again(farm: Path):
     assert places(run(farm, "--json")) == {
         ("ID001", "fallback/parcels.sql:1"),
         ("DE001", "fallback/parcels.sql:2"),
+        ("S014", "fallback/parcels.sql:2"),
         ("S014", "fallback/parcels.sql:3"),
     }
     fallback.write_text(f"-- tidelock: allow ID001: it is dropped before\n{BAD}")
     assert run(farm).returncode == 0
     fallback.write_text("CREATE TABEL parcels ();\n")
-    assert places(run(farm, "--json")) == {("HY000", "fallback/parcels.sql:1")}
+    assert places(run(farm, "--json")) == {(code, "fallback/parcels.sql:1") for code in ("HY000", "S014")}
     fallback.write_text(BAD)
     assert run(farm, "--fix").returncode == 0
     assert fallback.read_text() == GOOD

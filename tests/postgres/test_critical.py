@@ -169,6 +169,39 @@ def test_a_fallback_that_no_transaction_may_hold_is_refused(shop: Project):
     assert "S014" in run(shop, "apply").stderr
 
 
+@pytest.mark.parametrize(
+    "taking",
+    [
+        "DROP TABLE IF EXISTS kept;",
+        "DROP TABLE IF EXISTS jobs; CREATE TABLE jobs (id int);",
+        "TRUNCATE kept;",
+        "DELETE FROM kept;",
+        "UPDATE kept SET id = 2;",
+        "DROP FUNCTION IF EXISTS f() CASCADE;",
+        "DO $$ BEGIN EXECUTE 'DROP TABLE kept'; END $$;",
+        "CREATE TABLE IF NOT EXISTS kept (id int); DROP TABLE kept;",
+    ],
+)
+def test_a_fallback_that_takes_something_away_is_refused(shop: Project, taking: str):
+    shop.query("CREATE TABLE kept AS SELECT 1 AS id")
+    shop.write("fallback/jobs.sql", f"CREATE TABLE IF NOT EXISTS jobs (id int PRIMARY KEY);\n{taking}\n")
+    done = run(shop, "apply")
+    assert (done.returncode, "S014" in done.stderr, "fallback/jobs.sql:2:" in done.stderr) == (8, True, True), (
+        done.stderr
+    )
+    assert shop.query("SELECT id FROM kept") == [(1,)]
+    assert shop.one("SELECT to_regclass('jobs') IS NULL")
+
+
+def test_a_fallback_may_take_away_what_it_made_itself(shop: Project):
+    made = "CREATE TABLE work (id int);\nDO $$ BEGIN CREATE TYPE mood AS ENUM ('a'); EXCEPTION WHEN duplicate_object THEN END $$;"
+    shop.write(
+        "fallback/jobs.sql", f"{made}\nCREATE TABLE IF NOT EXISTS jobs (id int, status text);\nDROP TABLE work;\n"
+    )
+    run(shop, "apply")
+    assert shop.one("SELECT to_regclass('jobs') IS NOT NULL AND to_regclass('work') IS NULL")
+
+
 def test_after_a_passing_fault_there_is_no_fallback(shop: Project):
     shop.write("migrations/002_jobs.sql", "ALTER TABLE a ADD COLUMN x int;")
     import psycopg
