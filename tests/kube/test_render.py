@@ -198,6 +198,17 @@ def test_immutable_config_maps_get_names_of_their_own(farm):
     assert all(each["metadata"]["name"] != "postgresql-migrations" for each in found)
 
 
+@pytest.mark.parametrize("how", ["option", "setting"])
+def test_immutable_config_maps_are_refused_for_the_operator_which_could_not_tell_them_apart(farm, how):
+    if how == "setting":
+        write(farm, {"tidelock.toml": SETTINGS.replace('out = "k8s"', 'out = "k8s"\nimmutable = true')})
+    done = tidelock(farm, "kube", "render", "--for", "operator", *(["--immutable"] if how == "option" else []))
+    assert done.returncode == 2
+    assert "U047" in done.stderr
+    assert "render for another tool" in done.stderr
+    assert not (farm / "k8s").exists()
+
+
 def test_flux_reads_from_the_root_of_the_repository(farm):
     git(farm, "init", "--quiet")
     write(farm / "apps/farm", {name: text for name, text in dict(tree(farm)).items() if not name.startswith(".git/")})
