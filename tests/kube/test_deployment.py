@@ -11,10 +11,12 @@ from tidelock.cli.operating import address
 from tidelock.config import BadSetting
 from tidelock.core.bundle import Bundle, mountable
 from tidelock.core.workload import Incomplete, Workload
+from tidelock.kube import cronjob
 from tidelock.kube import job as jobs
 from tidelock.kube.client import SILENT_S
+from tidelock.kube.cronjob import for_bundle
 from tidelock.kube.delivery import Delivery
-from tidelock.kube.deploy import for_bundle, is_same, marked, mentioned
+from tidelock.kube.deploy import is_same, marked, mentioned
 from tidelock.kube.faults import NoContext
 from tidelock.kube.settings import PASSWORD, refuse_passwords
 from tidelock.operator.metrics import Metrics, serve
@@ -39,7 +41,7 @@ def test_a_job_that_does_not_say_which_bundle_it_runs_is_still_of_one_bundle_alo
 
 def test_a_cron_jobs_job_expects_the_settings_that_go_with_the_bundle() -> None:
     old, new = delivered(b"SELECT 1;\n", b"old"), delivered(b"SELECT 2;\n", b"new")
-    made = for_bundle(jobs.migration_cron_job(old)["spec"]["jobTemplate"]["spec"], jobs.job(new)["spec"])
+    made = for_bundle(cronjob.migration(old)["spec"]["jobTemplate"]["spec"], jobs.job(new)["spec"])
     env = {each["name"]: each.get("value") for each in made["template"]["spec"]["containers"][0]["env"]}
     assert (env["TIDELOCK_BUNDLE"], env["TIDELOCK_SETTINGS"]) == (new.bundle.digest, new.settings.digest)
 
@@ -48,7 +50,7 @@ def test_what_jobs_cron_jobs_and_pods_mount_is_known() -> None:
     found = jobs.job(delivered())
     maps = {"postgresql-migrations", "postgresql-migrations-settings"}
     assert mentioned(found) == maps
-    assert mentioned(jobs.migration_cron_job(delivered())) == maps
+    assert mentioned(cronjob.migration(delivered())) == maps
     assert mentioned({"spec": found["spec"]["template"]["spec"]}) == maps
 
 

@@ -4,9 +4,10 @@ import pytest
 
 from tidelock.core.bundle import Bundle
 from tidelock.core.workload import BadReference, Incomplete, Workload
+from tidelock.kube import cronjob
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.delivery import Delivery
-from tidelock.kube.job import backup_cron_job, job, migration_cron_job
+from tidelock.kube.job import job
 
 FARM = Workload(image="registry.example/tidelock", host="postgresql", secret="postgres-secret", namespace="nekazari")
 
@@ -141,14 +142,14 @@ def test_a_name_that_is_no_key_is_mounted_under_its_name():
 
 
 def test_the_suspended_cron_job_runs_what_the_job_runs():
-    found = migration_cron_job(delivery())
+    found = cronjob.migration(delivery())
     assert found["spec"]["suspend"] is True
     assert found["spec"]["jobTemplate"]["spec"] == job(delivery())["spec"]
     assert found["metadata"]["name"] == "db-migration"
 
 
 def test_the_backup_runs_by_the_clock_and_never_beside_itself():
-    found = backup_cron_job(delivery())
+    found = cronjob.backup(delivery())
     assert found["spec"]["concurrencyPolicy"] == "Forbid"
     assert found["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["backup", "create"]
 

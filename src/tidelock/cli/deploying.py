@@ -123,18 +123,18 @@ def deployment(
     cluster: Cluster, delivery: Delivery, cron_job: str | None, say: Callable[[str, str], None], timeout_s: float
 ) -> Deployment:
     """What is to be in the namespace, under plain names, as `kube render --for kubectl` writes it."""
-    from tidelock.kube import job, network, rights
+    from tidelock.kube import cronjob, job, network, rights
     from tidelock.kube.configmap import bundle_maps, settings_map
-    from tidelock.kube.deploy import Deployment, from_cron_job
+    from tidelock.kube.deploy import Deployment
 
     made = job.job(delivery)
     others = [
-        *rights.pod_account(delivery), network.policy(delivery), job.migration_cron_job(delivery),
-        *([job.backup_cron_job(delivery)] if delivery.stores else []),
+        *rights.pod_account(delivery), network.policy(delivery), cronjob.migration(delivery),
+        *([cronjob.backup(delivery)] if delivery.stores else []),
     ]  # fmt: skip
     if cron_job:
         others = []  # somebody else looks after the rest: Argo CD, Flux, a person
-        made = from_cron_job(cluster, cron_job, made)
+        made = cronjob.instantiated(cluster, cron_job, made)
     maps = [*bundle_maps(delivery), *settings_map(delivery)]
     return Deployment(
         cluster,

@@ -7,7 +7,6 @@ waits until it is over.
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tidelock.kube.attempts import JOB_UID, attempt, over, rollout
 from tidelock.kube.client import EXISTS, MANAGER, named
 from tidelock.kube.delivery import BUNDLE, BUNDLE_DIGEST, SETTINGS
-from tidelock.kube.faults import JobVanished, LeftRunning, NotAllowed, NotThere, Occupied, Rejected
+from tidelock.kube.faults import JobVanished, LeftRunning, NotAllowed, Occupied, Rejected
 from tidelock.kube.job import fingerprint
 from tidelock.kube.ownership import sole
 
@@ -31,12 +30,8 @@ FINGERPRINT = "tidelock.dev/fingerprint"
 """Annotation of a Job: what makes it this Job and no other."""
 CLAIM = "tidelock.dev/claim"
 """Annotation of a Job: which deployment has made it."""
-EXPECTED = ("TIDELOCK_BUNDLE", "TIDELOCK_SETTINGS")
-"""Variables that say what has to be mounted."""
 KIN = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component")
 """Labels that all pods for one database share, whatever Job they are of."""
-INSTANTIATE = {"cronjob.kubernetes.io/instantiate": "manual"}
-"""As `kubectl create job --from` writes it."""
 ABANDONED_S = 90.0
 """A Job that stays suspended for longer was left by a deployment that is no more: one that is bears a silent API
 server for `Cluster.wait_s`, and may still be changing the ConfigMaps."""
@@ -233,49 +228,6 @@ def marked(job: Object) -> Object:
     annotations = meta.get("annotations", {})
     annotations = {**annotations, FINGERPRINT: fingerprint(job["spec"])}
     return {**job, "metadata": {**meta, "annotations": annotations}}
-
-
-def from_cron_job(cluster: Cluster, cron_job: str, job: Object) -> Object:
-    """The Job that a CronJob would make, under our Job's name and for our bundle. Raises NotThere."""
-    found = cluster.get("CronJob", cron_job)
-    if found is None:
-        raise NotThere(
-            f"{cluster.namespace}/{cron_job} (CronJob)",
-            f"see `kubectl get cronjobs -n {cluster.namespace}`, or leave out --from-cronjob",
-        )
-    template = found["spec"]["jobTemplate"]
-    meta = job["metadata"]
-    owner = {
-        "apiVersion": "batch/v1", "kind": "CronJob", "name": cron_job, "uid": found["metadata"]["uid"],
-        "controller": True,
-    }  # fmt: skip
-    annotations = {
-        **(template.get("metadata", {}).get("annotations") or {}),
-        **meta.get("annotations", {}),
-        **INSTANTIATE,
-    }
-    labels = {**(template.get("metadata", {}).get("labels") or {}), **meta["labels"]}
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {**meta, "labels": labels, "annotations": annotations, "ownerReferences": [owner]},
-        "spec": for_bundle(template["spec"], job["spec"]),
-    }
-
-
-def for_bundle(spec: Object, ours: Object) -> Object:
-    """A Job's spec whose containers expect the bundle and settings that ours does, where they expect any."""
-    meant = {
-        each["name"]: each["value"]
-        for each in ours["template"]["spec"]["containers"][0]["env"]
-        if each["name"] in EXPECTED
-    }
-    copy: Object = json.loads(json.dumps(spec))
-    for container in copy["template"]["spec"]["containers"]:
-        for variable in container.get("env") or []:
-            if variable["name"] in meant and "value" in variable:
-                variable["value"] = meant[variable["name"]]
-    return copy
 
 
 def mentioned(job: Object) -> set[str]:

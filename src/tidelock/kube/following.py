@@ -13,8 +13,9 @@ from lightkube import ApiError
 
 from tidelock.core.rollout import Rollout
 from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, attempt, how, mend, obstacle, over, rollout
-from tidelock.kube.client import MISSING, TOO_OLD, fault
+from tidelock.kube.client import TOO_OLD
 from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
+from tidelock.kube.refusals import MISSING, fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MIGRATION = "migration"
 """The component that may need a token."""
+EXPECTED = ("TIDELOCK_BUNDLE", "TIDELOCK_SETTINGS")
+"""Variables that say what has to be mounted."""
 USER = 65_532
 """As in the Dockerfile."""
 MIGRATIONS = "/migrations"
