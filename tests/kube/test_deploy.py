@@ -259,6 +259,14 @@ def test_a_job_from_the_cron_job_runs_the_bundle_that_is_deployed(site: Site):
     assert "K024" in site.deploy("--from-cronjob", "nowhere", exit_code=7)
 
 
+def test_a_job_from_a_cron_job_of_a_smaller_bundle_mounts_all_of_the_larger_one(site: Site):
+    site.deploy()
+    for number in (2, 3):
+        site.write(f"{number:03}_seed.sql", f"CREATE TABLE seed{number} AS SELECT '{'x' * 750_000}'::text;\n")
+    assert "002, 003 applied" in site.deploy("--from-cronjob", JOB).splitlines()[-1]
+    assert site.versions() == [1, 2, 3]
+
+
 def test_config_maps_named_by_digest_are_pruned_when_nothing_mounts_them(site: Site):
     site.configure(immutable="true")
     site.deploy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,7 @@ from tidelock.core.workload import Incomplete, Workload
 from tidelock.kube import cronjob
 from tidelock.kube import job as jobs
 from tidelock.kube.client import SILENT_S
+from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.cronjob import for_bundle
 from tidelock.kube.delivery import Delivery
 from tidelock.kube.deploy import is_same, marked, mentioned
@@ -44,6 +46,33 @@ def test_a_cron_jobs_job_expects_the_settings_that_go_with_the_bundle() -> None:
     made = for_bundle(cronjob.migration(old)["spec"]["jobTemplate"]["spec"], jobs.job(new)["spec"])
     env = {each["name"]: each.get("value") for each in made["template"]["spec"]["containers"][0]["env"]}
     assert (env["TIDELOCK_BUNDLE"], env["TIDELOCK_SETTINGS"]) == (new.bundle.digest, new.settings.digest)
+
+
+LARGE = {f"{number:03}_seed.sql": b"-" * 500_000 for number in range(1, 4)}
+
+
+@pytest.mark.parametrize("immutable", [False, True])
+def test_a_cron_jobs_job_mounts_what_the_bundle_lies_in_now(immutable: bool) -> None:
+    old, new = delivered(settings=b"old"), delivered(settings=b"new")
+    new = replace(new, bundle=mountable(LARGE), workload=replace(new.workload, immutable=immutable))
+    spec = cronjob.migration(old)["spec"]["jobTemplate"]["spec"]
+    pod = spec["template"]["spec"]
+    pod["volumes"].append({"name": "beside", "configMap": {"name": "proxy"}})
+    pod["containers"].append({"name": "proxy", "volumeMounts": [{"name": "beside", "mountPath": "/etc/proxy"}]})
+    made = for_bundle(spec, jobs.job(new)["spec"])
+    maps = {each["metadata"]["name"] for each in (*bundle_maps(new), *settings_map(new))}
+    assert len(maps) == 4
+    assert mentioned({"spec": made}) == maps | {"proxy"}
+    env = {each["name"]: each for each in made["template"]["spec"]["containers"][0]["env"]}
+    assert env["TIDELOCK_COMMIT"]["valueFrom"]["configMapKeyRef"]["name"] == new.settings_map
+
+
+def test_a_cron_job_that_takes_its_files_from_elsewhere_goes_on_doing_so() -> None:
+    spec = cronjob.migration(delivered())["spec"]["jobTemplate"]["spec"]
+    volumes = spec["template"]["spec"]["volumes"]
+    volumes[0] = {"name": "migrations", "persistentVolumeClaim": {"claimName": "files"}}
+    made = for_bundle(spec, jobs.job(delivered(b"SELECT 2;\n"))["spec"])
+    assert made["template"]["spec"]["volumes"][0] == volumes[0]
 
 
 def test_what_jobs_cron_jobs_and_pods_mount_is_known() -> None:

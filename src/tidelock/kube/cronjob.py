@@ -9,6 +9,8 @@ from tidelock.kube import job, pod
 from tidelock.kube.faults import NotThere
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from tidelock.kube.client import Cluster
     from tidelock.kube.delivery import Delivery
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
 
 INSTANTIATE = {"cronjob.kubernetes.io/instantiate": "manual"}
 """As `kubectl create job --from` writes it."""
+TOLD = (*pod.EXPECTED, pod.COMMIT)
+"""Variables that go with a bundle."""
+OURS = (pod.MIGRATIONS, pod.SETTINGS)
+"""Where it is mounted, and its settings."""
 
 
 def migration(delivery: Delivery) -> dict[str, Any]:
@@ -92,15 +98,42 @@ def instantiated(cluster: Cluster, name: str, job: Object) -> Object:
 
 
 def for_bundle(spec: Object, ours: Object) -> Object:
-    """A Job's spec whose containers expect the bundle and settings that ours does, where they expect any."""
-    meant = {
-        each["name"]: each["value"]
-        for each in ours["template"]["spec"]["containers"][0]["env"]
-        if each["name"] in pod.EXPECTED
-    }
+    """A Job's spec that expects and mounts the bundle and settings that ours does, where it expects and mounts any.
+
+    The CronJob may be of a time at which the bundle lay in fewer ConfigMaps, or in some of other names.
+    """
     copy: Object = json.loads(json.dumps(spec))
-    for container in copy["template"]["spec"]["containers"]:
-        for variable in container.get("env") or []:
-            if variable["name"] in meant and "value" in variable:
-                variable["value"] = meant[variable["name"]]
+    there, meant = copy["template"]["spec"], ours["template"]["spec"]
+    variables = {each["name"]: each for each in meant["containers"][0]["env"] if each["name"] in TOLD}
+    for container in there["containers"]:
+        container["env"] = [
+            wanted if (wanted := variables.get(each["name"])) and wanted.keys() == each.keys() else each
+            for each in container.get("env") or []
+        ]
+    volumes = mounted(there, {path: volume for path, volume in mounts(meant) if path in OURS})
+    there["volumes"] = [volumes.get(each["name"], each) for each in there.get("volumes") or []]
     return copy
+
+
+def mounted(there: Object, meant: Mapping[str, Object]) -> dict[str, Object]:
+    """Name → what the volume has to be, of those that ConfigMaps fill and that stand where one of ours does."""
+    return {
+        volume["name"]: {**meant[path], "name": volume["name"]}
+        for path, volume in mounts(there)
+        if path in meant and all("configMap" in each for each in sources(volume))
+    }
+
+
+def mounts(spec: Object) -> Iterator[tuple[str, Object]]:
+    """(path, volume) of each mount of a pod's containers."""
+    volumes = {each["name"]: each for each in spec.get("volumes") or []}
+    for container in spec["containers"]:
+        for each in container.get("volumeMounts") or []:
+            if each["name"] in volumes:
+                yield each["mountPath"].rstrip("/"), volumes[each["name"]]
+
+
+def sources(volume: Object) -> list[Object]:
+    """What a volume is filled from: itself, or what it projects."""
+    found: list[Object] = (volume.get("projected") or {}).get("sources") or [volume]
+    return found

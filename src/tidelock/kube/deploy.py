@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.kube.attempts import JOB_UID, attempt, over, rollout
 from tidelock.kube.client import EXISTS, MANAGER, named
+from tidelock.kube.cronjob import sources
 from tidelock.kube.delivery import BUNDLE, BUNDLE_DIGEST, SETTINGS
 from tidelock.kube.faults import JobVanished, LeftRunning, NotAllowed, Occupied, Rejected
 from tidelock.kube.job import fingerprint
 from tidelock.kube.ownership import sole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from tidelock.kube.client import Cluster
 
@@ -236,8 +237,7 @@ def mentioned(job: Object) -> set[str]:
     spec = spec.get("template", {}).get("spec", spec)
     found: set[str] = set()
     for volume in spec.get("volumes") or []:
-        sources: Iterable[Object] = (volume.get("projected") or {}).get("sources") or [volume]
-        found |= {each["configMap"]["name"] for each in sources if each.get("configMap")}
+        found |= {each["configMap"]["name"] for each in sources(volume) if each.get("configMap")}
     return found
 
 

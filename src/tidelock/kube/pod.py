@@ -18,6 +18,8 @@ MIGRATION = "migration"
 """The component that may need a token."""
 EXPECTED = ("TIDELOCK_BUNDLE", "TIDELOCK_SETTINGS")
 """Variables that say what has to be mounted."""
+COMMIT = "TIDELOCK_COMMIT"
+"""The variable that says which commit it is of."""
 USER = 65_532
 """As in the Dockerfile."""
 MIGRATIONS = "/migrations"
@@ -128,7 +130,7 @@ def identity(delivery: Delivery) -> list[dict[str, Any]]:
     return [
         {"name": "TIDELOCK_BUNDLE", "value": delivery.bundle.digest},
         *([{"name": "TIDELOCK_SETTINGS", "value": delivery.settings.digest}] if delivery.settings.names else []),
-        {"name": "TIDELOCK_COMMIT", "valueFrom": {"configMapKeyRef": commit}},
+        {"name": COMMIT, "valueFrom": {"configMapKeyRef": commit}},
     ]
 
 
