@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,7 @@ contexts: [{{name: c, context: {{cluster: c, user: u}}}}]
 clusters: [{{name: c, cluster: {{server: "{server}"}}}}]
 users: [{{name: u, user: {{{user}}}}}]
 """
+EMPTY = "exec: {{apiVersion: client.authentication.k8s.io/v1, command: echo, args: ['{}']}}"
 PLUGIN = 'exec: {{apiVersion: client.authentication.k8s.io/v1, command: {}, args: ["{{"]}}'
 
 
@@ -97,17 +99,26 @@ PLUGIN = 'exec: {{apiVersion: client.authentication.k8s.io/v1, command: {}, args
     [
         ("https://127.0.0.1:1", PLUGIN.format("no-such-program")),
         ("https://127.0.0.1:1", PLUGIN.format("echo")),
+        ("https://127.0.0.1:1", EMPTY.format("{}")),
+        ("https://127.0.0.1:1", EMPTY.format('{"status": null}')),
+        ("https://127.0.0.1:1", EMPTY.format('{"status": {"clientCertificateData": "x"}}')),
         ("localhost:1", ""),
+        ("https://[bad", ""),
+        ("https://", ""),
+        ("https://127.0.0.1:99999", ""),
+        ("https://a b", ""),
     ],
 )
 def test_what_no_time_mends_is_the_callers_to_mend(tmp_path: Path, server: str, user: str) -> None:
     path = tmp_path / "config"
     path.write_text(KUBECONFIG.format(server=server, user=user))
-    cluster = connect(Where(kubeconfig=path, namespace="farm"), "tidelock")
-    with pytest.raises(NoContext, match="context c: ") as caught:
+    with (
+        pytest.raises(NoContext, match="context c: ") as caught,
+        closing(connect(Where(kubeconfig=path, namespace="farm"), "tidelock")) as cluster,
+    ):
         cluster.get("Job", "db-migration")
-    cluster.close()
     assert caught.value.exit_code == 2
+    assert caught.value.hint
 
 
 def test_another_kind_of_server_is_told_at_once(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from lightkube.types import PatchType
 
 from tidelock.app.patience import backoff
 from tidelock.kube.faults import NoContext, NoNamespace, NotAllowed, Rejected, Unanswered
-from tidelock.kube.refusals import BUSY, FOREIGN, MEND, MISSING, fault, lasting
+from tidelock.kube.refusals import BUSY, FOREIGN, MEND, MISSING, PLUGIN, fault, lasting, of_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -206,11 +206,9 @@ class Cluster:
         objects = [plain(each, kind) for each in found]
         return objects, found.resourceVersion
 
-    def log(self, pod: str, container: str, *, follow: bool, tail: int | None = None) -> Iterator[str]:
+    def log(self, pod: str, container: str, *, follow: bool) -> Iterator[str]:
         """The lines of a container's log. Raises lightkube's ApiError or httpx's errors."""
-        return self.client.log(
-            pod, namespace=self.namespace, container=container, follow=follow, tail_lines=tail, newlines=False
-        )
+        return self.client.log(pod, namespace=self.namespace, container=container, follow=follow, newlines=False)
 
     def lines(self, pod: str, *, tail: int | None = None) -> list[str]:
         """The log of a pod's only container, as far as it has come. Raises a fault of ours."""
@@ -249,6 +247,13 @@ class Cluster:
                 why = str(error) or type(error).__name__
                 if lasting(error):
                     raise NoContext(f"context {self.context}", f"{self.server}: {why.splitlines()[0]}", MEND) from None
+            except (KeyError, TypeError) as error:
+                if not of_plugin(error):
+                    raise
+                what = "it gives no status.token; one that gives a client certificate is not supported"
+                raise NoContext(
+                    f"context {self.context}", f"the credential plugin is of no use: {what}", PLUGIN
+                ) from None
             except FOREIGN as error:
                 raise NoContext(
                     f"context {self.context}", f"{doing} at {self.server}: {error}", "see whether kubectl can use it"

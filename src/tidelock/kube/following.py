@@ -212,11 +212,13 @@ class Follower:
 
     def _pass_on(self, each: Attempt, container: str) -> None:
         """Pass the lines of one pod's log on, each once, also when the stream breaks in between."""
-        passed = 0
+        passed: int | None = None
         while not self._stop.is_set():
-            skip, number = passed, 0
+            number = 0
             try:
-                for line in self.cluster.log(each.pod, container, follow=True, tail=self.tail if not passed else None):
+                passed = self._before_tail(each.pod, container) if passed is None else passed
+                skip = passed
+                for line in self.cluster.log(each.pod, container, follow=True):
                     number += 1
                     if number > skip:
                         self._news.put(line)
@@ -234,6 +236,12 @@ class Follower:
                 pass  # the watch says that the API server is away
             self._stop.wait(RECONNECT_S)
         self._news.put(LogEnded(each.uid))
+
+    def _before_tail(self, pod: str, container: str) -> int:
+        """How many lines are left out, counted from the log's beginning: there a stream that broke begins anew."""
+        if self.tail is None:
+            return 0
+        return max(0, sum(1 for _ in self.cluster.log(pod, container, follow=False)) - self.tail)
 
     def _has_ended(self, uid: str, container: str) -> bool:
         """Whether the pod's container has; the watch may say it a moment after the log's end."""

@@ -109,7 +109,12 @@ def settings_files(delivery: Delivery) -> list[str]:
 def manner(delivery: Delivery) -> list[str]:
     """The arguments that say how long one attempt is patient, and how it speaks."""
     logs = ["--log-format", "json"] if delivery.workload.logs == "json" else []
-    return ["--wait", f"{delivery.workload.wait_s:g}s", *logs]
+    return ["--wait", duration(delivery.workload.wait_s), *logs]
+
+
+def duration(seconds: float) -> str:
+    """`300s`, `0.5s`: as `--wait` and a MigrationTarget read it."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def connection(delivery: Delivery) -> list[dict[str, Any]]:

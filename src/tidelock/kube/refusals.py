@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import traceback
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -22,6 +23,14 @@ MISSING = 404
 FOREIGN = (OSError, subprocess.SubprocessError, json.JSONDecodeError, msgspec.DecodeError)
 """A credential plugin that is not there or says something else than it should; an answer that is no JSON."""
 MEND = "see that server and certificate-authority in the kubeconfig are those of a Kubernetes API server"
+
+PLUGIN = "run the command of the user's `exec` in the kubeconfig, and see what it prints; or give that user a token"
+
+
+def of_plugin(error: BaseException) -> bool:
+    """It came up where lightkube reads what a credential plugin has printed: there it expects a token as given."""
+    traces = traceback.extract_tb(error.__traceback__)
+    return bool(traces) and traces[-1].name in ("sync_auth_flow", "_prepare")
 
 
 def lasting(error: httpx2.HTTPError) -> bool:
