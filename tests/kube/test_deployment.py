@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,13 @@ from tidelock.cli.operating import address
 from tidelock.config import BadSetting
 from tidelock.core.bundle import Bundle, mountable
 from tidelock.core.workload import Incomplete, Workload
-from tidelock.kube import cronjob
+from tidelock.kube import cronjob, network
 from tidelock.kube import job as jobs
 from tidelock.kube.client import SILENT_S
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.cronjob import for_bundle
 from tidelock.kube.delivery import Delivery
-from tidelock.kube.deploy import is_same, marked, mentioned
+from tidelock.kube.deploy import holds, is_same, marked, mentioned
 from tidelock.kube.faults import NoContext
 from tidelock.kube.settings import PASSWORD, refuse_passwords
 from tidelock.operator.metrics import Metrics, serve
@@ -47,6 +48,17 @@ def test_a_cron_jobs_job_expects_the_settings_that_go_with_the_bundle() -> None:
     made = for_bundle(cronjob.migration(old)["spec"]["jobTemplate"]["spec"], jobs.job(new)["spec"])
     env = {each["name"]: each.get("value") for each in made["template"]["spec"]["containers"][0]["env"]}
     assert (env["TIDELOCK_BUNDLE"], env["TIDELOCK_SETTINGS"]) == (new.bundle.digest, new.settings.digest)
+
+
+def test_an_object_holds_what_is_wanted_whatever_the_api_server_has_added() -> None:
+    wanted = network.policy(delivered())
+    found = copy.deepcopy(wanted)
+    found["metadata"]["uid"] = "u"
+    found["spec"]["egress"][0]["to"] = []
+    assert holds(found, wanted)
+    found["spec"]["egress"].append({})
+    assert not holds(found, wanted), "it lets more through"
+    assert not holds({**wanted, "spec": None}, wanted)
 
 
 LARGE = {f"{number:03}_seed.sql": b"-" * 500_000 for number in range(1, 4)}

@@ -105,7 +105,7 @@ class Deployment:
             self.tell("", f"left as they are, for want of rights: {', '.join(refused)}")
 
     def applied(self, each: Object) -> bool:
-        """Whether it could be: whoever only deploys need not be allowed to give rights."""
+        """Whether it could be, or is so already: whoever only deploys need not be allowed to give rights."""
         try:
             found = self.cluster.apply(each)
             # a CronJob of before that has the same name: what is left of its spec would run instead of ours
@@ -113,8 +113,16 @@ class Deployment:
                 self.cluster.merge(each["kind"], each["metadata"]["name"], {"metadata": {"managedFields": fields}})
                 self.cluster.apply(each)
         except NotAllowed:
-            return False
+            return self.stands(each)
         return True
+
+    def stands(self, wanted: Object) -> bool:
+        """It is there as it is wanted, as far as that can be seen."""
+        try:
+            found = self.cluster.get(wanted["kind"], wanted["metadata"]["name"])
+        except NotAllowed:
+            return False
+        return found is not None and holds(found, {**wanted, "apiVersion": found.get("apiVersion")})
 
     def apply_map(self, wanted: Object) -> Object | None:
         """Make a ConfigMap hold exactly this, without keys that others have put there; what it was before."""
@@ -221,6 +229,16 @@ class Deployment:
         for each in gone:
             self.cluster.delete("ConfigMap", each["name"], each["uid"])
         return [str(each["name"]) for each in gone]
+
+
+def holds(found: Any, wanted: Any) -> bool:
+    """What is there says all that is wanted; the API server and others may have added to it."""
+    match wanted:
+        case dict():
+            return isinstance(found, dict) and all(holds(found.get(name), value) for name, value in wanted.items())
+        case list():
+            return isinstance(found, list) and len(found) == len(wanted) and all(map(holds, found, wanted))
+    return bool(found == wanted)
 
 
 def marked(job: Object) -> Object:
