@@ -114,10 +114,10 @@ def keep(found: Sequence[Delivery], start: Path, out: Output, *, check: bool) ->
 
 def summary(delivery: Delivery) -> str:
     """`farm/postgresql-migrations  74 files in 1 ConfigMap, digest 5b0e…c1`."""
-    from tidelock.core.bundle import parts
+    from tidelock.kube.configmap import shares
 
     namespace = f"{delivery.workload.namespace}/" if delivery.workload.namespace else ""
-    files, maps = len(delivery.bundle.files), len(parts(delivery.bundle))
+    files, maps = len(delivery.bundle.files), len(shares(delivery.bundle))
     digest = delivery.bundle.digest.removeprefix("sha256:")
     counts = f"{files} file{'' if files == 1 else 's'} in {maps} ConfigMap{'' if maps == 1 else 's'}"
     return f"{namespace}{delivery.config_map}  {counts}, digest {digest[:4]}…{digest[-2:]}"
@@ -125,7 +125,7 @@ def summary(delivery: Delivery) -> str:
 
 def facts(found: Sequence[Delivery]) -> Mapping[str, Any]:
     """The same as data."""
-    from tidelock.core.bundle import parts
+    from tidelock.kube.configmap import shares
     from tidelock.render.json import SCHEMA
 
     return {
@@ -138,7 +138,7 @@ def facts(found: Sequence[Delivery]) -> Mapping[str, Any]:
                 "digest": each.bundle.digest,
                 "files": len(each.bundle.files),
                 "size_bytes": each.bundle.size_bytes,
-                "config_maps": len(parts(each.bundle)),
+                "config_maps": len(shares(each.bundle)),
                 "for": each.workload.flavour,
             }
             for each in found
