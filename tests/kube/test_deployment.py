@@ -20,7 +20,7 @@ from tidelock.kube.client import SILENT_S
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.cronjob import for_bundle
 from tidelock.kube.delivery import Delivery
-from tidelock.kube.deploy import holds, is_same, marked, mentioned
+from tidelock.kube.deploy import Deployment, holds, is_same, marked, mentioned
 from tidelock.kube.faults import NoContext
 from tidelock.kube.settings import PASSWORD, refuse_passwords
 from tidelock.operator.metrics import Metrics, serve
@@ -48,6 +48,47 @@ def test_a_cron_jobs_job_expects_the_settings_that_go_with_the_bundle() -> None:
     made = for_bundle(cronjob.migration(old)["spec"]["jobTemplate"]["spec"], jobs.job(new)["spec"])
     env = {each["name"]: each.get("value") for each in made["template"]["spec"]["containers"][0]["env"]}
     assert (env["TIDELOCK_BUNDLE"], env["TIDELOCK_SETTINGS"]) == (new.bundle.digest, new.settings.digest)
+
+
+class Jobs:
+    """A cluster with these Jobs."""
+
+    namespace = "farm"
+
+    def __init__(self, *jobs: dict[str, Any]) -> None:
+        self.jobs = jobs
+        self.deleted: list[str] = []
+
+    def all_of(self, _kind: str, labels: dict[str, str]) -> list[dict[str, Any]]:
+        return [each for each in self.jobs if labels.items() <= each["metadata"]["labels"].items()]
+
+    def delete(self, _kind: str, name: str, _uid: str) -> None:
+        self.deleted.append(name)
+
+
+def test_a_deployment_removes_finished_jobs_from_its_cron_job_and_no_others() -> None:
+    ours = delivered()
+    made = jobs.job(ours)
+
+    def job(name: str, owner: tuple[str, str] | None, *, ended: bool = True) -> dict[str, Any]:
+        owners = [{"kind": owner[0], "name": owner[1]}] if owner else []
+        status = {"conditions": [{"type": "Complete", "status": "True"}]} if ended else {}
+        return {
+            **made,
+            "metadata": {**made["metadata"], "name": name, "uid": name, "ownerReferences": owners},
+            "status": status,
+        }
+
+    there: Any = Jobs(
+        job("db-migration", ("CronJob", "db-migration")),
+        job("migration-manual", ("CronJob", "db-migration")),
+        job("migration-at-work", ("CronJob", "db-migration"), ended=False),
+        job("db-migration-7", ("MigrationTarget", "db-migration")),
+        job("db-migration-1a2b3c4d5e", None),
+        job("other-manual", ("CronJob", "other-migration")),
+    )
+    Deployment(there, [], made, "postgresql-migrations").clear(ours.selector("migration"))
+    assert there.deleted == ["migration-manual"]
 
 
 def test_an_object_holds_what_is_wanted_whatever_the_api_server_has_added() -> None:

@@ -205,9 +205,15 @@ class Deployment:
         return next((name for name, each in found if each.began and not each.over), "")
 
     def clear(self, label: dict[str, str]) -> None:
-        """Remove finished Jobs of the same kind under other names, such as those made by hand from the CronJob."""
+        """Remove finished Jobs that were made by hand from the CronJob of our Job's name.
+
+        Others with these labels are somebody else's to remove: the operator keeps a history of its own, and Argo CD
+        or Flux would make a Job anew that they miss.
+        """
         for each in self.cluster.all_of("Job", labels=label):
-            if each["metadata"]["name"] != self.name and rollout(each, ()).outcome:
+            owners = {(owner["kind"], owner["name"]) for owner in each["metadata"].get("ownerReferences") or []}
+            other = each["metadata"]["name"] != self.name
+            if other and ("CronJob", self.name) in owners and rollout(each, ()).outcome:
                 self.cluster.delete("Job", each["metadata"]["name"], each["metadata"]["uid"])
 
     def prune(self) -> list[str]:
