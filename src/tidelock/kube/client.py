@@ -42,8 +42,6 @@ STREAM_S = 290
 SILENT_S = STREAM_S + 30.0
 """A stream that brings nothing for longer, not even its end, hangs on a connection that died without a word."""
 EXISTS = 409
-TOO_OLD = 410
-"""The version to watch from is forgotten: listing anew mends it."""
 
 
 @dataclass

@@ -9,22 +9,29 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import msgspec
+from lightkube import ApiError
 
 from tidelock.kube.faults import NoNamespace, NotAllowed, NotSignedIn, Rejected
 
 if TYPE_CHECKING:
-    from lightkube import ApiError
-
     from tidelock.errors import TidelockError
     from tidelock.kube.client import Cluster
 
 BUSY = (429, 500, 502, 503, 504)
 MISSING = 404
+NOT_OURS = (401, 403)
+"""Not signed in, not allowed: no waiting mends it."""
 FOREIGN = (OSError, subprocess.SubprocessError, json.JSONDecodeError, msgspec.DecodeError)
 """A credential plugin that is not there or says something else than it should; an answer that is no JSON."""
 MEND = "see that server and certificate-authority in the kubeconfig are those of a Kubernetes API server"
 
 PLUGIN = "run the command of the user's `exec` in the kubeconfig, and see what it prints; or give that user a token"
+
+
+def reason_of(error: Exception) -> str:
+    """Why a stream broke, in a few words."""
+    said = str(error.status.message or error) if isinstance(error, ApiError) else str(error)
+    return said or type(error).__name__
 
 
 def of_plugin(error: BaseException) -> bool:

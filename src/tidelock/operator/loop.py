@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.app.patience import backoff
 from tidelock.core.reconciling import Action, Do, Memory, Outcome, Phase, State, decide
-from tidelock.errors import ClusterFault, PassingFault, TidelockError
+from tidelock.errors import PassingFault, TidelockError
 from tidelock.kube.attempts import going, obstacle
 from tidelock.kube.client import EXISTS, Cluster
 from tidelock.kube.delivery import BUNDLE_DIGEST
 from tidelock.kube.faults import Rejected
+from tidelock.kube.feed import Listed, Seen
 from tidelock.kube.job import CONTAINER
 from tidelock.operator import attempt, resource
-from tidelock.operator.feeds import KINDS, STATUS, Changed, Feeds, Listed
+from tidelock.operator.feeds import FEEDS, STATUS, Feeds
 from tidelock.operator.view import TARGET, View
 
 if TYPE_CHECKING:
@@ -40,8 +41,6 @@ TICK_S = 1.0
 AGAIN_S = 5.0
 """After the API server refused or did not answer; doubled each time that it does so again."""
 LONGEST_S = 300.0
-REFUSED_S = 30.0
-"""After the API server did not take a Job."""
 HISTORY = 3
 
 
@@ -55,7 +54,7 @@ class Loop:
     metrics: Metrics
     tell: Callable[[str], None]
     view: View = field(default_factory=View)
-    news: queue.Queue[Listed | Changed] = field(default_factory=queue.Queue)
+    news: queue.Queue[Listed | Seen] = field(default_factory=queue.Queue)
     beat: float = field(default_factory=time.monotonic)
     """When the loop last came by, for /healthz."""
     _listed: set[str] = field(default_factory=set, init=False)
@@ -67,11 +66,11 @@ class Loop:
     @property
     def synced(self) -> bool:
         """All kinds were listed: decisions are made on the whole."""
-        return len(self._listed) == len(KINDS)
+        return len(self._listed) == len(FEEDS)
 
     def run(self, stop: threading.Event) -> None:
         """Until told to stop, or until we do not lead any more."""
-        feeds = Feeds(self.client, self.namespace, self.tell, self.news, stop)
+        feeds = Feeds(self.cluster(self.namespace), self.tell, self.news, stop)
         feeds.start()
         dirty: set[Key] = set()
         while not stop.is_set() and self.leadership.held:
@@ -103,12 +102,12 @@ class Loop:
             except queue.Empty:
                 return found
 
-    def _take(self, news: Listed | Changed) -> set[Key]:
+    def _take(self, news: Listed | Seen) -> set[Key]:
         if isinstance(news, Listed):
-            self.view.replace(news.kind, news.objects, news.version)
-            self._listed.add(news.kind)
+            self.view.replace(news.feed, news.objects, int(news.version or 0))
+            self._listed.add(news.feed)
             return set(self.view.targets)
-        return set(self.view.put(news.kind, news.object, gone=news.gone))
+        return set(self.view.put(news.feed, news.object, gone=news.what == "DELETED"))
 
     def _ripe(self) -> set[Key]:
         """Targets whose moment has come."""
@@ -137,7 +136,7 @@ class Loop:
         except TidelockError as error:
             self._failed(key, error.message)
             if not isinstance(error, PassingFault):
-                turn.refused(error.message)
+                turn.refused(error)
         except Exception as error:  # one target must not keep all others from their migrations
             self._failed(key, f"a bug in Tidelock, please report it: {type(error).__name__}: {error}")
         else:
@@ -193,10 +192,7 @@ class Turn:
                     self.loop._later(self.key, now + AGAIN_S)
                     self.say(Phase.RUNNING, f"waits for pod {left}, which runs on though its Job is gone")
                     return
-                try:
-                    self._start(attempt.job(self.target, delivery, action.serial, action.failures, its_mark))
-                except ClusterFault as error:
-                    action = refused(action, error, now)
+                self._start(attempt.job(self.target, delivery, action.serial, action.failures, its_mark))
             case Do.NOTHING if action.phase is Phase.CANNOT_BEGIN:
                 action = self._why(action, jobs[action.serial])
         if action.at is not None:
@@ -229,10 +225,13 @@ class Turn:
         pods = self.cluster.all_of("Pod", labels={TARGET: self.key[1]})
         return next((str(each["metadata"]["name"]) for each in pods if going(each, CONTAINER)), "")
 
-    def refused(self, why: str) -> None:
-        """Say that the API server, or what the target asks for, keeps it from being looked after."""
+    def refused(self, why: TidelockError) -> None:
+        """Say that the API server, or what the target asks for, keeps it from being looked after.
+
+        A quota, an admission, a right: it is asked again, later and later.
+        """
         try:
-            self.say(Phase.REFUSED, why[:1000])
+            self.say(Phase.REFUSED, f"refused: {why.code} {why.message}"[:1000])
         except TidelockError as error:
             self.loop.tell(f"{'/'.join(self.key)}: {error.message}")
 
@@ -240,8 +239,10 @@ class Turn:
         """Nothing but how the target stands, in its status: no attempt is counted."""
         before = self.target.get("status", {})
         action = Action(do=Do.NOTHING, phase=phase, serial=before.get("serial", 0))
+        content = self.loop.view.content(self.target)
         status = {
             **before,
+            **of_bundle(content),
             "observedGeneration": self.target["metadata"].get("generation", 0),
             "conditions": resource.conditions(self.target, action, why, resource.moment(time.time())),
             "failures": before.get("failures", 0),
@@ -312,7 +313,7 @@ class Turn:
             ),
             "serial": serial,
             "failures": attempt.run(jobs[serial]).failures if serial in jobs else 0,
-            **({"bundle": {"digest": digest, "files": len(content.bundle.names)}} if content else {}),
+            **of_bundle(content),
             **{name: before[name] for name in ("version", "pending", "lastRun") if name in before},
         }
         if action.phase is Phase.APPLIED:
@@ -351,16 +352,9 @@ class Turn:
             self.loop.tell(f"{'/'.join(self.key)}: {error.message}")
 
 
-def refused(action: Action, error: TidelockError, now: float) -> Action:
-    """The Job was not taken: a quota, an admission, a right. It is asked again, and said."""
-    return replace(
-        action,
-        do=Do.NOTHING,
-        phase=Phase.REFUSED,
-        serial=action.serial - 1,
-        at=now + REFUSED_S,
-        outcome=Outcome(code=error.code, message=error.message),
-    )
+def of_bundle(content: Content | None) -> Object:
+    """The bundle that is there, for the status."""
+    return {"bundle": {"digest": content.bundle.digest, "files": len(content.bundle.names)}} if content else {}
 
 
 def memory(target: Object) -> Memory:

@@ -286,9 +286,6 @@ def message(action: Action, digest: str) -> str:
         case Phase.CANNOT_BEGIN:
             why = f": {action.outcome.reason}: {action.outcome.message}" if action.outcome else ""
             return f"attempt {action.serial} does not start{why}"
-        case Phase.REFUSED:
-            assert action.outcome is not None
-            return f"attempt {action.serial + 1} is refused: {action.outcome.code} {action.outcome.message}"
         case Phase.RETRYING:
             assert action.at is not None
             return f"attempt {action.serial} {ended}; tried again at {moment(action.at)}"
