@@ -250,6 +250,12 @@ def test_a_dry_run_changes_nothing(site: Site):
     assert not site.namespace.there("job", JOB)
 
 
+def test_the_right_to_a_backup_goes_into_the_namespace_of_the_databases(site: Site):
+    with (site.folder / "tidelock.toml").open("a") as settings:
+        settings.write('[backup]\nprovider = "cloudnative-pg"\ncluster = "farm"\nnamespace = "default"\n')
+    assert f"role/{JOB}-backup would be accepted" in site.deploy("--dry-run=server")
+
+
 def test_a_job_from_the_cron_job_runs_the_bundle_that_is_deployed(site: Site):
     site.deploy()
     site.write("002_area.sql", "ALTER TABLE parcels ADD COLUMN area numeric;\n")

@@ -101,10 +101,11 @@ class Cluster:
     def apply(self, wanted: Object) -> Object:
         """Make the object what it is wanted to be (server-side apply; what others set of it is overruled)."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
+        namespace = wanted["metadata"].get("namespace") or self.namespace  # rights for a backup may be of another one
         found = self._ask(
             f"applying {named(kind, name)}", name,
             lambda: self.client.patch(
-                KINDS[kind], name, wanted, namespace=self.namespace, patch_type=PatchType.APPLY,
+                KINDS[kind], name, wanted, namespace=namespace, patch_type=PatchType.APPLY,
                 field_manager=MANAGER, force=True,
             ),
         )  # fmt: skip
