@@ -114,7 +114,7 @@ class Turn:
         action = Action(do=Do.NOTHING, phase=phase, serial=before.get("serial", 0))
         content = self.loop.view.content(self.target)
         status = {
-            **before,
+            **{name: value for name, value in before.items() if name != "nextAttempt"},
             **of_bundle(content),
             "observedGeneration": self.target["metadata"].get("generation", 0),
             "conditions": resource.conditions(self.target, action, why, resource.moment(time.time())),
