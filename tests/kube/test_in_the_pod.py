@@ -48,17 +48,32 @@ def test_a_job_that_is_there_before_its_config_map_waits_for_the_mount(place: Si
     assert place.versions() == [1, 2]
 
 
-def test_one_that_waits_in_vain_is_refused_before_the_database_is_asked(place: Site) -> None:
-    place.configure(wait='"2s"')
+def edited(place: Site) -> None:
+    """Apply what is rendered, and a ConfigMap that somebody has edited."""
     objects = rendered(place)
     objects["ConfigMap", "postgresql-migrations"]["data"]["001_a.sql"] += "-- edited in the cluster\n"
     place.namespace.apply(
         *(each for (kind, _), each in objects.items() if kind in ("ConfigMap", "ServiceAccount", "Job"))
     )
-    assert outcome(place.namespace.finished("db-migration")) == "Failed"
+
+
+def test_one_that_waits_in_vain_is_refused_before_the_database_is_asked(place: Site) -> None:
+    place.configure(wait='"3m"')
+    edited(place)
+    assert outcome(place.namespace.finished("db-migration", wait_s=240)) == "Failed"
     ended = place.namespace.ended("db-migration")
     assert ended["exitCode"] == 3
     assert "S060" in ended["message"]
+    assert place.query("SELECT to_regclass('schema_migrations')") == [(None,)]
+
+
+def test_one_that_did_not_wait_long_enough_to_know_is_left_to_the_next_attempt(place: Site) -> None:
+    place.configure(wait='"2s"', retries="0")
+    edited(place)
+    assert outcome(place.namespace.finished("db-migration")) == "Failed"
+    ended = place.namespace.ended("db-migration")
+    assert ended["exitCode"] == 75
+    assert "T033" in ended["message"]
     assert place.query("SELECT to_regclass('schema_migrations')") == [(None,)]
 
 

@@ -3,10 +3,13 @@
 import pytest
 
 from tidelock.core.bundle import Bundle
+from tidelock.core.source import seconds
 from tidelock.core.workload import BadReference, Incomplete, Workload
+from tidelock.kube import cronjob
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.delivery import Delivery
-from tidelock.kube.job import backup_cron_job, job, migration_cron_job
+from tidelock.kube.job import job
+from tidelock.operator.resource import specification
 
 FARM = Workload(image="registry.example/tidelock", host="postgresql", secret="postgres-secret", namespace="nekazari")
 
@@ -141,14 +144,14 @@ def test_a_name_that_is_no_key_is_mounted_under_its_name():
 
 
 def test_the_suspended_cron_job_runs_what_the_job_runs():
-    found = migration_cron_job(delivery())
+    found = cronjob.migration(delivery())
     assert found["spec"]["suspend"] is True
     assert found["spec"]["jobTemplate"]["spec"] == job(delivery())["spec"]
     assert found["metadata"]["name"] == "db-migration"
 
 
 def test_the_backup_runs_by_the_clock_and_never_beside_itself():
-    found = backup_cron_job(delivery())
+    found = cronjob.backup(delivery())
     assert found["spec"]["concurrencyPolicy"] == "Forbid"
     assert found["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"][:2] == ["backup", "create"]
 
@@ -183,3 +186,11 @@ def test_an_image_with_a_tag_or_digest_is_taken_as_it_is():
     assert Workload(image="r:5000/t").image_with_tag == "r:5000/t:0.1.0-pg18"
     assert Workload(image="r/t:x").image_with_tag == "r/t:x"
     assert Workload(image="r/t@sha256:00").image_with_tag == "r/t@sha256:00"
+
+
+def test_durations_are_written_as_they_are_read():
+    found = delivery(Workload(image="i", host="db", deadline_s=1e6, wait_s=0.25))
+    assert job(found)["spec"]["template"]["spec"]["containers"][0]["args"][-1] == "0.25s"
+    policy = specification(found.workload, "", token=False)["policy"]
+    assert (policy["deadline"], policy["wait"]) == ("1000000s", "0.25s")
+    assert seconds(policy["deadline"]) == 1e6

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.docs.test_json import check
 from tests.kube.site import JOB, MAP, SECRET, Site
 from tests.rig.kube.access import until
 
@@ -73,6 +74,11 @@ def test_status_of_a_failed_job_says_why(site: Site):
     assert "D010 002 broken" in said
     assert "mend what it says" in said
     assert site.tidelock("kube", "logs", "-f").returncode == 5, "as if it had been followed to its end"
+    lines = site.tidelock("kube", "logs", "--json").stdout.splitlines()
+    assert any("D010" in check("kube-logs", each)["line"] for each in lines)
+    done = site.tidelock("kube", "logs", "-f", "--json")
+    assert check("kube-deploy", done.stdout)["exit_code"] == done.returncode == 5
+    assert "D010" in done.stderr
 
 
 def test_a_doctor_finds_nothing_where_all_is_well_and_looks_into_the_database(site: Site):
@@ -145,13 +151,17 @@ def test_a_doctor_names_a_namespace_that_is_not_there(site: Site):
     assert "mend: kubectl create namespace nowhere" in done.stdout
 
 
-def test_who_may_only_deploy_can_deploy_and_is_told_what_was_left(rig: Cluster, site: Site):
+def test_who_may_only_deploy_can_deploy_and_is_told_what_was_left_otherwise(rig: Cluster, site: Site):
     site.tidelock("kube", "render", "--out", "out")
-    site.namespace.kubectl("apply", "--server-side", "-f", str(site.folder / "out" / "rights.yaml"))
+    for name in ("rights.yaml", "network-policy.yaml"):
+        site.namespace.kubectl("apply", "--server-side", "-f", str(site.folder / "out" / name))
     user = rig.account(site.namespace.name, f"{JOB}-deploy")
     said = site.deploy(kubeconfig=user)
     assert site.versions() == [1]
-    assert "left as they are, for want of rights" in said
+    assert "for want of rights" not in said, "all of it is as it should be"
+    site.configure(database_labels='{app = "farm"}')
+    said = site.deploy(kubeconfig=user)
+    assert f"left as they are, for want of rights: networkpolicy/{JOB}" in said
     done = site.tidelock("kube", "doctor", kubeconfig=user)
     assert done.returncode == 0, done.stdout + done.stderr
 

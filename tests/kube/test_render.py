@@ -83,6 +83,25 @@ def test_what_another_flavour_left_is_taken_away_and_what_others_wrote_is_not(fa
     assert (farm / "k8s/deployment.yaml").exists()
 
 
+def test_what_somebody_wrote_is_not_written_over_unless_it_is_said(farm):
+    own = {
+        "k8s/migration-job.yaml": "kind: Job  # ours for years\n",
+        "scripts/migrate.sh": "#!/usr/bin/env bash\nkubectl apply\n",
+    }
+    write(farm, {"tidelock.toml": SETTINGS.replace('out = "k8s"', 'out = "k8s"\nscript = "scripts/migrate.sh"'), **own})
+    done = tidelock(farm, "kube", "render")
+    assert done.returncode == 2
+    assert "U048 k8s/migration-job.yaml, scripts/migrate.sh were not written by" in done.stderr
+    assert "--force" in done.stderr
+    assert {name: (farm / name).read_text() for name in own} == own
+    assert not (farm / "k8s/rights.yaml").exists(), "all of it, or nothing"
+    assert tidelock(farm, "kube", "render", "--check").returncode == 1
+    done = tidelock(farm, "kube", "render", "--force")
+    assert "wrote     k8s/migration-job.yaml" in done.stdout
+    write(farm, {"migrations/003_c.sql": "SELECT 1;\n"})
+    assert tidelock(farm, "kube", "render").returncode == 0, "now they are its own"
+
+
 def test_without_a_directory_the_manifests_are_printed(farm):
     write(farm, {"tidelock.toml": SETTINGS.replace('out = "k8s"\n', "")})
     done = tidelock(farm, "kube", "render")
@@ -196,6 +215,17 @@ def test_immutable_config_maps_get_names_of_their_own(farm):
     found = of_kind(farm / "k8s", "ConfigMap")
     assert [each.get("immutable") for each in found] == [True, None]
     assert all(each["metadata"]["name"] != "postgresql-migrations" for each in found)
+
+
+@pytest.mark.parametrize("how", ["option", "setting"])
+def test_immutable_config_maps_are_refused_for_the_operator_which_could_not_tell_them_apart(farm, how):
+    if how == "setting":
+        write(farm, {"tidelock.toml": SETTINGS.replace('out = "k8s"', 'out = "k8s"\nimmutable = true')})
+    done = tidelock(farm, "kube", "render", "--for", "operator", *(["--immutable"] if how == "option" else []))
+    assert done.returncode == 2
+    assert "U047" in done.stderr
+    assert "render for another tool" in done.stderr
+    assert not (farm / "k8s").exists()
 
 
 def test_flux_reads_from_the_root_of_the_repository(farm):

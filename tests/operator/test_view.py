@@ -15,7 +15,7 @@ from tidelock.kube.attempts import JOB_UID
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.delivery import BUNDLE, PART, PATHS, SETTINGS, Delivery
 from tidelock.operator import attempt, manifests, resource
-from tidelock.operator.loop import cleared
+from tidelock.operator.turn import cleared
 from tidelock.operator.view import View, content, read_map
 
 WORKLOAD = Workload(

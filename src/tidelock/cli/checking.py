@@ -78,7 +78,8 @@ def stale(delivery: Delivery, start: Path) -> list[rendered.Change]:
     if not delivery.workload.out:
         return []
     where = out_directory(delivery.workload, start)
-    return list(rendered.changes(where, manifest_files(delivery), written_by=manifests.head()))
+    files, head = manifest_files(delivery), manifests.head()
+    return [*rendered.changes(where, files, written_by=head), *rendered.left_over(where, files, written_by=head)]
 
 
 def deployed(target: Target, delivery: Delivery, start: Path) -> set[Path]:

@@ -123,18 +123,18 @@ def deployment(
     cluster: Cluster, delivery: Delivery, cron_job: str | None, say: Callable[[str, str], None], timeout_s: float
 ) -> Deployment:
     """What is to be in the namespace, under plain names, as `kube render --for kubectl` writes it."""
-    from tidelock.kube import job, network, rights
+    from tidelock.kube import cronjob, job, network, rights
     from tidelock.kube.configmap import bundle_maps, settings_map
-    from tidelock.kube.deploy import Deployment, from_cron_job
+    from tidelock.kube.deploy import Deployment
 
     made = job.job(delivery)
     others = [
-        *rights.pod_account(delivery), network.policy(delivery), job.migration_cron_job(delivery),
-        *([job.backup_cron_job(delivery)] if delivery.stores else []),
+        *rights.pod_account(delivery), network.policy(delivery), cronjob.migration(delivery),
+        *([cronjob.backup(delivery)] if delivery.stores else []),
     ]  # fmt: skip
     if cron_job:
         others = []  # somebody else looks after the rest: Argo CD, Flux, a person
-        made = from_cron_job(cluster, cron_job, made)
+        made = cronjob.instantiated(cluster, cron_job, made)
     maps = [*bundle_maps(delivery), *settings_map(delivery)]
     return Deployment(
         cluster,
@@ -238,37 +238,53 @@ def logs(asked: Asked, out: Output, where: Where, *, follow: bool, tail: int | N
 
     def act(cluster: Cluster, delivery: Delivery) -> int:
         from tidelock.kube.attempts import over
-        from tidelock.kube.faults import LeftRunning, NotThere
-        from tidelock.kube.following import Follower
+        from tidelock.kube.faults import NotThere
         from tidelock.kube.standing import job_of
 
+        began = time.monotonic()
         found = job_of(cluster, delivery)
         if found is None:
             missing = f"{cluster.namespace}/{delivery.workload.job} (Job)"
             raise NotThere(missing, "tidelock kube deploy makes it and follows it")
-        name = found.name
         if follow and not over(found):
-            say = speaker(out, cluster.namespace)
-            began = time.monotonic()
-            try:
-                done = Follower(
-                    cluster, name, found.uid, show=print_line, tell=lambda text: say(name, text), tail=tail
-                ).run()
-            except KeyboardInterrupt:
-                raise LeftRunning(found.job, "interrupted") from None
+            done = followed(cluster, found, out, tail)
             return ended(done, out, time.monotonic() - began, command="kube logs")
         if found.last is None or not found.last.began:
             reason = f": {found.last.reason}" if found.last and found.last.reason else ""
             raise NotThere(
                 f"a log of {found.job}", f"no container of it has run yet{reason}; see `tidelock kube doctor`"
             )
+        show = printer(out, found.job, found.last.pod, follow=follow)
         for line in cluster.lines(found.last.pod, tail=tail):
-            print_line(line)
+            show(line)
+        if follow and out.json:
+            return ended(found, out, time.monotonic() - began, command="kube logs")
         return (found.exit_code or 0) if follow else 0
 
     return each_delivery(asked, out, where, "kube logs", act)
 
 
-def print_line(line: str) -> None:
-    """A line as the Job wrote it."""
-    print(line, flush=True)
+def followed(cluster: Cluster, found: Rollout, out: Output, tail: int | None) -> Rollout:
+    """The Job at its end. ctrl-C leaves it running."""
+    from tidelock.kube.faults import LeftRunning
+    from tidelock.kube.following import Follower
+
+    say, show = speaker(out, cluster.namespace), printer(out, found.job, "", follow=True)
+    name = found.name
+    try:
+        return Follower(cluster, name, found.uid, show=show, tell=lambda text: say(name, text), tail=tail).run()
+    except KeyboardInterrupt:
+        raise LeftRunning(found.job, "interrupted") from None
+
+
+def printer(out: Output, job: str, pod: str, *, follow: bool) -> Callable[[str], None]:
+    """Prints a line as the Job wrote it; as JSON one object a line, or beside the report, which comes at the end."""
+
+    def show(line: str) -> None:
+        from tidelock.render import kube as render
+
+        data = out.json and not follow
+        shown = render.logged(job, pod, line) if data else line
+        print(shown, file=sys.stderr if out.json and follow else sys.stdout, flush=True)
+
+    return show

@@ -33,6 +33,7 @@ def of_files(command: Callable[..., int]) -> Callable[..., int]:
 @click.option("--for", "flavour", type=click.Choice(FLAVOURS), help="What applies the manifests. Else [kube] for.")
 @click.option("--out", metavar="DIR", help="Where they go. Else [kube] out; without either they are printed.")
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 when what is there is not what would be written.")
+@click.option("--force", is_flag=True, help="Also write over files that it did not write itself.")
 @click.option("--immutable", is_flag=True, help="ConfigMaps that never change, named by their digest.")
 @click.option("--commit", metavar="SHA", default="", help="The commit, for the ConfigMaps and the ledger.")
 @click.option("-n", "--namespace", metavar="NAME", help="The namespace. Else [kube] namespace.")

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tidelock.core.report import Event, Report
     from tidelock.errors import TidelockError
 
+IN_A_JOB = "TIDELOCK_BUNDLE"
+"""The variable that a Job has which `tidelock kube` made."""
 TERMINATION_LOG = Path("/dev/termination-log")
 
 
@@ -57,6 +59,10 @@ class Output:
         from tidelock.core.report import exit_code
         from tidelock.render import text
 
+        if IN_A_JOB in os.environ and report.failure is not None:
+            from tidelock.render.deployer import for_deployer
+
+            report.failure.hint = for_deployer(report.failure.hint)
         if self.json:
             from tidelock.render.json import report as data
 

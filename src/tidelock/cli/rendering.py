@@ -33,6 +33,7 @@ class Wanted:
     commit: str = ""
     namespace: str | None = None
     init_container: bool = False
+    force: bool = False
 
 
 class NothingToCheck(UsageFault):
@@ -62,7 +63,7 @@ def render(asked: Asked, out: Output, wanted: Wanted) -> int:
             return show_init_container(found, out)
         if not found[0].workload.out:
             return show(found, out, check=wanted.check)
-        return keep(found, project(asked), out, check=wanted.check)
+        return keep(found, project(asked), out, check=wanted.check, force=wanted.force)
     except TidelockError as error:
         return out.fail(error, "kube render")
 
@@ -92,18 +93,21 @@ def show_init_container(found: Sequence[Delivery], out: Output) -> int:
     return 0
 
 
-def keep(found: Sequence[Delivery], start: Path, out: Output, *, check: bool) -> int:
-    """Write what differs; or only say so, with exit 1."""
+def keep(found: Sequence[Delivery], start: Path, out: Output, *, check: bool, force: bool) -> int:
+    """Write what differs; or only say so, with exit 1. Raises NotOurs for what somebody wrote, unless with `force`."""
     changes: list[rendered.Change] = []
     for each in found:
         where = out_directory(each.workload, start)
-        changes += rendered.changes(where, manifest_files(each), written_by=manifests.head())
+        files = manifest_files(each)
+        changes += rendered.changes(where, files, written_by=manifests.head())
+        changes += rendered.left_over(where, files, written_by=manifests.head())
         if each.workload.script:
             script = start / each.workload.script
             up = os.path.relpath(start, script.parent)
-            changes += rendered.changes(script.parent, {script.name: manifests.script(each, up)}, executable=True)
+            text = {script.name: manifests.script(each, up)}
+            changes += rendered.changes(script.parent, text, written_by=manifests.SCRIPT_HEAD, executable=True)
     if not check:
-        rendered.carry_out(changes)
+        rendered.carry_out(changes, force=force)
     lines = [summary(each) for each in found]
     lines += [f"{change.what if check else change.done:<9} {shown(str(change.path))}" for change in changes]
     lines += ["nothing differs" if check else "nothing changed"] if not changes else []
@@ -114,10 +118,10 @@ def keep(found: Sequence[Delivery], start: Path, out: Output, *, check: bool) ->
 
 def summary(delivery: Delivery) -> str:
     """`farm/postgresql-migrations  74 files in 1 ConfigMap, digest 5b0e…c1`."""
-    from tidelock.core.bundle import parts
+    from tidelock.kube.configmap import shares
 
     namespace = f"{delivery.workload.namespace}/" if delivery.workload.namespace else ""
-    files, maps = len(delivery.bundle.files), len(parts(delivery.bundle))
+    files, maps = len(delivery.bundle.files), len(shares(delivery.bundle))
     digest = delivery.bundle.digest.removeprefix("sha256:")
     counts = f"{files} file{'' if files == 1 else 's'} in {maps} ConfigMap{'' if maps == 1 else 's'}"
     return f"{namespace}{delivery.config_map}  {counts}, digest {digest[:4]}…{digest[-2:]}"
@@ -125,7 +129,7 @@ def summary(delivery: Delivery) -> str:
 
 def facts(found: Sequence[Delivery]) -> Mapping[str, Any]:
     """The same as data."""
-    from tidelock.core.bundle import parts
+    from tidelock.kube.configmap import shares
     from tidelock.render.json import SCHEMA
 
     return {
@@ -138,7 +142,7 @@ def facts(found: Sequence[Delivery]) -> Mapping[str, Any]:
                 "digest": each.bundle.digest,
                 "files": len(each.bundle.files),
                 "size_bytes": each.bundle.size_bytes,
-                "config_maps": len(parts(each.bundle)),
+                "config_maps": len(shares(each.bundle)),
                 "for": each.workload.flavour,
             }
             for each in found

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tidelock.app.apply import Run
+    from tidelock.app.mounting import Checked
     from tidelock.app.ports import Sink, StepHooks
     from tidelock.app.reading import Reader
     from tidelock.cli.refusing import Eroding
@@ -49,12 +50,14 @@ class Asked:
     allow_missing: bool = False
     plan_id: str | None = None
     bundle: str | None = None
+    checked: tuple[Checked, ...] = ()
+    """Not said, but found: directories that held what is meant."""
 
 
 def settled(asked: Asked, sink: Callable[[], Sink]) -> Asked:
     """Wait until what is mounted is what is meant; returns what was asked, with the patience that is left.
 
-    TIDELOCK_SETTINGS is the digest of the directory with tidelock.toml. Raises BundleChanging or WrongBundle.
+    TIDELOCK_SETTINGS is the digest of the directory with tidelock.toml. Raises what `wait_for` does.
     """
     wanted = expected(asked)
     if not wanted:
@@ -65,11 +68,16 @@ def settled(asked: Asked, sink: Callable[[], Sink]) -> Asked:
     patience = Patience(duration(asked.wait, "--wait")) if asked.wait else Patience()
     watching = sink()
     try:
-        for folder, digest in wanted:
-            wait_for(digest, str(folder), partial(directory.mounted, folder), patience, watching)
+        checked = tuple(
+            wait_for(
+                digest, str(folder), partial(directory.mounted, folder), patience, watching,
+                lags=directory.is_volume(folder),
+            )
+            for folder, digest in wanted
+        )  # fmt: skip
     finally:
         watching.close()
-    return replace(asked, wait=f"{patience.left_s:.3f}s") if patience.spent_s else asked
+    return replace(asked, checked=checked, wait=f"{patience.left_s:.3f}s" if patience.spent_s else asked.wait)
 
 
 def expected(asked: Asked) -> list[tuple[Path, str]]:
@@ -297,7 +305,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
     files = migrations(directory.files(target.directory)) if reads else ()
     reader = Reader(
         files,
-        load=lambda path: directory.load_beside(target.directory, path),
+        load=lambda path: directory.load_beside(target.directory, path, asked.checked),
         variables=target.variables,
         on_recreate=target.on_recreate,
         refresh=target.refresh,
@@ -310,7 +318,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         plan_id=asked.plan_id,
         directory=str(target.directory),
         critical=tuple(replace(each, fallback=shown(each.fallback)) for each in target.critical),
-        fallback=lambda path: directory.content(path, path),
+        fallback=lambda path: directory.content(path, path, asked.checked),
         restoring=lambda file, entry: git.restoring(target.directory, file, entry),
         examine=examiner(target, database, reader),
         more_checks=checker(database),

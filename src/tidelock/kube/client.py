@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
-import msgspec
 from lightkube import ApiError, Client
 from lightkube.core.exceptions import ConfigError
 from lightkube.models.authorization_v1 import ResourceAttributes, SelfSubjectAccessReviewSpec
@@ -21,12 +18,12 @@ from lightkube.resources.rbac_authorization_v1 import Role, RoleBinding
 from lightkube.types import PatchType
 
 from tidelock.app.patience import backoff
-from tidelock.kube.faults import NoContext, NoNamespace, NotAllowed, NotSignedIn, Rejected, Unanswered
+from tidelock.kube.faults import NoContext, NoNamespace, NotAllowed, Rejected, Unanswered
+from tidelock.kube.refusals import BUSY, FOREIGN, MEND, MISSING, PLUGIN, fault, lasting, of_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tidelock.errors import TidelockError
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -44,11 +41,7 @@ STREAM_S = 290
 """The API server is asked to end a watch after so long; it goes on in a new stream."""
 SILENT_S = STREAM_S + 30.0
 """A stream that brings nothing for longer, not even its end, hangs on a connection that died without a word."""
-BUSY = (429, 500, 502, 503, 504)
-MISSING = 404
 EXISTS = 409
-TOO_OLD = 410
-"""The version to watch from is forgotten: listing anew mends it."""
 
 
 @dataclass
@@ -108,10 +101,11 @@ class Cluster:
     def apply(self, wanted: Object) -> Object:
         """Make the object what it is wanted to be (server-side apply; what others set of it is overruled)."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
+        namespace = wanted["metadata"].get("namespace") or self.namespace  # rights for a backup may be of another one
         found = self._ask(
             f"applying {named(kind, name)}", name,
             lambda: self.client.patch(
-                KINDS[kind], name, wanted, namespace=self.namespace, patch_type=PatchType.APPLY,
+                KINDS[kind], name, wanted, namespace=namespace, patch_type=PatchType.APPLY,
                 field_manager=MANAGER, force=True,
             ),
         )  # fmt: skip
@@ -211,11 +205,9 @@ class Cluster:
         objects = [plain(each, kind) for each in found]
         return objects, found.resourceVersion
 
-    def log(self, pod: str, container: str, *, follow: bool, tail: int | None = None) -> Iterator[str]:
+    def log(self, pod: str, container: str, *, follow: bool) -> Iterator[str]:
         """The lines of a container's log. Raises lightkube's ApiError or httpx's errors."""
-        return self.client.log(
-            pod, namespace=self.namespace, container=container, follow=follow, tail_lines=tail, newlines=False
-        )
+        return self.client.log(pod, namespace=self.namespace, container=container, follow=follow, newlines=False)
 
     def lines(self, pod: str, *, tail: int | None = None) -> list[str]:
         """The log of a pod's only container, as far as it has come. Raises a fault of ours."""
@@ -254,6 +246,13 @@ class Cluster:
                 why = str(error) or type(error).__name__
                 if lasting(error):
                     raise NoContext(f"context {self.context}", f"{self.server}: {why.splitlines()[0]}", MEND) from None
+            except (KeyError, TypeError) as error:
+                if not of_plugin(error):
+                    raise
+                what = "it gives no status.token; one that gives a client certificate is not supported"
+                raise NoContext(
+                    f"context {self.context}", f"the credential plugin is of no use: {what}", PLUGIN
+                ) from None
             except FOREIGN as error:
                 raise NoContext(
                     f"context {self.context}", f"{doing} at {self.server}: {error}", "see whether kubectl can use it"
@@ -273,18 +272,6 @@ def bound_streams(client: Client) -> None:
     client._client._watch_timeout.read = SILENT_S
 
 
-FOREIGN = (OSError, subprocess.SubprocessError, json.JSONDecodeError, msgspec.DecodeError)
-"""A credential plugin that is not there or says something else than it should; an answer that is no JSON."""
-MEND = "see that server and certificate-authority in the kubeconfig are those of a Kubernetes API server"
-
-
-def lasting(error: httpx2.HTTPError) -> bool:
-    """No time mends it: a certificate that is not trusted, an address that is none, another kind of server."""
-    if isinstance(error, httpx2.HTTPStatusError):
-        return error.response.status_code not in BUSY
-    return isinstance(error, httpx2.UnsupportedProtocol) or "CERTIFICATE_VERIFY_FAILED" in str(error)
-
-
 def plain(found: Any, kind: str) -> Object:
     """lightkube's object as a dict, with the kind that lists leave out."""
     held: Object = found.to_dict()
@@ -295,19 +282,3 @@ def plain(found: Any, kind: str) -> Object:
 def named(kind: str, name: str) -> str:
     """As kubectl names it: `configmap/postgresql-migrations`."""
     return f"{kind.lower()}/{name}"
-
-
-def fault(error: ApiError, where: str, doing: str, cluster: Cluster) -> TidelockError:
-    """What the API server refused, as a fault of ours."""
-    status = error.status
-    why = str(status.message or status.reason or error)
-    if status.code == 401:
-        return NotSignedIn(cluster.server, why)
-    causes = {each.reason for each in (status.details.causes if status.details else None) or []}
-    if "NamespaceTerminating" in causes:
-        return NoNamespace(cluster.namespace, "it is being deleted")
-    if status.code == 403 and 'User "' in why and " cannot " in why:
-        return NotAllowed(where, doing, why)
-    if status.code == MISSING and status.details and status.details.kind == "namespaces":
-        return NoNamespace(cluster.namespace, "it is not there")
-    return Rejected(where, doing, why, status=status.code or 0)

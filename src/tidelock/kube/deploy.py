@@ -7,7 +7,6 @@ waits until it is over.
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -15,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.kube.attempts import JOB_UID, attempt, over, rollout
 from tidelock.kube.client import EXISTS, MANAGER, named
+from tidelock.kube.cronjob import sources
 from tidelock.kube.delivery import BUNDLE, BUNDLE_DIGEST, SETTINGS
-from tidelock.kube.faults import JobVanished, LeftRunning, NotAllowed, NotThere, Occupied, Rejected
+from tidelock.kube.faults import JobVanished, LeftRunning, NotAllowed, Occupied, Rejected
 from tidelock.kube.job import fingerprint
 from tidelock.kube.ownership import sole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from tidelock.kube.client import Cluster
 
@@ -31,12 +31,8 @@ FINGERPRINT = "tidelock.dev/fingerprint"
 """Annotation of a Job: what makes it this Job and no other."""
 CLAIM = "tidelock.dev/claim"
 """Annotation of a Job: which deployment has made it."""
-EXPECTED = ("TIDELOCK_BUNDLE", "TIDELOCK_SETTINGS")
-"""Variables that say what has to be mounted."""
 KIN = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component")
 """Labels that all pods for one database share, whatever Job they are of."""
-INSTANTIATE = {"cronjob.kubernetes.io/instantiate": "manual"}
-"""As `kubectl create job --from` writes it."""
 ABANDONED_S = 90.0
 """A Job that stays suspended for longer was left by a deployment that is no more: one that is bears a silent API
 server for `Cluster.wait_s`, and may still be changing the ConfigMaps."""
@@ -109,7 +105,7 @@ class Deployment:
             self.tell("", f"left as they are, for want of rights: {', '.join(refused)}")
 
     def applied(self, each: Object) -> bool:
-        """Whether it could be: whoever only deploys need not be allowed to give rights."""
+        """Whether it could be, or is so already: whoever only deploys need not be allowed to give rights."""
         try:
             found = self.cluster.apply(each)
             # a CronJob of before that has the same name: what is left of its spec would run instead of ours
@@ -117,8 +113,16 @@ class Deployment:
                 self.cluster.merge(each["kind"], each["metadata"]["name"], {"metadata": {"managedFields": fields}})
                 self.cluster.apply(each)
         except NotAllowed:
-            return False
+            return self.stands(each)
         return True
+
+    def stands(self, wanted: Object) -> bool:
+        """It is there as it is wanted, as far as that can be seen."""
+        try:
+            found = self.cluster.get(wanted["kind"], wanted["metadata"]["name"])
+        except NotAllowed:
+            return False
+        return found is not None and holds(found, {**wanted, "apiVersion": found.get("apiVersion")})
 
     def apply_map(self, wanted: Object) -> Object | None:
         """Make a ConfigMap hold exactly this, without keys that others have put there; what it was before."""
@@ -201,9 +205,15 @@ class Deployment:
         return next((name for name, each in found if each.began and not each.over), "")
 
     def clear(self, label: dict[str, str]) -> None:
-        """Remove finished Jobs of the same kind under other names, such as those made by hand from the CronJob."""
+        """Remove finished Jobs that were made by hand from the CronJob of our Job's name.
+
+        Others with these labels are somebody else's to remove: the operator keeps a history of its own, and Argo CD
+        or Flux would make a Job anew that they miss.
+        """
         for each in self.cluster.all_of("Job", labels=label):
-            if each["metadata"]["name"] != self.name and rollout(each, ()).outcome:
+            owners = {(owner["kind"], owner["name"]) for owner in each["metadata"].get("ownerReferences") or []}
+            other = each["metadata"]["name"] != self.name
+            if other and ("CronJob", self.name) in owners and rollout(each, ()).outcome:
                 self.cluster.delete("Job", each["metadata"]["name"], each["metadata"]["uid"])
 
     def prune(self) -> list[str]:
@@ -227,6 +237,16 @@ class Deployment:
         return [str(each["name"]) for each in gone]
 
 
+def holds(found: Any, wanted: Any) -> bool:
+    """What is there says all that is wanted; the API server and others may have added to it."""
+    match wanted:
+        case dict():
+            return isinstance(found, dict) and all(holds(found.get(name), value) for name, value in wanted.items())
+        case list():
+            return isinstance(found, list) and len(found) == len(wanted) and all(map(holds, found, wanted))
+    return bool(found == wanted)
+
+
 def marked(job: Object) -> Object:
     """The Job with its fingerprint."""
     meta = job["metadata"]
@@ -235,57 +255,13 @@ def marked(job: Object) -> Object:
     return {**job, "metadata": {**meta, "annotations": annotations}}
 
 
-def from_cron_job(cluster: Cluster, cron_job: str, job: Object) -> Object:
-    """The Job that a CronJob would make, under our Job's name and for our bundle. Raises NotThere."""
-    found = cluster.get("CronJob", cron_job)
-    if found is None:
-        raise NotThere(
-            f"{cluster.namespace}/{cron_job} (CronJob)",
-            f"see `kubectl get cronjobs -n {cluster.namespace}`, or leave out --from-cronjob",
-        )
-    template = found["spec"]["jobTemplate"]
-    meta = job["metadata"]
-    owner = {
-        "apiVersion": "batch/v1", "kind": "CronJob", "name": cron_job, "uid": found["metadata"]["uid"],
-        "controller": True,
-    }  # fmt: skip
-    annotations = {
-        **(template.get("metadata", {}).get("annotations") or {}),
-        **meta.get("annotations", {}),
-        **INSTANTIATE,
-    }
-    labels = {**(template.get("metadata", {}).get("labels") or {}), **meta["labels"]}
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {**meta, "labels": labels, "annotations": annotations, "ownerReferences": [owner]},
-        "spec": for_bundle(template["spec"], job["spec"]),
-    }
-
-
-def for_bundle(spec: Object, ours: Object) -> Object:
-    """A Job's spec whose containers expect the bundle and settings that ours does, where they expect any."""
-    meant = {
-        each["name"]: each["value"]
-        for each in ours["template"]["spec"]["containers"][0]["env"]
-        if each["name"] in EXPECTED
-    }
-    copy: Object = json.loads(json.dumps(spec))
-    for container in copy["template"]["spec"]["containers"]:
-        for variable in container.get("env") or []:
-            if variable["name"] in meant and "value" in variable:
-                variable["value"] = meant[variable["name"]]
-    return copy
-
-
 def mentioned(job: Object) -> set[str]:
     """The ConfigMaps that a Job, CronJob or pod mounts."""
     spec = job["spec"].get("jobTemplate", job)["spec"]
     spec = spec.get("template", {}).get("spec", spec)
     found: set[str] = set()
     for volume in spec.get("volumes") or []:
-        sources: Iterable[Object] = (volume.get("projected") or {}).get("sources") or [volume]
-        found |= {each["configMap"]["name"] for each in sources if each.get("configMap")}
+        found |= {each["configMap"]["name"] for each in sources(volume) if each.get("configMap")}
     return found
 
 

@@ -9,7 +9,7 @@ from tidelock.core.rollout import FAILED
 from tidelock.core.workload import KeyReference
 from tidelock.kube import job, pod
 from tidelock.kube.attempts import how, mend
-from tidelock.kube.deploy import EXPECTED, counted, short
+from tidelock.kube.deploy import counted, short
 from tidelock.kube.faults import NotAllowed, Rejected
 from tidelock.kube.pod import reference
 from tidelock.kube.rights import RIGHTS
@@ -196,7 +196,7 @@ def probe(delivery: Delivery) -> Object:
     spec = job.job_spec(delivery, "doctor", "doctor", args)
     container = spec["template"]["spec"]["containers"][0]
     # who only looks takes what is there
-    container["env"] = [each for each in container["env"] if each["name"] not in EXPECTED]
+    container["env"] = [each for each in container["env"] if each["name"] not in pod.EXPECTED]
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -13,8 +13,9 @@ from lightkube import ApiError
 
 from tidelock.core.rollout import Rollout
 from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, attempt, how, mend, obstacle, over, rollout
-from tidelock.kube.client import MISSING, TOO_OLD, fault
 from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
+from tidelock.kube.feed import Broken, Feed, Listed, Seen
+from tidelock.kube.refusals import MISSING, NOT_OURS, fault, reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,32 +38,8 @@ RECONNECT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """All that there is of a kind."""
-
-    kind: str
-    objects: list[Object]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One object has changed; `what` is ADDED, MODIFIED or DELETED."""
-
-    kind: str
-    what: str
-    object: Object
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """A stream broke off."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
 class Refused:
-    """A stream is not allowed."""
+    """A log may not be read."""
 
     error: TidelockError
 
@@ -96,7 +73,7 @@ class Follower:
         self.timeout_s = timeout_s
         """Seconds after which it is left to itself; 0 is never."""
         self.tail = tail
-        self._news: queue.Queue[Listed | Seen | Silent | Refused | LogEnded | str] = queue.Queue()
+        self._news: queue.Queue[Listed | Seen | Broken | Refused | LogEnded | str] = queue.Queue()
         self._stop = threading.Event()
         self._job: Object | None = None
         self._pods: dict[str, Object] = {}
@@ -110,8 +87,11 @@ class Follower:
 
     def run(self) -> Rollout:
         """Return when the Job is over. Raises NeverStarted, JobVanished, LeftRunning or Unanswered."""
-        for kind, labels, fields in (("Job", None, {"metadata.name": self.name}), ("Pod", {JOB_UID: self.uid}, None)):
-            threading.Thread(target=self._feed, args=(kind, labels, fields), daemon=True).start()
+        for each in (
+            Feed(name="Job", kind="Job", fields={"metadata.name": self.name}),
+            Feed(name="Pod", kind="Pod", labels={JOB_UID: self.uid}),
+        ):
+            threading.Thread(target=self._feed, args=(each,), daemon=True).start()
         began = time.monotonic()
         over_at: float | None = None
         try:
@@ -144,7 +124,7 @@ class Follower:
         except queue.Empty:
             return
 
-    def _take(self, news: Listed | Seen | Silent | Refused | LogEnded | str) -> None:
+    def _take(self, news: Listed | Seen | Broken | Refused | LogEnded | str) -> None:
         match news:
             case str():
                 self.show(news)
@@ -152,8 +132,8 @@ class Follower:
                 self._ended.add(news.uid)
             case Refused():
                 raise news.error
-            case Silent():
-                self._bear(news.why)
+            case Broken():
+                self._bear(news)
             case Listed("Job", objects):
                 self._silent_since = None
                 self._keep_job(next((each for each in objects if each["metadata"]["uid"] == self.uid), None))
@@ -171,35 +151,20 @@ class Follower:
             raise JobVanished(f"{self.cluster.namespace}/{self.name}")
         self._job = found
 
-    def _bear(self, why: str) -> None:
-        now = time.monotonic()
+    def _bear(self, broken: Broken) -> None:
+        error, doing = broken.error, f"watching {broken.feed.lower()}s"
+        if isinstance(error, ApiError) and error.status.code in NOT_OURS:
+            raise fault(error, f"{self.cluster.namespace}/{self.name}", doing, self.cluster)
+        why, now = reason_of(error), time.monotonic()
         if self._silent_since is None:
             self._silent_since = now
             self.tell(f"the API server does not answer ({why}); the Job goes on, waiting for it")
         elif now - self._silent_since > self.cluster.wait_s:
             raise Unanswered(self.cluster.server, f"watching job/{self.name}", why, now - self._silent_since)
 
-    def _feed(self, kind: str, labels: dict[str, str] | None, fields: dict[str, str] | None) -> None:
-        """Watch one kind until told to stop; lists anew whenever the stream breaks."""
-        while not self._stop.is_set():
-            try:
-                objects, version = self.cluster.listed(kind, labels, fields)
-                self._news.put(Listed(kind, objects))
-                for what, found in self.cluster.watch(kind, version, labels, fields):
-                    if self._stop.is_set():
-                        return
-                    self._news.put(Seen(kind, what, found))
-            except ApiError as error:
-                if error.status.code in (401, 403):
-                    doing = f"watching {kind.lower()}s"
-                    self._news.put(Refused(fault(error, f"{self.cluster.namespace}/{self.name}", doing, self.cluster)))
-                    return
-                if error.status.code != TOO_OLD:
-                    self._news.put(Silent(str(error.status.message or error)))
-            except Exception as error:  # a credential plugin, a broken answer, a closed client: whoever waits
-                # for this feed would wait for ever
-                self._news.put(Silent(str(error) or type(error).__name__))
-            self._stop.wait(RECONNECT_S)
+    def _feed(self, feed: Feed) -> None:
+        for news in feed.heard(self.cluster, self._stop):
+            self._news.put(news)
 
     # What goes out
 
@@ -211,11 +176,13 @@ class Follower:
 
     def _pass_on(self, each: Attempt, container: str) -> None:
         """Pass the lines of one pod's log on, each once, also when the stream breaks in between."""
-        passed = 0
+        passed: int | None = None
         while not self._stop.is_set():
-            skip, number = passed, 0
+            number = 0
             try:
-                for line in self.cluster.log(each.pod, container, follow=True, tail=self.tail if not passed else None):
+                passed = self._before_tail(each.pod, container) if passed is None else passed
+                skip = passed
+                for line in self.cluster.log(each.pod, container, follow=True):
                     number += 1
                     if number > skip:
                         self._news.put(line)
@@ -223,7 +190,7 @@ class Follower:
                 if self._has_ended(each.uid, container):
                     break
             except ApiError as error:
-                if error.status.code in (401, 403):
+                if error.status.code in NOT_OURS:
                     doing = f"reading the log of {each.pod}"
                     self._news.put(Refused(fault(error, f"{self.cluster.namespace}/{each.pod}", doing, self.cluster)))
                     break
@@ -233,6 +200,12 @@ class Follower:
                 pass  # the watch says that the API server is away
             self._stop.wait(RECONNECT_S)
         self._news.put(LogEnded(each.uid))
+
+    def _before_tail(self, pod: str, container: str) -> int:
+        """How many lines are left out, counted from the log's beginning: there a stream that broke begins anew."""
+        if self.tail is None:
+            return 0
+        return max(0, sum(1 for _ in self.cluster.log(pod, container, follow=False)) - self.tail)
 
     def _has_ended(self, uid: str, container: str) -> bool:
         """Whether the pod's container has; the watch may say it a moment after the log's end."""

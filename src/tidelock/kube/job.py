@@ -1,4 +1,4 @@
-"""The migration Job, and the CronJobs that are started from hand or by the clock."""
+"""The migration Job, and the contract that every Job of Tidelock has."""
 
 from __future__ import annotations
 
@@ -70,49 +70,4 @@ def job_spec(
         "template": pod.template(
             delivery, component, pod.container(delivery, container, args, bundled=bundled), bundled=bundled
         ),
-    }
-
-
-def migration_cron_job(delivery: Delivery) -> dict[str, Any]:
-    """A CronJob that never runs by itself, for `kubectl create job --from=cronjob/NAME migration-manual`."""
-    return cron_job(
-        delivery,
-        delivery.workload.job,
-        "migration",
-        {"schedule": "0 0 1 1 *", "suspend": True},
-        job_spec(delivery, "migration", CONTAINER, migrate(delivery)),
-    )
-
-
-def backup_cron_job(delivery: Delivery) -> dict[str, Any]:
-    """`tidelock backup create`, by the clock and for `kubectl create job --from=cronjob/NAME backup-manual`."""
-    args = ["backup", "create", *pod.settings_files(delivery), *pod.manner(delivery)]
-    return cron_job(
-        delivery,
-        delivery.workload.backup,
-        "backup",
-        {"schedule": delivery.workload.schedule, "timeZone": "Etc/UTC"},
-        job_spec(delivery, "backup", "backup", args, bundled=False),
-    )
-
-
-def cron_job(
-    delivery: Delivery, name: str, component: str, when: dict[str, Any], spec: dict[str, Any]
-) -> dict[str, Any]:
-    """A CronJob that never has two Jobs at a time."""
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "CronJob",
-        "metadata": delivery.metadata(name, component),
-        "spec": {
-            **when,
-            "concurrencyPolicy": "Forbid",
-            "startingDeadlineSeconds": 3600,
-            "successfulJobsHistoryLimit": 3,
-            "failedJobsHistoryLimit": 3,
-            "jobTemplate": {
-                "metadata": {"labels": spec["template"]["metadata"]["labels"]},
-                "spec": spec,
-            },
-        },
     }

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import yaml
 from lightkube.config.kubeconfig import KubeConfig
@@ -37,7 +38,24 @@ def configuration(kubeconfig: Path | None, context: str | None) -> SingleConfig:
         wanted = f"context {context or data.get('current-context') or 'missing'!r}"
         raise NoContext(where, f"{wanted} cannot be used: {error}", f"contexts there: {names}") from None
     assert chosen is not None
+    refuse_address(chosen)
     return chosen
+
+
+def refuse_address(chosen: SingleConfig) -> None:
+    """Raise NoContext for a server that is no URL: it would be looked up as a name, and waited for."""
+    server = chosen.cluster.server
+    try:
+        parts = urlsplit(server)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or any(each.isspace() for each in server):
+        raise NoContext(
+            f"context {chosen.context_name}",
+            f"its server “{server}” is no address",
+            "write server: https://HOST:PORT into that cluster of the kubeconfig",
+        )
 
 
 def _from_environment() -> list[Path]:

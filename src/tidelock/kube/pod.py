@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 MIGRATION = "migration"
 """The component that may need a token."""
+EXPECTED = ("TIDELOCK_BUNDLE", "TIDELOCK_SETTINGS")
+"""Variables that say what has to be mounted."""
+COMMIT = "TIDELOCK_COMMIT"
+"""The variable that says which commit it is of."""
 USER = 65_532
 """As in the Dockerfile."""
 MIGRATIONS = "/migrations"
@@ -105,7 +109,12 @@ def settings_files(delivery: Delivery) -> list[str]:
 def manner(delivery: Delivery) -> list[str]:
     """The arguments that say how long one attempt is patient, and how it speaks."""
     logs = ["--log-format", "json"] if delivery.workload.logs == "json" else []
-    return ["--wait", f"{delivery.workload.wait_s:g}s", *logs]
+    return ["--wait", duration(delivery.workload.wait_s), *logs]
+
+
+def duration(seconds: float) -> str:
+    """`300s`, `0.5s`: as `--wait` and a MigrationTarget read it."""
+    return f"{seconds:.3f}".rstrip("0").rstrip(".") + "s"
 
 
 def connection(delivery: Delivery) -> list[dict[str, Any]]:
@@ -126,7 +135,7 @@ def identity(delivery: Delivery) -> list[dict[str, Any]]:
     return [
         {"name": "TIDELOCK_BUNDLE", "value": delivery.bundle.digest},
         *([{"name": "TIDELOCK_SETTINGS", "value": delivery.settings.digest}] if delivery.settings.names else []),
-        {"name": "TIDELOCK_COMMIT", "valueFrom": {"configMapKeyRef": commit}},
+        {"name": COMMIT, "valueFrom": {"configMapKeyRef": commit}},
     ]
 
 

@@ -11,14 +11,19 @@ from tidelock.kube.flavours.kubectl import head
 if TYPE_CHECKING:
     from tidelock.kube.delivery import Delivery
 
-SCRIPT = """\
+SCRIPT_HEAD = """\
 #!/usr/bin/env bash
 # Updates the ConfigMaps, replaces the migration Job, waits for it and shows what it did; exits as the Job did.
+"""
+SCRIPT = (
+    SCRIPT_HEAD
+    + """\
 # Further arguments go on: --context, --namespace, --dry-run=server, …
 set -euo pipefail
 cd "$(dirname "${{BASH_SOURCE[0]}}")"/{up}
 exec tidelock kube deploy {database}"$@"
 """
+)
 
 
 def files(delivery: Delivery) -> dict[str, str]:
@@ -34,4 +39,4 @@ def script(delivery: Delivery, up: str) -> str:
     return SCRIPT.format(up=quote(up), database=database)
 
 
-__all__ = ["files", "head", "script"]
+__all__ = ["SCRIPT_HEAD", "files", "head", "script"]

@@ -17,6 +17,12 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 )
 """(API group, resources, verbs) of deploy, status, logs. No Secret is read: the pod gets those from the kubelet."""
 
+SEEN: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
+    ("", ("serviceaccounts",), ("get",)),
+    ("networking.k8s.io", ("networkpolicies",), ("get",)),
+)
+"""What it looks at beside: whether that is as it should be. Who may only deploy must not change it."""
+
 
 def pod_account(delivery: Delivery) -> list[dict[str, Any]]:
     """The ServiceAccount of the pods, without a token and without any right; none where an existing one is used.
@@ -66,7 +72,8 @@ def role(delivery: Delivery, name: str) -> dict[str, Any]:
         "kind": "Role",
         "metadata": delivery.metadata(name, "deploy"),
         "rules": [
-            {"apiGroups": [group], "resources": [*resources], "verbs": [*verbs]} for group, resources, verbs in RIGHTS
+            {"apiGroups": [group], "resources": [*resources], "verbs": [*verbs]}
+            for group, resources, verbs in (*RIGHTS, *SEEN)
         ],
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.errors import UsageFault
 from tidelock.kube import network, rights
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.flavours.kubectl import BACKUP, NETWORK, RIGHTS, backups, head
@@ -14,8 +15,23 @@ if TYPE_CHECKING:
     from tidelock.kube.delivery import Delivery
 
 
+class ManyBundles(UsageFault):
+    """ConfigMaps under a new name for each bundle, where the operator knows a bundle by its one name."""
+
+    code = "U047"
+
+    def __init__(self, bundle: str) -> None:
+        super().__init__(
+            f"immutable ConfigMaps are not for the operator: {bundle} would be there once for each digest, and a "
+            "target would stand at BundleIncomplete",
+            hint="leave out immutable ([kube] of tidelock.toml, or --immutable), or render for another tool",
+        )
+
+
 def files(delivery: Delivery) -> dict[str, str]:
-    """What `kube render --for operator` writes. The definition comes first: a target needs it."""
+    """What `kube render --for operator` writes. The definition comes first: a target needs it. Raises ManyBundles."""
+    if delivery.workload.immutable:
+        raise ManyBundles(delivery.workload.bundle)
     found = {
         "operator-crd.yaml": [resource.definition()],
         "operator.yaml": manifests.installation(delivery),

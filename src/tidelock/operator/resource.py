@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tidelock.core.reconciling import Action, Phase, Wanted
 from tidelock.core.source import seconds
 from tidelock.core.workload import Workload
+from tidelock.kube.pod import duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,8 +182,8 @@ def specification(workload: Workload, database: str, *, token: bool) -> Object:
         "token": token,
         "resources": {"cpu": workload.cpu, "memory": workload.memory},
         "policy": {
-            "deadline": f"{workload.deadline_s:g}s",
-            "wait": f"{workload.wait_s:g}s",
+            "deadline": duration(workload.deadline_s),
+            "wait": duration(workload.wait_s),
             **({"logs": workload.logs} if workload.logs != "text" else {}),
         },
     }
@@ -285,9 +286,6 @@ def message(action: Action, digest: str) -> str:
         case Phase.CANNOT_BEGIN:
             why = f": {action.outcome.reason}: {action.outcome.message}" if action.outcome else ""
             return f"attempt {action.serial} does not start{why}"
-        case Phase.REFUSED:
-            assert action.outcome is not None
-            return f"attempt {action.serial + 1} is refused: {action.outcome.code} {action.outcome.message}"
         case Phase.RETRYING:
             assert action.at is not None
             return f"attempt {action.serial} {ended}; tried again at {moment(action.at)}"

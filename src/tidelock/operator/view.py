@@ -32,7 +32,7 @@ class Map:
     hashes: dict[str, str]
     """Path → SHA-256 (hex) of the content."""
     mounted: dict[str, str]
-    """Key → path, where that is not the key; empty when each is."""
+    """Key → path, of all of them where one is not its key; empty when each is."""
     part: int = 1
     count: int = 1
     """0 when its annotations cannot be read: such a bundle is never whole."""
@@ -51,11 +51,11 @@ def read_map(found: Object, label: str) -> Map:
     annotations = metadata.get("annotations") or {}
     number, count = part_of(annotations.get(PART, "1/1"))
     paths = paths_of(annotations.get(PATHS, "{}"))
-    mounted = paths or {}
     contents = {key: value.encode() for key, value in (found.get("data") or {}).items()}
     contents |= {key: b64decode(value) for key, value in (found.get("binaryData") or {}).items()}
     if label == SETTINGS:
         contents.pop(COMMIT_KEY, None)
+    mounted = {key: paths.get(key, key) for key in sorted(contents)} if paths else {}
     return Map(
         name=metadata["name"],
         bundle=metadata["labels"][label],

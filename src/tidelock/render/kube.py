@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tidelock.render.json import SCHEMA
+from tidelock.render.json import line as one_line
 from tidelock.render.text import span
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ def rehearsed_data(context: str, namespace: str, digest: str, names: Sequence[st
         "objects": list(names),
         "exit_code": 0,
     }
+
+
+def logged(job: str, pod: str, line: str) -> str:
+    """A line of a Job's log as data, on one line."""
+    return one_line({"schema": SCHEMA, "command": "kube logs", "job": job, "pod": pod, "line": line})
 
 
 def deployed_text(done: Rollout, duration_s: float) -> str:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 COMMANDS = ("kubectl ", "pip ", "tidelock ")
+LAST = 3
+"""Of what was applied before a failure, those that are named."""
 
 
 def span(seconds: float) -> str:
@@ -92,8 +94,7 @@ def with_critical(shown: str, report: Report) -> str:
 
 def failure(error: TidelockError, *, applied: Sequence[AppliedMigration] = (), ends: bool = True) -> str:
     """What happened, where, with which values, and what to do now. `ends`: the command ends with its exit code."""
-    stays = f" ({', '.join(each.label for each in applied[-3:])} applied before, and stays)" if applied else ""
-    lines = [f"✗ {error.code} {error.message}{stays}"]
+    lines = [f"✗ {error.code} {error.message}{staying(applied)}"]
     if error.detail:
         lines += ["", *(f"  {line}" for line in error.detail.splitlines()), ""]
     if error.hint:
@@ -102,6 +103,17 @@ def failure(error: TidelockError, *, applied: Sequence[AppliedMigration] = (), e
         f"  exit {error.exit_code} · tidelock explain {error.code}" if ends else f"  tidelock explain {error.code}"
     )
     return "\n".join(lines)
+
+
+def staying(applied: Sequence[AppliedMigration]) -> str:
+    """` (003 b was applied before, and stays)`; of many the last, and how many."""
+    if not applied:
+        return ""
+    *others, last = (each.label for each in applied[-LAST:])
+    if len(applied) > LAST:
+        return f" ({len(applied)} were applied before, the last of them {', '.join(others)} and {last}, and stay)"
+    named = f"{', '.join(others)} and {last}" if others else last
+    return f" ({named} {'were' if others else 'was'} applied before, and {'stay' if others else 'stays'})"
 
 
 def sentence(hint: str) -> str:

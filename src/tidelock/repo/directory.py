@@ -12,6 +12,8 @@ from tidelock.errors import SourceFault, UsageFault
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from tidelock.app.mounting import Checked
+
 
 class NoDirectory(UsageFault):
     """The directory of the migrations is not there."""
@@ -126,11 +128,13 @@ def paths(directory: Path) -> Iterator[tuple[str, str]]:
         yield f"{directory}/{name}", f"{shown}/{name}"
 
 
-def content(path: str, shown: str) -> bytes:
-    """A file's bytes; .gz and .zst as what they contain."""
+def content(path: str, shown: str, checked: Sequence[Checked] = ()) -> bytes:
+    """A file's bytes; .gz and .zst as what they contain. Raises BundleChanging for other than `checked`."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - a thousand small files: Path.open costs as much as reading
             data = file.read()
+        for each in checked:
+            each.refuse_other(path, data)
         return unpacked(path, data)
     except OSError as error:
         raise Unreadable(shown, error.strerror or str(error)) from None
@@ -164,7 +168,12 @@ def shown_path(directory: Path) -> str:
         return str(directory)
 
 
-def load_beside(directory: Path, path: str) -> str:
+def is_volume(directory: Path) -> bool:
+    """A kubelet fills it, and exchanges all of its files at once when a ConfigMap has changed."""
+    return (directory / "..data").is_symlink()
+
+
+def load_beside(directory: Path, path: str, checked: Sequence[Checked] = ()) -> str:
     """The text of a file that a script includes or copies from. Raises a SourceFault outside of the directory."""
     target = Path(path)
     root, real = directory.resolve(), target.resolve()
@@ -173,6 +182,6 @@ def load_beside(directory: Path, path: str) -> str:
     if not any(real.is_relative_to(each) for each in roots):
         raise OutsideDirectory(path, directory)
     try:
-        return content(str(target), path).decode("utf-8-sig")
+        return content(str(target), path, checked).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Unreadable(path, f"not UTF-8 at byte {error.start}") from None

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from tidelock.errors import UsageFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+
+FEW = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +24,8 @@ class Change:
     content: str | None
     """None for one that goes."""
     there: bool
+    foreign: bool = False
+    """What is there was not made from others: somebody wrote it."""
     executable: bool = False
 
     @property
@@ -36,19 +44,34 @@ class Change:
         return {"path": str(self.path), "what": self.what}
 
 
-def changes(
-    folder: Path, files: Mapping[str, str], *, written_by: str = "", executable: bool = False
-) -> Iterator[Change]:
-    """What differs below the folder from these files.
+class NotOurs(UsageFault):
+    """A file that would be written over was not made by us."""
 
-    A file that is none of them and begins with `written_by` is ours from another time, and goes.
-    """
+    code = "U048"
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        one = len(paths) == 1
+        super().__init__(
+            f"{', '.join(paths[:FEW])}{' …' if len(paths) > FEW else ''} {'was' if one else 'were'} not written by "
+            "`tidelock kube render`; nothing was changed",
+            hint=f"commit {'it' if one else 'them'}, then pass --force to replace {'it' if one else 'them'}; or name "
+            "another directory (--out, [kube] out)",
+        )
+
+
+def changes(folder: Path, files: Mapping[str, str], *, written_by: str, executable: bool = False) -> Iterator[Change]:
+    """What differs below the folder from these files. One that begins otherwise than `written_by` is somebody's own."""
     for name, content in files.items():
         path = folder / name
         there = path.is_file()
         if not there or path.read_bytes() != content.encode():
-            yield Change(path=path, content=content, there=there, executable=executable)
-    if written_by and folder.is_dir():
+            foreign = there and not begins(path, written_by)
+            yield Change(path=path, content=content, there=there, foreign=foreign, executable=executable)
+
+
+def left_over(folder: Path, files: Mapping[str, str], *, written_by: str) -> Iterator[Change]:
+    """What is there below the folder from another time: none of these files, and it begins with `written_by`."""
+    if folder.is_dir():
         for path in sorted(folder.rglob("*.yaml")):
             if path.relative_to(folder).as_posix() not in files and begins(path, written_by):
                 yield Change(path=path, content=None, there=True)
@@ -60,8 +83,11 @@ def begins(path: Path, text: str) -> bool:
         return file.read(len(text.encode())) == text.encode()
 
 
-def carry_out(wanted: Sequence[Change]) -> None:
-    """Write and remove."""
+def carry_out(wanted: Sequence[Change], *, force: bool) -> None:
+    """Write and remove. Raises NotOurs, before anything, for files that somebody wrote, unless with `force`."""
+    foreign = [os.path.relpath(each.path) for each in wanted if each.foreign]
+    if foreign and not force:
+        raise NotOurs(foreign)
     for each in wanted:
         if each.content is None:
             each.path.unlink()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidelock.kube import job, network, rights
+from tidelock.kube import cronjob, job, network, rights
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.flavours.kubectl import NETWORK, RIGHTS, head, written
 from tidelock.kube.tolerance import gated, telling_job
@@ -30,7 +30,7 @@ def files(delivery: Delivery) -> dict[str, str]:
     ]
     jobs = [annotated(job.job(delivery, hashed=True), {WAVE: RUN})]
     jobs += [annotated(each, {WAVE: AFTER}) for each in telling_job(delivery, hashed=True)]
-    found = written(delivery, [*maps, *jobs, job.migration_cron_job(delivery)])
+    found = written(delivery, [*maps, *jobs, cronjob.migration(delivery)])
     if accounts := rights.pod_account(delivery):
         found[RIGHTS] = head() + documents([annotated(each, {WAVE: FIRST}) for each in accounts])
     found[NETWORK] = head() + documents([annotated(network.policy(delivery), {WAVE: FIRST})])

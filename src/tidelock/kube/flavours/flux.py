@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidelock.kube import job
+from tidelock.kube import cronjob, job
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.flavours.argocd import annotated
 from tidelock.kube.flavours.kubectl import head, written
@@ -30,7 +30,7 @@ def files(delivery: Delivery) -> dict[str, str]:
     delivery = gated(delivery)
     maps = [annotated(each, AS_IT_IS) for each in (*bundle_maps(delivery), *settings_map(delivery))]
     run = [*maps, annotated(job.job(delivery), FORCE)]
-    manifests = written(delivery, [*run, job.migration_cron_job(delivery)])
+    manifests = written(delivery, [*run, cronjob.migration(delivery)])
     told = [annotated(each, FORCE) for each in telling_job(delivery)]
     found = {f"migration/{name}": text for name, text in manifests.items()}
     found["migration/kustomization.yaml"] = kustomization(sorted(manifests))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock import __version__
 from tidelock.errors import ClusterFault
-from tidelock.kube import job, network, rights
+from tidelock.kube import cronjob, job, network, rights
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.flavours.argocd import annotated
 from tidelock.kube.flavours.kubectl import backups, head
@@ -71,7 +71,7 @@ def templates(delivery: Delivery) -> dict[str, str]:
         )
         for each in objects
     ]
-    with_it = [job.migration_cron_job(delivery), *backups(delivery)]
+    with_it = [cronjob.migration(delivery), *backups(delivery)]
     found = {
         "templates/bundle.yaml": head() + literal(documents(before)),
         "templates/migration-job.yaml": head() + guarded(delivery, job.job(delivery), "pre-install,pre-upgrade", 0),

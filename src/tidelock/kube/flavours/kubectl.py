@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidelock.kube import job, network, rights
+from tidelock.kube import cronjob, job, network, rights
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.yaml import documents
 
@@ -23,7 +23,7 @@ def files(delivery: Delivery) -> dict[str, str]:
     """The manifests; `tidelock kube deploy` applies them, and makes the Job anew when it changed."""
     return written(
         delivery,
-        [*bundle_maps(delivery), *settings_map(delivery), job.job(delivery), job.migration_cron_job(delivery)],
+        [*bundle_maps(delivery), *settings_map(delivery), job.job(delivery), cronjob.migration(delivery)],
         deployed=True,
     )
 
@@ -37,7 +37,7 @@ def written(delivery: Delivery, run: Sequence[dict[str, Any]], *, deployed: bool
 
 def backups(delivery: Delivery) -> list[dict[str, Any]]:
     """The CronJob of backups, where there is a store for them."""
-    return [job.backup_cron_job(delivery)] if delivery.stores else []
+    return [cronjob.backup(delivery)] if delivery.stores else []
 
 
 def head() -> str:

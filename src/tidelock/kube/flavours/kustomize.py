@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tidelock.kube import job
+from tidelock.kube import cronjob, job
 from tidelock.kube.configmap import bundle_maps, settings_map
 from tidelock.kube.flavours.kubectl import head, written
 from tidelock.kube.yaml import document
@@ -25,7 +25,7 @@ def files(delivery: Delivery) -> dict[str, str]:
         *bundle_maps(delivery),
         *settings_map(delivery),
         job.job(delivery, hashed=True),
-        job.migration_cron_job(delivery),
+        cronjob.migration(delivery),
     ]
     found = written(delivery, run, deployed=True)
     return {**found, "kustomization.yaml": kustomization(sorted(found))}
