@@ -50,15 +50,19 @@ class AloneInBlock(SourceFault):
 
 
 class RuntimeTransaction(SourceFault):
-    """BEGIN, COMMIT or ROLLBACK under an \\if that only the run decides."""
+    """BEGIN, COMMIT or ROLLBACK that only the run decides about."""
 
     code = "S042"
 
-    def __init__(self, place: Place, command: str) -> None:
-        super().__init__(
-            f"{place}: {command} stands under an \\if that is decided only while the file runs",
-            hint="take transaction control out of the \\if; Tidelock runs a file in one transaction anyway",
-        )
+    def __init__(
+        self,
+        place: Place,
+        command: str,
+        why: str = "stands under an \\if that is decided only while the file runs",
+        hint: str = "take transaction control out of the \\if; Tidelock runs a file in one transaction anyway",
+        detail: str = "",
+    ) -> None:
+        super().__init__(f"{place}: {command} {why}", hint=hint, detail=detail)
 
 
 class TwoPhase(SourceFault):
