@@ -122,7 +122,7 @@ def closing(turn: Turn, step: Step) -> list[str]:
     if fenced_late(turn, step):
         statements.append(turn.fence)
     if may_write_ledger(step, turn.ledger.table) or turn.leaves(step):
-        statements.append(tables.only_own_row(turn.ledger, step.version, turn.rows))
+        statements.append(turn.only_own_row(step))
     return [*statements, turn.record(step), "COMMIT"]
 
 
