@@ -320,6 +320,26 @@ def test_a_procedure_that_commits_is_called_outside_of_a_transaction(project: Pr
     assert project.one("SELECT count(*) FROM a") == 2
 
 
+@pytest.mark.parametrize("call", [
+    "CALL p();",
+    "CALL public.p();",
+    "DO $$BEGIN CALL p(); END$$;",
+    "CREATE PROCEDURE q() LANGUAGE plpgsql AS $$BEGIN CALL p(); END$$; CALL q();",
+])  # fmt: skip
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK; INSERT INTO a VALUES (1)"])
+def test_a_procedure_of_the_same_file_that_commits_is_called_outside_of_a_transaction(
+    project: Project, call: str, end: str
+):
+    project.write(
+        "001_a.sql",
+        "CREATE TABLE a (id int);\n"
+        f"CREATE PROCEDURE p() LANGUAGE plpgsql AS $$BEGIN INSERT INTO a VALUES (1); {end}; END$$;\n"
+        f"{call}\nINSERT INTO a VALUES (2);",
+    )
+    ok(project.apply())
+    assert project.query("SELECT id FROM a ORDER BY 1") == [(1,), (2,)]
+
+
 def test_variables_from_the_command_line_and_from_gset_reach_the_statements(project: Project):
     project.write(
         "001_a.sql",

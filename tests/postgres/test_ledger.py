@@ -6,6 +6,8 @@ import pytest
 from tests.postgres.test_apply import failed, ok
 from tests.rig.project import Project
 
+from tidelock.core.report import exit_code
+
 SEED = """CREATE TABLE IF NOT EXISTS schema_migrations (
     version INTEGER PRIMARY KEY,
     description TEXT,
@@ -70,6 +72,8 @@ def test_files_may_create_the_table_themselves(project: Project, table: str):
     "DO $$BEGIN EXECUTE 'INSERT INTO schema_' || 'migrations (version) VALUES (3)'; END$$;",
     "DELETE FROM schema_migrations WHERE version = 1;",
     "INSERT INTO schema_migrations (version) SELECT 3;",
+    "UPDATE schema_migrations SET version = 50 WHERE version = 1;",
+    "DO $$BEGIN EXECUTE 'UPDATE schema_' || 'migrations SET version = version + 50'; END$$;",
 ])  # fmt: skip
 def test_a_file_that_records_another_version_is_refused(project: Project, statement: str):
     project.write("001_a.sql", "CREATE TABLE a (id int);")
@@ -79,6 +83,37 @@ def test_a_file_that_records_another_version_is_refused(project: Project, statem
     assert "002_b.sql" in fault.message
     assert project.versions() == [1]
     assert project.one("SELECT to_regclass('b') IS NULL")
+
+
+@pytest.mark.parametrize("call", [
+    "CALL pp();",
+    "VACUUM; DO $$BEGIN EXECUTE 'INSERT INTO schema_migrations (version) VALUES (99)'; COMMIT; END$$;",
+])  # fmt: skip
+def test_a_lone_statement_that_records_another_version_stops_until_a_person_has_looked(project: Project, call: str):
+    project.write(
+        "001_a.sql",
+        "CREATE PROCEDURE pp() LANGUAGE plpgsql AS $$BEGIN\n"
+        "INSERT INTO schema_migrations (version, description) VALUES (99, 'x'); COMMIT; END$$;",
+    )
+    project.write("002_b.sql", call)
+    project.write("099_z.sql", "CREATE TABLE z (id int);")
+    fault = failed(project.apply(), "L013", 4)
+    assert "002_b.sql:1:" in fault.message
+    assert "outside of a transaction, so that stays: 99 is new" in fault.message
+    assert exit_code(project.apply()) == 4
+    project.query("DELETE FROM schema_migrations WHERE version = 99")
+    assert project.tidelock("recover", "--mark-done").returncode == 0
+    ok(project.apply())
+    assert project.versions() == [1, 2, 99]
+    assert project.one("SELECT to_regclass('z') IS NOT NULL")
+
+
+def test_a_lone_statement_may_write_its_own_row(project: Project):
+    project.write(
+        "001_a.sql", "DO $$BEGIN INSERT INTO schema_migrations (version, description) VALUES (1, 'x'); COMMIT; END$$;"
+    )
+    ok(project.apply())
+    assert project.query("SELECT version, description FROM schema_migrations") == [(1, "x")]
 
 
 def test_the_version_column_grows_when_a_version_needs_it(project: Project):

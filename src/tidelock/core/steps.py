@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tidelock.core.model import Migration
-    from tidelock.core.statement import Item, Script
+    from tidelock.core.statement import Facts, Item, Script
 
 
 class NeverCommitted(SourceFault):
@@ -50,15 +50,19 @@ class AloneInBlock(SourceFault):
 
 
 class RuntimeTransaction(SourceFault):
-    """BEGIN, COMMIT or ROLLBACK under an \\if that only the run decides."""
+    """BEGIN, COMMIT or ROLLBACK that only the run decides about."""
 
     code = "S042"
 
-    def __init__(self, place: Place, command: str) -> None:
-        super().__init__(
-            f"{place}: {command} stands under an \\if that is decided only while the file runs",
-            hint="take transaction control out of the \\if; Tidelock runs a file in one transaction anyway",
-        )
+    def __init__(
+        self,
+        place: Place,
+        command: str,
+        why: str = "stands under an \\if that is decided only while the file runs",
+        hint: str = "take transaction control out of the \\if; Tidelock runs a file in one transaction anyway",
+        detail: str = "",
+    ) -> None:
+        super().__init__(f"{place}: {command} {why}", hint=hint, detail=detail)
 
 
 class TwoPhase(SourceFault):
@@ -84,16 +88,25 @@ class Surroundings:
 
     def after(self, script: Script) -> Surroundings:
         """The surroundings that the next file finds."""
-        deferred = {bare(table) for each in script.statements for table in each.facts.deferred}
-        committing = {
-            made.name
-            for each in script.statements
-            for made in each.facts.creates
-            if made.kind == "procedure" and each.facts.body is not None and each.facts.body.alone
-        }
-        if not deferred and not committing:
+        found = self
+        for each in script.statements:
+            found = found.beyond(each)
+        return found
+
+    def beyond(self, statement: Statement) -> Surroundings:
+        """The surroundings that the next statement finds."""
+        facts = statement.facts
+        if facts.body is None and not facts.deferred:
             return self
+        deferred = {bare(table) for table in facts.deferred}
+        committing = set()
+        if facts.body is not None and (facts.body.alone or self.called(facts.body)):
+            committing = {made.name for made in facts.creates if made.kind == "procedure"}
         return Surroundings(deferred=self.deferred | deferred, committing=self.committing | committing)
+
+    def called(self, facts: Facts) -> list[str]:
+        """The procedures that commit among those which a statement, or a body, calls."""
+        return sorted(self.committing.intersection(map(bare, facts.calls))) if self.committing else []
 
     def and_those(self, other: Surroundings) -> Surroundings:
         """These and what other files leave."""
@@ -178,6 +191,8 @@ class Cutter:
         """One more of the transaction at hand."""
         facts = statement.facts
         self.items.append(statement)
+        if facts.body is not None:
+            self.surroundings = self.surroundings.beyond(statement)
         if facts.new_enum_values:
             self.values.update(value for _, value in facts.new_enum_values)
         if facts.writes or facts.deferred:
@@ -189,7 +204,7 @@ class Cutter:
         facts = statement.facts
         if facts.alone:
             return facts.alone
-        if called := sorted(bare(name) for name in facts.calls if bare(name) in self.surroundings.committing):
+        if called := self.surroundings.called(facts):
             return f"{called[0]}() commits by itself"
         if statement.ending is Ending.GEXEC and any(BUILT_ALONE.match(text) for text in facts.literals):
             return "\\gexec runs what no transaction may hold"

@@ -9,10 +9,11 @@ from tidelock.app.patience import backoff
 from tidelock.core.report import Happening
 from tidelock.core.statement import Kind
 from tidelock.errors import LedgerFault
-from tidelock.postgres import failures, lease, recovery
+from tidelock.postgres import failures, lease, ledger, recovery
 from tidelock.postgres.failures import caret
 from tidelock.postgres.presence import path_of
 from tidelock.postgres.session import BatchFailed
+from tidelock.postgres.transaction import may_write_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,7 +57,22 @@ def run(turn: Turn, performer: Performer, step: Step) -> None:
     turn.write(started, durable=step.external)
     turn.check_alive()
     send(turn, performer, step, known)
-    turn.write(turn.record(step))
+    record(turn, step)
+
+
+def record(turn: Turn, step: Step) -> None:
+    """Record it, unless it has touched a ledger row of another version: nothing takes that back, so a person does."""
+    if not may_write_ledger(step, turn.ledger.table):
+        turn.write(turn.record(step))
+        return
+    try:
+        turn.write(turn.record(step), provided=turn.only_own_row(step))
+    except BatchFailed:
+        there = set(ledger.versions(turn.session.conn, turn.ledger)) - {step.version}
+        known = turn.versions - {step.version}
+        new, gone = [[str(each) for each in sorted(some)] for some in (there - known, known - there)]
+        found = ", ".join([f"{each} is new" for each in new] + [f"{each} is gone" for each in gone])
+        raise failures.ForeignLedgerRow(turn.migration, step.statements[0].place, found) from None
 
 
 def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any]) -> None:

@@ -330,7 +330,7 @@ class PostgresDatabase:
             pooled=self._pooled,
             server_version=self.observed.server_version,
             connect=self._another,
-            rows=len(self.observed.applied),
+            versions=set(self.observed.applied),
             extensions=self.observed.extensions,
         )
         return Executor(turn, self.options.hooks)
@@ -359,7 +359,7 @@ class PostgresDatabase:
     def renewed(self) -> Observed:
         """A second look, as the holder of the lease: what was seen before may be old."""
         observed = self.observe()
-        cast("Executor", self._executor).turn.rows = len(observed.applied)
+        cast("Executor", self._executor).turn.versions = set(observed.applied)
         return observed
 
     def note(self, event: str, detail: Mapping[str, object]) -> None:

@@ -213,7 +213,7 @@ class Executor:
     def applied(self, planned: PlannedMigration, took_s: float) -> AppliedMigration:
         """Note what a migration said, and tell that it is done."""
         turn, migration = self.turn, planned.migration
-        turn.rows += 1
+        turn.versions.add(migration.version)
         turn.note_output()
         statements = [each for step in planned.steps for each in step.statements]
         created = {made.qualified for each in statements for made in each.facts.creates}

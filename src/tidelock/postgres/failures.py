@@ -79,11 +79,15 @@ class ForeignLedgerRow(LedgerFault):
 
     code = "L013"
 
-    def __init__(self, migration: Migration, place: Place) -> None:
+    def __init__(self, migration: Migration, place: Place, stays: str = "") -> None:
+        """`stays`: what is other in the ledger now, when no transaction took it back."""
         super().__init__(
             f"{place}: {migration.label} writes or deletes a ledger row of another version than its own, "
-            f"{migration.version}; nothing of it was kept",
-            hint=f"write its own version, {migration.version}, or delete the statement: "
+            f"{migration.version}; "
+            + (f"it ran outside of a transaction, so that stays: {stays}" if stays else "nothing of it was kept"),
+            hint="take that back in the ledger by hand, then `tidelock recover --mark-done`: the statement itself ran"
+            if stays
+            else f"write its own version, {migration.version}, or delete the statement: "
             "Tidelock records every file by itself",
         )
 

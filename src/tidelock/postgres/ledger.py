@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
@@ -15,7 +16,7 @@ from tidelock.core.model import LedgerEntry, Outcome, StepRecord
 from tidelock.errors import LedgerFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     import psycopg
 
@@ -444,11 +445,23 @@ def moves(ledger: Ledger, author: Author, files: Mapping[int, Migration]) -> lis
 
 # Fails the transaction unless nobody else's row was touched: the file may write its own version's row, no other.
 ONLY_OWN_ROW = """
-SELECT CASE WHEN pg_catalog.count(*) = %s THEN 1 ELSE ('tidelock: foreign ledger rows ' || pg_catalog.count(*))::int END
+SELECT CASE WHEN pg_catalog.encode(pg_catalog.sha256(coalesce(pg_catalog.string_agg(
+              version::text, ',' ORDER BY version), '')::bytea), 'hex') = %s
+            THEN 1 ELSE ('tidelock: foreign ledger rows ' || pg_catalog.count(*))::int END
   FROM {ledger} WHERE version <> %s"""
 FOREIGN_ROWS = "tidelock: foreign ledger rows"
 
 
-def only_own_row(ledger: Ledger, version: int, others: int) -> str:
-    """SQL that fails when the file wrote or deleted a row of another version; `others` is how many there were."""
-    return ledger.fill(ONLY_OWN_ROW) % (others, version)
+def only_own_row(ledger: Ledger, version: int, known: Collection[int]) -> str:
+    """SQL that fails when the file wrote, deleted or renumbered a row of another version; `known` were there."""
+    others = ",".join(str(each) for each in sorted(known) if each != version)
+    return ledger.fill(ONLY_OWN_ROW) % (literal(hashlib.sha256(others.encode()).hexdigest()), version)
+
+
+VERSIONS = "SELECT coalesce(pg_catalog.array_agg(version ORDER BY version), '{{}}') FROM {ledger}"
+
+
+def versions(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger) -> list[int]:
+    """The versions that the ledger has now, in order."""
+    row = conn.execute(ledger.fill(VERSIONS).encode()).fetchone()
+    return cast("list[int]", row[0]) if row else []

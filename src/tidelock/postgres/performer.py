@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.facts import transaction_control
 from tidelock.core.model import Place
 from tidelock.core.report import Happening
 from tidelock.core.statement import Echo, Ending, Quit, Statement
+from tidelock.core.steps import RuntimeTransaction
 from tidelock.postgres import failures
 from tidelock.postgres.failures import caret
 from tidelock.postgres.session import BatchFailed
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 SHOWN_ROWS = 20
 KEPT_OUTPUT = 200
 """Notices and results of one migration that the journal keeps."""
+CONTROL = ("COMMIT", "ROLLBACK", "BEGIN", "START TRANSACTION", "PREPARE TRANSACTION")
+"""Command tags of transaction control."""
+WITHOUT_CONTROL = (
+    "leave transaction control out of what \\gexec and variables make; Tidelock runs a file in one transaction anyway"
+)
+COMPARE = "compare the database with the file, take back what is left of it, and leave transaction control out of it"
 
 
 class Performer:
@@ -46,13 +54,15 @@ class Performer:
         """Whether the \\if branches around an item let it run."""
         return not guards or self.variables.allow(guards)
 
-    def perform(self, item: Item) -> None:
+    def perform(self, step: Step, item: Item) -> None:
         """Run one item: a statement with its COPY data and result, an echo, an assignment."""
         if not self.allows(item.guards):
             return
         if isinstance(item, Statement):
             text = self.variables.fill(item.pieces) if item.pieces else item.text
-            self.after(item, [self.copy(item, text)] if item.copy_data is not None else self.turn.run([(text, item)]))
+            with self.decided_now(step, item, text) if item.pieces else nullcontext():
+                results = [self.copy(item, text)] if item.copy_data is not None else self.turn.run([(text, item)])
+            self.after(step, item, results)
         elif isinstance(item, Echo):
             severity = "WARNING" if item.warning else ""
             self.say(Happening.ECHO, self.variables.fill(item.parts), item.place, severity=severity)
@@ -66,17 +76,35 @@ class Performer:
         """Run one item before the eyes of whoever looks on."""
         hooks = self.turn.looking(step)
         if not hooks or not isinstance(item, Statement) or not self.allows(item.guards):
-            self.perform(item)
+            self.perform(step, item)
             return
         with self.turn.looked_on():
             for each in hooks:
                 each.before(step, item)
             done = any(each.instead(step, item) for each in hooks)
         if not done:
-            self.perform(item)
+            self.perform(step, item)
         with self.turn.looked_on():
             for each in hooks:
                 each.after(step, item)
+
+    @contextmanager
+    def decided_now(self, step: Step, statement: Statement, text: str) -> Iterator[None]:
+        """Around the sending of a text that only the run knows: nothing in it may begin or end a transaction.
+
+        What the parser cannot read of it is judged by what the server answers. Raises RuntimeTransaction.
+        """
+        sent = f"{caret(self.turn.sources, statement.place)}\nsent    {text[:200]}"
+        control = transaction_control(text)
+        if control:
+            why = f"is what the run itself would send here; {failures.what_remains(step)}"
+            raise RuntimeTransaction(statement.place, control, why, WITHOUT_CONTROL, sent)
+        before = self.turn.session.status
+        yield
+        ended = [tag for tag in self.turn.session.tags if tag in CONTROL] if control is None else []
+        if ended or self.turn.session.status != before:
+            why = "came out of what the run itself sent, and ended its transaction; what ran before it may stay"
+            raise RuntimeTransaction(statement.place, ended[0] if ended else "COMMIT", why, COMPARE, sent)
 
     def copy(self, statement: Statement, text: str) -> Rows:
         """COPY … FROM STDIN with the data that follows it in the file."""
@@ -87,13 +115,15 @@ class Performer:
             failed.sent = self.turn.sent
             raise
 
-    def after(self, statement: Statement, results: Sequence[Rows]) -> None:
+    def after(self, step: Step, statement: Statement, results: Sequence[Rows]) -> None:
         """What is done with a statement's result: \\gset, \\gexec, or it is shown."""
         if statement.ending is Ending.GSET:
             self.keep(statement, results[-1])
         elif statement.ending is Ending.GEXEC:
             for cell in (cell for row in results[-1].rows for cell in row if cell is not None):
-                self.show(self.turn.run([(cell, statement)]), statement)
+                with self.decided_now(step, statement, cell):
+                    made = self.turn.run([(cell, statement)])
+                self.show(made, statement)
         else:
             self.show(results, statement)
 

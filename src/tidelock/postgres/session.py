@@ -173,6 +173,16 @@ class Session:
         self.conn = conn
 
     @property
+    def status(self) -> int:
+        """libpq's transaction status."""
+        return self.conn.pgconn.transaction_status
+
+    @property
+    def tags(self) -> list[str]:
+        """The command tags of what was answered last."""
+        return [rows_of(each).tag for each in self.answered]
+
+    @property
     def in_transaction(self) -> bool:
         """A transaction is open (or failed and waits for its ROLLBACK)."""
         return self.conn.pgconn.transaction_status in (

@@ -10,6 +10,7 @@ from tidelock.core.model import Place
 from tidelock.core.report import Happening
 from tidelock.core.statement import Ending, Kind, Quit, Statement
 from tidelock.core.step import Mode, Step
+from tidelock.errors import SourceFault
 from tidelock.postgres import failures, lease
 from tidelock.postgres import ledger as tables
 from tidelock.postgres.performer import marked
@@ -51,6 +52,9 @@ def run(turn: Turn, performer: Performer, step: Step) -> None:
         except BatchFailed as failed:
             turn.session.rollback()
             consider(turn, step, failed, number, time.monotonic() - began)
+        except SourceFault:  # text that only the run knew
+            turn.session.rollback()
+            raise
         else:
             turn.tally.lock_wait_s += turn.watch.blocked_s
             return
@@ -118,7 +122,7 @@ def closing(turn: Turn, step: Step) -> list[str]:
     if fenced_late(turn, step):
         statements.append(turn.fence)
     if may_write_ledger(step, turn.ledger.table) or turn.leaves(step):
-        statements.append(tables.only_own_row(turn.ledger, step.version, turn.rows))
+        statements.append(turn.only_own_row(step))
     return [*statements, turn.record(step), "COMMIT"]
 
 

@@ -75,8 +75,8 @@ class Turn:
     server_version: int
     connect: Callable[[], psycopg.Connection[tuple[object, ...]]]
     """Opens another connection to the same server."""
-    rows: int
-    """Rows in the ledger: a file that adds or removes another version's is found by the count."""
+    versions: set[int]
+    """What the ledger has: a file that adds, removes or renumbers another version's row is found by comparing."""
     planned: PlannedMigration | None = None
     variables: dict[str, str] = field(default_factory=dict)
     """psql variables that the migration at hand has set."""
@@ -254,14 +254,22 @@ class Turn:
         """SQL for a line in the journal about a step."""
         return tables.journal(self.ledger, self.author, event, version=step.version, step=step, **columns)
 
-    def write(self, record: str, *, durable: bool = False) -> None:
-        """Commit one record by itself, as the holder of the lease. `durable` waits for the disk."""
+    def only_own_row(self, step: Step) -> str:
+        """SQL that fails when a step has touched a ledger row of another version."""
+        return tables.only_own_row(self.ledger, step.version, self.versions)
+
+    def write(self, record: str, *, durable: bool = False, provided: str = "") -> None:
+        """Commit one record by itself, as the holder of the lease, `provided` that this SQL does not fail.
+
+        `durable` waits for the disk.
+        """
         statements = [
             "BEGIN",
             *AS_CONNECTED,
             f"SET LOCAL synchronous_commit = {'on' if durable else 'off'}",
             "SET LOCAL lock_timeout = 0",
             self.fence,
+            *([provided] if provided else []),
             record,
             "COMMIT",
         ]
@@ -271,6 +279,8 @@ class Turn:
             self.session.rollback()
             if lease.LOST in str(failed.error):
                 raise lease.LeaseLost from None
+            if tables.FOREIGN_ROWS in str(failed.error):
+                raise
             place = Place(self.migration.path, 1)
             why = "its record could not be written"
             raise statement_failed(self.migration, failed.error, {}, place, why) from None

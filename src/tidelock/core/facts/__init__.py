@@ -21,6 +21,6 @@ or recovery ever sees a node. One file per noun:
 from __future__ import annotations
 
 from tidelock.core.facts.indexes import IndexDefinition, index_definition
-from tidelock.core.facts.statement import facts_of
+from tidelock.core.facts.statement import facts_of, transaction_control
 
-__all__ = ["IndexDefinition", "facts_of", "index_definition"]
+__all__ = ["IndexDefinition", "facts_of", "index_definition", "transaction_control"]

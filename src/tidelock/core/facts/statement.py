@@ -36,6 +36,15 @@ def facts_of(text: str, *, detailed: bool = False) -> Facts:
     return _several([_facts(each, detailed=detailed) for each in statements])
 
 
+def transaction_control(text: str) -> str | None:
+    """The first BEGIN, COMMIT, ROLLBACK or PREPARE TRANSACTION of a text. Empty: none; None: it cannot be read."""
+    try:
+        found = [_facts(each) for each in parser.parse(text) if "TransactionStmt" in each]
+    except parser.Unreadable:
+        return None
+    return next((each.command for each in found if each.kind is not Kind.SAVEPOINT), "")
+
+
 def _facts(statement: Node, text: str = "", *, detailed: bool = False) -> Facts:
     kind, body = unwrap(statement)
     draft = Draft(text=text, detailed=detailed)
