@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +15,6 @@ from tests.rig.project import Project
 from tidelock.cli.main import without_secrets
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.rig.postgres import Server
 
 
@@ -39,6 +40,70 @@ def test_passwords_are_taken_out_of_connection_strings(secret: str):
 )
 def test_other_arguments_stay_as_they_are(given: list[str]):
     assert without_secrets(given) == (given, {})
+
+
+def test_the_password_of_a_key_and_an_attached_value_are_hidden_too():
+    for given in (["-d", "host=h sslpassword=pw"], ["-dpostgresql://u@h/d?sslpassword=pw"], ["-dpostgresql://u:pw@h"]):
+        cleaned, hidden = without_secrets(given)
+        assert "pw" not in " ".join(cleaned)
+        assert len(hidden) == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["apply", "postgresql://app:hunter2@h/db"],
+        ["apply", "host=h password=hunter2"],
+        ["apply", "password=hunter2"],
+        ["apply", "--dir", "postgresql://app:hunter2@h/db"],
+        ["apply", "--config=postgresql://app:hunter2@h/db"],
+        ["status", "-h", "postgresql://app:hunter2@h/db"],
+        ["status", "-hpostgresql://app:hunter2@h/db"],
+        ["apply", "--databse", "postgres://app:hunter2@h/db"],
+        ["aply", "postgresql://h/db?password=hunter2"],
+    ],
+)
+def test_a_connection_string_elsewhere_is_refused_and_not_repeated(tmp_path: Path, given: list[str]):
+    for more in ([], ["--json"]):
+        done = tidelock(*given, *more, cwd=tmp_path)
+        assert done.returncode == 2
+        assert "U024" in done.stdout + done.stderr
+        assert "--database" in done.stdout + done.stderr
+        assert "hunter2" not in done.stdout + done.stderr
+
+
+def test_a_wrong_option_is_told_as_json_where_that_is_wanted(tmp_path: Path):
+    done = tidelock("apply", "--json", "--wiat", "5s", cwd=tmp_path)
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["failure"]["code"] == "U025"
+
+
+@pytest.mark.parametrize("where", ["stdout", "stderr"])
+@pytest.mark.parametrize("how", ["pipe", "full"])
+def test_apply_goes_on_and_ends_as_the_database_does_when_nobody_reads(project: Project, where: str, how: str):
+    for number in range(1, 61):
+        project.write(f"{number:03}_a.sql", f"CREATE TABLE t{number} (id int); DO $$ BEGIN RAISE WARNING 'x'; END $$;")
+    other = {"stdout": "stderr", "stderr": "stdout"}[where]
+    if how == "full":
+        end = os.open("/dev/full", os.O_WRONLY)
+    else:
+        read, end = os.pipe()
+        os.close(read)
+    command = [sys.executable, "-m", "tidelock", "apply", "-d", project.dsn, "--dir", str(project.folder)]
+    done = subprocess.run(command, **{where: end, other: subprocess.PIPE}, cwd=project.folder, check=False)
+    os.close(end)
+    assert done.returncode == 0, done
+    assert len(project.versions()) == 60
+    if (where, how) == ("stdout", "full"):
+        assert b"T034" in done.stderr
+
+
+def test_what_is_shown_to_nobody_is_no_success(tmp_path: Path):
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "tidelock", "explain", "L011"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 75
+    assert "T034" in done.stderr
 
 
 def test_two_connections_keep_their_own_passwords():

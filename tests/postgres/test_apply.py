@@ -474,6 +474,57 @@ def test_patience_ends_with_75_and_nothing_changed(project: Project):
     holder.join()
 
 
+ADD = "ALTER TABLE a ADD COLUMN x int;"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"SET lock_timeout = 0; {ADD}",
+        f"SET LOCAL lock_timeout = 0; {ADD}",
+        f"SELECT set_config('lock_timeout', '0', false); {ADD}",
+        f"BEGIN; SET LOCAL lock_timeout = 0; {ADD} COMMIT;",
+        f"-- tidelock: lock-timeout 0s\n{ADD}",
+        f"DO $$ BEGIN EXECUTE 'SET lock_timeout = 0'; END $$; SELECT '{ADD}' \\gexec",
+        "SET lock_timeout = 0; VACUUM a;",
+        "-- tidelock: lock-timeout 0s\nVACUUM a;",
+    ],
+)
+def test_patience_ends_also_where_the_file_takes_lock_timeout_away(project: Project, text: str):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    project.write("002_b.sql", text)
+    holder = hold(project, "LOCK TABLE a", 10)
+    began = time.monotonic()
+    fault = failed(project.apply(wait="3s"), "T020", 75)
+    assert time.monotonic() - began < 7
+    assert "grafana" in fault.detail
+    holder.join()
+    ok(project.apply())
+
+
+def test_patience_ends_for_small_migrations_that_share_a_query(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    project.write("002_b.sql", "CREATE TABLE b (id int);")
+    project.write("003_c.sql", f"SET LOCAL lock_timeout = 0; {ADD}")
+    project.write("004_d.sql", "CREATE TABLE d (id int);")
+    holder = hold(project, "LOCK TABLE a", 8)
+    failed(project.apply(wait="3s"), "T020", 75)
+    assert project.versions() == [1, 2]
+    holder.join()
+    ok(project.apply())
+
+
+def test_lock_timeout_zero_waits_in_one_go_as_long_as_patience_lasts(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    project.write("002_b.sql", f"-- tidelock: lock-timeout 0s\n{ADD}")
+    holder = hold(project, "LOCK TABLE a", 4)
+    assert ok(project.apply(wait="20s")).applied[0].lock_wait_s > 1
+    holder.join()
+
+
 def test_a_concurrent_build_waits_beyond_the_lock_timeout_and_says_for_whom(project: Project):
     project.write("001_a.sql", "CREATE TABLE a (id int); CREATE TABLE other (id int);")
     ok(project.apply())

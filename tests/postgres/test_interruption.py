@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -51,6 +52,24 @@ def test_a_signal_ends_with_75_within_5_seconds_and_releases_everything(project:
         )
         == []
     )
+
+
+def test_a_signal_ends_in_time_and_says_so_when_the_server_does_not_answer(project: Project):
+    project.write("001_a.sql", "SELECT pg_sleep(60);")
+    process = project.start("apply")
+    until(lambda: running(project, "pg_sleep"))
+    [(pid,)] = project.query(ACTIVE, "pg_sleep")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        sent = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=10)
+        assert time.monotonic() - sent < 5.5
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert process.returncode == 75
+    assert "T030" in err
+    assert "did not answer" in err
 
 
 def test_a_signal_during_a_statement_of_its_own_is_taken_up_by_the_next_run(project: Project):

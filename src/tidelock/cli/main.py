@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import io
 import os
@@ -9,11 +10,12 @@ import re
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from tidelock.errors import Interrupted, TidelockError
+from tidelock.errors import Interrupted, PassingFault, TidelockError, UsageFault
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -22,42 +24,143 @@ GRACE_S = 4.5
 """After a signal everything is released within this time, or the process ends without."""
 CONNECTIONS = ("-d", "--database", "--dbname", "--direct", "--shadow", "--from")
 """Options whose value may be a connection string."""
-SECRET = re.compile(r"://[^/@]*:[^@]*@|[?&\s]password=|^\s*password\s*=|\spassword\s*=", re.IGNORECASE)
+SECRET = re.compile(r"://[^/@]*:[^@]*@|(?:^|[?&\s])(?:ssl)?password\s*=", re.IGNORECASE)
+CONNECTION = re.compile(
+    r"^postgres(?:ql)?://|://[^/@]*:[^@]*@|^\s*(?:ssl)?password\s*="
+    r"|\b(?:host|hostaddr|dbname|user|port|service)\s*=.*\b(?:ssl)?password\s*=|\bpassword\s*=.*\b(?:host|dbname|user)\s*=",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What is read as a connection string, wherever it stands."""
+ANYTHING = ("-v", "--set", "--store")
+"""Options whose value may look like one and is none."""
 HIDDEN = "TIDELOCK_HIDDEN_"
+ACTING = (
+    "adopt",
+    "aggregates",
+    "apply",
+    "backup",
+    "demo",
+    "kube",
+    "operator",
+    "recover",
+    "restore",
+    "rollback",
+    "wait",
+)
+"""Commands whose exit code tells of a database or a cluster, whether or not their words were read."""
+
+
+class StrayConnection(UsageFault):
+    """A connection string where none is taken. It is not shown: it may hold a password."""
+
+    code = "U024"
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"a connection string stands where none is taken: {where}",
+            hint="pass it with --database (-d); better, keep the password in PGPASSWORD or ~/.pgpass",
+        )
+
+
+class WrongWord(UsageFault):
+    """An option, argument or command that is not known: click's words, as JSON."""
+
+    code = "U025"
+
+
+class NotWritten(PassingFault):
+    """What was asked for could not be written to stdout."""
+
+    code = "T034"
+
+    def __init__(self, why: str, *, lasting: bool) -> None:
+        super().__init__(
+            f"the output could not be written: {why}",
+            hint="free space where it goes"
+            + ("; what the command did stays, and its exit code tells how it ended" if lasting else ", then try again"),
+        )
+
+
+class Tolerant(io.TextIOWrapper):
+    """Standard output that never stops a run: when it cannot be written any more, the rest goes nowhere."""
+
+    lost: OSError | None = None
+
+    def write(self, text: str, /) -> int:
+        """Write, or give up."""
+        try:
+            return super().write(text)
+        except OSError as error:
+            self.give_up(error)
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush, or give up."""
+        try:
+            super().flush()
+        except OSError as error:
+            self.give_up(error)
+
+    def give_up(self, error: OSError) -> None:
+        """What is still to be written has a place where it does no harm."""
+        self.lost = self.lost or error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.fileno())
+
+
+def tolerant(stream: TextIO | None) -> TextIO:
+    """A standard stream, made so. A terminal that cannot show a letter gets ? for it."""
+    if stream is None:  # closed by whoever started us
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if not isinstance(stream, io.TextIOWrapper):
+        return stream
+    encoding, lines, through = stream.encoding, stream.line_buffering, stream.write_through
+    return Tolerant(stream.detach(), encoding=encoding, errors="replace", line_buffering=lines, write_through=through)
 
 
 def main() -> None:
     """Run the command line and exit with the contract's code."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a letter gets ? for it
-            stream.reconfigure(errors="replace")
+    sys.stdout, sys.stderr = tolerant(sys.stdout), tolerant(sys.stderr)
     gc.set_threshold(100_000, 50, 100)  # what a run reads stays until its end: looking through it again is in vain
-    hide_password()
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     try:
+        hide_password()
         from tidelock.cli.commands import app
 
-        code = app.main(prog_name="tidelock", standalone_mode=False)
+        code = written(app.main(prog_name="tidelock", standalone_mode=False))
         if "tidelock.cli.linting" in sys.modules:
             leave(code)
         sys.exit(code)
     except click.exceptions.Exit as left:
-        sys.exit(left.exit_code)
+        sys.exit(written(left.exit_code))
     except click.ClickException as error:
+        if "--json" in sys.argv:
+            fail(WrongWord(error.format_message(), hint="`tidelock --help` and `tidelock COMMAND --help` show what is"))
         error.show()
         sys.exit(2)
     except TidelockError as error:
         fail(error)
     except (KeyboardInterrupt, click.Abort):
         fail(Interrupted())
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as error:
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
             fail(Interrupted())  # it came in the middle of an import, which made something else of it
         bug()
+
+
+def written(code: int) -> int:
+    """The exit code, when all was shown; of a command that only shows, the one for what nobody could see.
+
+    Whoever closes a pipe has seen enough.
+    """
+    sys.stdout.flush()
+    lost = sys.stdout.lost if isinstance(sys.stdout, Tolerant) else None
+    if lost is None or lost.errno == errno.EPIPE:
+        return code
+    lasting = bool(set(ACTING) & set(sys.argv[1:3])) or code != 0
+    error = NotWritten(lost.strerror or str(lost), lasting=lasting)
+    print(f"✗ {error.code} {error.message}\n  {error.hint[0].upper()}{error.hint[1:]}.", file=sys.stderr)
+    return code if lasting else error.exit_code
 
 
 def leave(code: int) -> None:
@@ -77,10 +180,20 @@ def on_signal(number: int, frame: FrameType | None) -> None:
         return
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, lambda *_: os._exit(75))
-    watchdog = threading.Timer(GRACE_S, lambda: os._exit(75))
-    watchdog.daemon = True
-    watchdog.start()
+    for seconds, act in ((GRACE_S, silent_server), (GRACE_S + 0.3, lambda: os._exit(75))):  # stderr may hang as well
+        watchdog = threading.Timer(seconds, act)
+        watchdog.daemon = True
+        watchdog.start()
     raise KeyboardInterrupt
+
+
+def silent_server() -> None:
+    """The end of the grace period: the cancel was not answered."""
+    from tidelock.render.text import failure
+
+    words = ": the server did not answer to the cancel. What it was executing may still run; the next run looks for it"
+    os.write(2, f"{failure(Interrupted(words))}\n".encode())
+    os._exit(75)
 
 
 def hide_password() -> None:
@@ -94,12 +207,18 @@ def hide_password() -> None:
 
 
 def without_secrets(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
-    """The arguments with each connection string that holds a password replaced, and what it is to be read from."""
+    """The arguments with each connection string that holds a password replaced, and what it is to be read from.
+
+    Raises StrayConnection for one that stands elsewhere, before any message can repeat it.
+    """
     cleaned: list[str] = []
     secrets: dict[str, str] = {}
     for argument in arguments:
-        option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
-        wanted = option in CONNECTIONS if equals else bool(cleaned) and cleaned[-1] in CONNECTIONS
+        option, equals, value = parted(argument)
+        before = option or (cleaned[-1] if cleaned and cleaned[-1].startswith("-") else "")
+        wanted = before in CONNECTIONS
+        if not wanted and before not in ANYTHING and CONNECTION.search(value):
+            raise StrayConnection(f"after {before}" if before else "as an argument")
         if wanted and SECRET.search(value):
             name = f"{HIDDEN}{len(secrets) + 1}"
             secrets[name] = value
@@ -108,8 +227,20 @@ def without_secrets(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
     return cleaned, secrets
 
 
+def parted(argument: str) -> tuple[str, str, str]:
+    """Option, what joins them, value: `--database=…`, `-dNAME`; an argument is a value alone."""
+    if argument.startswith("--"):
+        option, equals, value = argument.partition("=")
+        return (option, equals, value) if equals else ("", "", argument)
+    return (argument[:2], "", argument[2:]) if argument[:1] == "-" and argument[2:] else ("", "", argument)
+
+
 def fail(error: TidelockError) -> None:
-    """Tell a person what happened and what to do, and leave with the error's exit code."""
+    """Tell a person, or a machine, what happened and what to do, and leave with the error's exit code."""
+    if "--json" in sys.argv:
+        from tidelock.cli.output import Output
+
+        sys.exit(Output(json=True).fail(error, ""))
     from tidelock.render.text import failure
 
     print(failure(error), file=sys.stderr)

@@ -79,9 +79,9 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
     """Send it, with the limits that suit it; clean up and try again when it fails for a lock."""
     [statement] = step.statements
     snapshots = recovery.waits_for_snapshots(statement.facts)
-    turn.watch.attend(
-        turn.migration.label, turn.duration("build-limit", turn.limits.build_limit_s) if snapshots else None
-    )
+    turn.attend()
+    if snapshots:
+        turn.watch.limit_s = turn.duration("build-limit", turn.limits.build_limit_s)
     surround(turn, snapshots, begin=True)
     number = 0
     while True:
@@ -117,17 +117,16 @@ def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: f
     [statement] = step.statements
     if turn.watch.lost:
         raise lease.LeaseLost from None
-    if not turn.watch.cancelled and failed.error.diag.sqlstate != "55P03":
+    if not turn.lock_not_had(failed):
         turn.note_failure(step, failed, statement, known)
         raise failures.step_failed(turn, step, failed, statement.place) from None
-    turn.tally.lock_wait_s += took_s
-    turn.patience.spend(turn.patience.left_s if turn.watch.cancelled else took_s)
+    turn.waited(took_s)
     if statement.facts.kind not in (Kind.CODE, Kind.UNKNOWN) and turn.patience.pause(backoff(number)):
         return
     turn.note_failure(step, failed, statement, known)
     table = statement.facts.creates[0].parent if statement.facts.creates else ""
     waited_s, blockers = turn.tally.lock_wait_s, turn.watch.blockers
-    if turn.watch.cancelled:
+    if turn.watch.cancelled and recovery.waits_for_snapshots(statement.facts):
         raise failures.WaitedForOthers(turn.migration, statement.place, waited_s, blockers) from None
     raise failures.LockNotHad(turn.migration, statement.place, waited_s, blockers, table) from None
 
@@ -137,17 +136,16 @@ def mend(turn: Turn, step: Step, needed: Callable[[], tuple[str, ...]]) -> None:
     number = 0
     while repairs := needed():
         began = time.monotonic()
+        turn.attend()
         try:
             for repair in repairs:
                 turn.session.run([repair])
         except BatchFailed as failed:
             turn.session.rollback()
             [statement] = step.statements
-            if failed.error.diag.sqlstate != "55P03":
+            if not turn.lock_not_had(failed):
                 raise failures.step_failed(turn, step, failed, statement.place) from None
-            took_s = time.monotonic() - began
-            turn.tally.lock_wait_s += took_s
-            turn.patience.spend(took_s)
+            turn.waited(time.monotonic() - began)
             if not turn.patience.pause(backoff(number)):
                 table = statement.facts.creates[0].parent if statement.facts.creates else ""
                 waited_s, blockers = turn.tally.lock_wait_s, turn.watch.blockers

@@ -105,6 +105,7 @@ class Executor:
         turn = self.turn
         turn.begin(PlannedMigration(migration=source, script=script, steps=(), variables={}))
         self.fresh_session()
+        turn.attend()
         turn.session.dirty = True
         role = [f"SET LOCAL ROLE {path_of(turn.role, '')}"] if turn.role else []
         line = records.journal(

@@ -103,7 +103,8 @@ class Together:
         members = self.ahead[1] if self.ahead[0] == start else self.composed(start, end)
         turn.begin(self.pending[start])
         turn.tell(Happening.MIGRATION, f"and {end - start - 1} more, each in a transaction")
-        turn.watch.attend(f"{turn.migration.label} to {self.pending[end - 1].migration.label}")
+        turn.attend()
+        turn.watch.label = f"{turn.migration.label} to {self.pending[end - 1].migration.label}"
         began = time.monotonic()
         turn.session.answered = []
         try:

@@ -45,7 +45,7 @@ def run(turn: Turn, performer: Performer, step: Step) -> None:
         turn.write(turn.line("started", step, statement=step.statements[0].text), durable=True)
     number = 0
     while True:
-        turn.watch.attend(turn.migration.label)
+        turn.attend()
         began = time.monotonic()
         try:
             attempt(turn, performer, step)
@@ -134,15 +134,15 @@ def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: f
         raise lease.LeaseLost from None
     if tables.FOREIGN_ROWS in str(failed.error):
         raise failures.ForeignLedgerRow(turn.migration, place) from None
-    if failed.error.diag.sqlstate not in PASSING:
+    lock_not_had = turn.lock_not_had(failed)
+    if not lock_not_had and failed.error.diag.sqlstate not in PASSING:
         turn.note_failure(step, failed, statement)
         raise failures.step_failed(turn, step, failed, place) from None
-    turn.tally.lock_wait_s += took_s
-    turn.patience.spend(took_s)
+    turn.waited(took_s)
     if turn.patience.pause(backoff(number)):
         return
     turn.note_failure(step, failed, statement)
-    if failed.error.diag.sqlstate == "55P03":
+    if lock_not_had:
         table = statement.facts.locks[0].table if statement and statement.facts.locks else ""
         waited_s, blockers = turn.tally.lock_wait_s, turn.watch.blockers
         raise failures.LockNotHad(turn.migration, place, waited_s, blockers, table) from None

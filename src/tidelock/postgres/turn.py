@@ -124,6 +124,20 @@ class Turn:
         found = self.migration.directive(directive)
         return seconds(found.value) if found else default_s
 
+    def attend(self) -> None:
+        """A new attempt begins. The watch ends its waits with patience: a file may have taken lock_timeout away."""
+        self.watch.attend(self.migration.label, max(self.patience.left_s, self.limits.lock_timeout_s))
+
+    def lock_not_had(self, failed: BatchFailed) -> bool:
+        """It failed because a lock was not to be had: lock_timeout passed, or the watch cancelled it."""
+        sqlstate = failed.error.diag.sqlstate
+        return sqlstate == "55P03" or (sqlstate == "57014" and self.watch.cancelled)
+
+    def waited(self, seconds: float) -> None:
+        """Count an attempt's time as waiting. One that the watch cancelled has used all patience up."""
+        self.tally.lock_wait_s += seconds
+        self.patience.spend(max(seconds, self.patience.left_s) if self.watch.cancelled else seconds)
+
     def leaves(self, step: Step) -> bool:
         """Whether a step may leave something in the session: by what it says, or by code that it sets off."""
         return step.session or self.hidden.behind(step)
@@ -261,8 +275,9 @@ class Turn:
     def write(self, record: str, *, durable: bool = False, provided: str = "") -> None:
         """Commit one record by itself, as the holder of the lease, `provided` that this SQL does not fail.
 
-        `durable` waits for the disk.
+        `durable` waits for the disk. What was done is to be recorded, however long that waits.
         """
+        self.watch.limit_s = None
         statements = [
             "BEGIN",
             *AS_CONNECTED,

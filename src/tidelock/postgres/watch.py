@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, LiteralString, cast
 
 import psycopg
 
@@ -65,6 +65,8 @@ SELECT p.phase, CASE WHEN p.blocks_total > 0 THEN p.blocks_done::float8 / p.bloc
 CANCEL = """
 SELECT pg_cancel_backend(pid) FROM pg_stat_activity
  WHERE query LIKE %(mark)s AND state = 'active' AND pid <> pg_backend_pid()"""
+CANCEL_WAITING: LiteralString = CANCEL + " AND pg_blocking_pids(pid) <> '{}'"
+"""Not when it has got its lock since we looked."""
 
 
 class Watch:
@@ -160,7 +162,7 @@ class Watch:
                 )
             if self.limit_s is not None and self.blocked_s > self.limit_s:
                 self.cancelled = True
-                conn.execute(CANCEL, self._mark)
+                conn.execute(CANCEL_WAITING, self._mark)
         for phase, fraction in cast("list[tuple[str, float | None]]", conn.execute(PROGRESS, self._mark).fetchall()):
             self._sink.emit(Event(what=Happening.PROGRESS, label=self.label, text=phase, fraction=fraction))
 
