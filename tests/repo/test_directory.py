@@ -67,6 +67,14 @@ def test_a_link_to_itself_is_told(tmp_path: Path):
         directory.load_beside(tmp_path, str(tmp_path / "1_a.sql"))
 
 
+def test_a_link_that_leads_out_of_the_directory_is_told(tmp_path: Path):
+    (tmp_path / "m").mkdir()
+    (tmp_path / "secret").write_text("x")
+    (tmp_path / "m" / "inside.inc").symlink_to("../secret")
+    with pytest.raises(directory.Unreadable, match="a link to what lies outside"):
+        directory.load_beside(tmp_path / "m", str(tmp_path / "m" / "inside.inc"))
+
+
 def test_a_pipe_is_told_and_nobody_waits_at_it(tmp_path: Path):
     os.mkfifo(tmp_path / "1_a.sql")
     with pytest.raises(directory.Unreadable, match=r"1_a\.sql cannot be read: not a regular file"):

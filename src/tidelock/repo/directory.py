@@ -39,18 +39,6 @@ class Unreadable(SourceFault):
         )
 
 
-class OutsideDirectory(SourceFault):
-    """An \\i or \\copy that reaches out of the migration directory."""
-
-    code = "S009"
-
-    def __init__(self, path: str, directory: Path) -> None:
-        super().__init__(
-            f"{path} lies outside of {directory}",
-            hint="move the file into the migration directory: only what is there is under review and in the image",
-        )
-
-
 BEFORE = ".renumbering-"
 """In front of a name while `tidelock renumber` lets files change places."""
 
@@ -193,13 +181,13 @@ def shown_path(directory: Path) -> str:
 
 
 def load_beside(directory: Path, path: str) -> str:
-    """The text of a file that a script includes or copies from. Raises a SourceFault outside of the directory."""
+    """The text of a file that a script includes or copies from; bytes that are not UTF-8 as surrogates.
+
+    Raises Unreadable, for what really lies outside of the directory as well.
+    """
     real = Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for a link to itself
     data_link = directory / "..data"
     roots = [directory.resolve(), data_link.resolve()] if data_link.exists() else [directory.resolve()]
     if not any(real.is_relative_to(each) for each in roots):
-        raise OutsideDirectory(path, directory)
-    try:
-        return content(path, path).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Unreadable(path, f"not UTF-8 at byte {error.start}") from None
+        raise Unreadable(path, f"it is a link to what lies outside of {directory}")
+    return content(path, path).decode(errors="surrogateescape")
