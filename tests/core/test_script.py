@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +13,11 @@ from tidelock.core import script_faults as faults
 from tidelock.core.model import Place
 from tidelock.core.script import pieces_of, read, tokens_of
 from tidelock.core.statement import Assign, Echo, Ending, Guard, Quit, Quote, Statement, Variable
+from tidelock.repo.directory import load_beside
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tidelock.core.statement import Script
 
 
@@ -52,6 +56,8 @@ def texts(text: str, **options: object) -> list[str]:
         ("select 1\n\\g\n\\g\n", ["select 1", "select 1"]),
         ("select ( 1\n\\r\nselect 2;", ["select 2"]),
         ("select 1 \\gdesc\nselect 2;", ["select 2"]),
+        ("select 1 \\g (format=csv title='a b') \\\\ select 2 \\gx\nselect 3 \\g ''", ["select 1", "select 2", "select 3"]),
+        ("select 1, 2, 3 \\crosstabview 1 2\n", ["select 1, 2, 3"]),
         ("select 1 \\: 2;", ["select 1 : 2"]),
         ("/*+ SeqScan(t) */ select 1", ["/*+ SeqScan(t) */ select 1"]),
     ],
@@ -180,6 +186,38 @@ def test_copy_reads_a_file_beside_the_migration() -> None:
     assert found[1].place.line == 2
 
 
+LATIN1 = "id;name\n1;M\udcfcller\n"
+"""As `load` gives what is not UTF-8."""
+
+
+@pytest.mark.parametrize(
+    "options", ["with (format csv, encoding LATIN1)", "(ENCODING 'latin1')", "csv encoding 'LATIN1'"]
+)
+def test_a_file_in_another_encoding_is_sent_as_it_is_when_copy_names_the_encoding(options: str) -> None:
+    [found] = script(f"\\copy t from d.csv {options}", load=lambda _: LATIN1).statements
+    assert (found.text, found.copy_data) == (f"COPY t FROM STDIN {options}", LATIN1)
+
+
+@pytest.mark.parametrize("line", ["\\copy t from d.csv csv", "\\copy encoding from d.csv", "\\i d.sql"])
+def test_a_file_in_another_encoding_is_refused_where_it_is_named(line: str) -> None:
+    with pytest.raises(faults.IncludeRefused, match=r"001_x\.sql:2:3: migrations/d\.\w+:2 is not UTF-8") as caught:
+        script(f"select 1;\n  {line}", load=lambda _: LATIN1)
+    assert ("encoding 'LATIN1'" in caught.value.hint) == ("copy" in line)
+
+
+def test_a_byte_order_mark_is_data_to_copy_and_nothing_to_the_digest() -> None:
+    bare, marked = (script("\\copy t from d.csv csv", load=lambda _, text=text: text) for text in ("a\n", "\ufeffa\n"))
+    assert [each.copy_data for each in (*bare.statements, *marked.statements)] == ["a\n", "\ufeffa\n"]
+    assert bare.tokens == marked.tokens, "it was not loaded once, and files applied then have not changed"
+    assert texts("\\i a.sql", load=lambda _: "\ufeffselect 1;") == ["select 1"]
+
+
+def test_a_file_that_is_not_there_is_told_where_it_is_named(tmp_path: Path) -> None:
+    for line in ("\\i gone.sql", "\\ir gone.sql", "\\copy t from gone.sql"):
+        with pytest.raises(faults.IncludeRefused, match=r"1_a\.sql:2:1: .*gone\.sql cannot be read: No such file"):
+            read(f"{tmp_path}/1_a.sql", f"select 1;\n{line}", load=partial(load_beside, tmp_path))
+
+
 def test_copy_may_be_written_in_capitals_as_in_psql() -> None:
     assert texts("\\COPY t FROM 'x.csv' CSV\n", load=lambda _: "1") == ["COPY t FROM STDIN CSV"]
     with pytest.raises(faults.UnknownMetaCommand):
@@ -218,6 +256,31 @@ def test_psql_defines_some_variables() -> None:
     assert script("select :'HOST'").statements[0].pieces == ("select ", Variable("HOST", Quote.LITERAL))
 
 
+def test_the_last_statement_never_failed() -> None:
+    first, *others = script(
+        "select 1;\nselect :'SQLSTATE', :'LAST_ERROR_MESSAGE', :'SQLSTATE';\n\\if :ERROR\n\\q\n\\endif"
+    ).items
+    assert [(each.name, each.parts) for each in others if isinstance(each, Assign)] == [
+        ("SQLSTATE", ("00000",)), ("LAST_ERROR_MESSAGE", ("",)), ("ERROR", ("false",)),
+    ]  # fmt: skip
+    assert isinstance(first, Statement)
+    assert others[-1] == Quit(place=Place("migrations/001_x.sql", 4), guards=(Guard((Variable("ERROR"),)),))
+
+
+@pytest.mark.parametrize("name", ["ROW_COUNT", "SERVER_VERSION_NAME", "VERSION", "VERSION_NAME", "VERSION_NUM"])
+def test_what_only_psql_would_know_is_refused_before_anything_runs(name: str) -> None:
+    for spelled in (f":{name}", f":'{name}'", f':"{name}"'):
+        with pytest.raises(
+            faults.VariableRefused, match=rf"001_x\.sql:2:8: :{name} is a variable that psql sets"
+        ) as caught:
+            script(f"select 1;\nselect {spelled}, 2;")
+        assert caught.value.hint
+    assert texts(f"\\echo :{name}\nselect ':{name}x', :{name}_2;", variables={f"{name}_2": "2"}) == [
+        f"select ':{name}x', 2"
+    ]
+    assert texts(f"select :{name};", variables={name: "7"}) == ["select 7"]
+
+
 def test_unset_makes_a_variable_unknown() -> None:
     assert texts("\\unset v\nselect :v", variables={"v": "1"}) == ["select :v"]
 
@@ -252,6 +315,13 @@ def test_a_branch_may_be_part_of_a_statement() -> None:
 
 def test_copy_data_in_a_branch_that_is_not_taken_is_stepped_over() -> None:
     assert texts("\\if false\ncopy t from stdin;\nit's\n\\.\n\\endif\nselect 1;") == ["select 1"]
+
+
+@pytest.mark.parametrize("below", ["", "select 2;\n\\if true\n\\else\nselect 3;\n\\endif\n"])
+def test_a_copy_that_is_not_taken_needs_no_data(below: str) -> None:
+    text = f"\\if false\ncopy t from stdin;\n{below}\\endif\ncopy u from stdin; -- data\n1\n\\.\nselect 1;"
+    assert texts(text) == ["copy u from stdin", "select 1"]
+    assert texts(f"\\if true\n\\else\ncopy t from stdin; \\endif\n{text}") == ["copy u from stdin", "select 1"]
 
 
 @pytest.mark.parametrize("value", ["on", "ON", "tr", "TRUE", "y", "yes", "1"])
@@ -478,6 +548,12 @@ def test_connecting_elsewhere_is_an_error_that_names_the_way(command: str) -> No
         ("select 1 \\g out.txt", faults.MetaCommandRefused),
         ("select 1 \\g | cat", faults.MetaCommandRefused),
         ("select 1 \\watch", faults.MetaCommandRefused),
+        ("select 1 \\g (format=csv) |id", faults.MetaCommandRefused),
+        ("select 1 \\gx ( format=csv  border=2 ) out.txt", faults.MetaCommandRefused),
+        ("select 1 \\g (format=csv)out.txt", faults.ArgumentWrong),
+        ("select 1 \\g (format=csv", faults.ArgumentWrong),
+        ("select 1 \\g (format=csv) :file", faults.MetaCommandRefused),
+        ("select 1 \\g (title=`id`)", faults.MetaCommandRefused),
         ("select $1 \\bind 1 \\g", faults.MetaCommandRefused),
         ("\\w x", faults.MetaCommandRefused),
         ("\\e", faults.MetaCommandRefused),

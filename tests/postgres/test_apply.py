@@ -684,6 +684,28 @@ def test_what_psql_knows_of_its_connection_is_known(project: Project):
     assert ok(project.apply()).applied == ()
 
 
+def test_what_psql_knows_of_the_last_statement_is_known(project: Project):
+    project.write(
+        "001_a.sql", "CREATE TABLE a (x text);\n\\if :ERROR\n\\q\n\\endif\nINSERT INTO a VALUES (:'SQLSTATE');"
+    )
+    ok(project.apply())
+    assert project.query("SELECT x FROM a") == [("00000",)]
+
+
+def test_copy_loads_a_file_as_it_is(project: Project):
+    project.write("d.csv", "1;Müller\n".encode("latin1"))
+    project.write("e.csv", b"\xef\xbb\xbfa\n")
+    project.write("001_a.sql", """\
+CREATE TABLE a (id int, x text);
+CREATE TABLE b (x text);
+\\copy a from 'd.csv' with (format csv, delimiter ';', encoding LATIN1)
+\\copy b from 'e.csv' csv
+""")  # fmt: skip
+    ok(project.apply())
+    assert project.query("SELECT x FROM a UNION ALL SELECT x FROM b") == [("Müller",), ("\ufeffa",)]
+    assert ok(project.apply()).applied == ()
+
+
 def test_a_reviewed_plan_may_be_asked_for_again_after_it_ran_or_ran_in_part(project: Project):
     project.write("001_a.sql", "CREATE TABLE a (id int);")
     project.write("002_b.sql", "CREATE TABLE b (id int); SELECT * FROM made_later;")

@@ -180,7 +180,7 @@ def fitting(name: str, data: bytes, fixed: bool) -> tuple[str, bytes]:
     """The file as a ConfigMap can hold it."""
     if len(data) <= FILE_BYTES:
         return name, data
-    packed = data if fixed or name.endswith((".gz", ".zst")) else gzipped(data)
+    packed = data if fixed or name.lower().endswith((".gz", ".zst")) else gzipped(data)
     if len(packed) > FILE_BYTES:
         raise FileTooLarge(name, len(data), len(packed))
     return (name, data) if packed is data else (f"{name}.gz", packed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tidelock.core.lexer import Lexer, end_of_data
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 Then = Callable[[], None] | None
 
+INCLUDING = {"i": False, "include": False, "ir": True, "include_relative": True}
+"""Command → whether a name counts from the file that holds the line."""
 MAX_DEPTH = 16
 """Files within files. psql has no limit and runs out of descriptors."""
 
@@ -42,8 +44,8 @@ def resolved(reader: Reader, name: str, beside: str, arguments: Arguments) -> st
     return path
 
 
-def loaded(reader: Reader, path: str, arguments: Arguments) -> str:
-    """The text of a file beside the migration."""
+def loaded(reader: Reader, path: str, arguments: Arguments, *, encoded: bool = False) -> str:
+    """The text of a file beside the migration. `encoded`: what is not UTF-8 in it is left to the server."""
     if reader.session.load is None:
         raise arguments.fault(
             IncludeRefused,
@@ -51,16 +53,26 @@ def loaded(reader: Reader, path: str, arguments: Arguments) -> str:
             hint="put its content into the migration",
         )
     try:
-        return reader.session.load(path)
-    except SourceFault:
-        raise
-    except (OSError, LookupError, UnicodeError) as error:
-        reason = "is not UTF-8" if isinstance(error, UnicodeError) else "cannot be read"
+        text = reader.session.load(path)
+    except SourceFault as error:
+        raise unread(arguments, error.message) from error
+    except (OSError, LookupError) as error:
+        raise unread(arguments, f"{path} cannot be read ({error})") from error
+    try:
+        encoded or text.encode()
+    except UnicodeEncodeError as error:
+        name_it = "" if arguments.name in INCLUDING else ", or name its encoding: with (format csv, encoding 'LATIN1')"
         raise arguments.fault(
             IncludeRefused,
-            f"{path} {reason} ({error})",
-            hint="add the file beside the migration, or mend its name",
-        ) from error
+            f"{path}:{text.count(chr(10), 0, error.start) + 1} is not UTF-8",
+            hint=f"convert the file: iconv -f LATIN1 -t UTF-8{name_it}",
+        ) from None
+    return text
+
+
+def unread(arguments: Arguments, why: str) -> ScriptFault:
+    """A file that is not there, or not to be read."""
+    return arguments.fault(IncludeRefused, why, hint="add the file to the migration directory, or mend its name here")
 
 
 def include(reader: Reader, arguments: Arguments) -> Then:
@@ -73,8 +85,7 @@ def include(reader: Reader, arguments: Arguments) -> Then:
             f"\\{arguments.name} {'depends on a query’s result' if name else 'names no file'}",
             hint="name the file",
         )
-    relative = arguments.name in ("ir", "include_relative")
-    path = resolved(reader, name.value, reader.path if relative else reader.session.root, arguments)
+    path = resolved(reader, name.value, reader.path if INCLUDING[arguments.name] else reader.session.root, arguments)
     if path in reader.stack or len(reader.stack) >= MAX_DEPTH:
         raise arguments.fault(
             IncludeRefused,
@@ -109,15 +120,16 @@ def copy(reader: Reader, arguments: Arguments) -> Then:
     draft = inner.take()
     if draft is None:
         return None
-    data = None if source.lower() == "stdin" else copied(reader, source, "csv" in draft.tokens, arguments)
+    data = None if source.lower() == "stdin" else copied(reader, source, draft.tokens, arguments)
     return lambda: reader.emit_copy(draft, arguments.place, data)
 
 
-def copied(reader: Reader, source: str, csv: bool, arguments: Arguments) -> str:
-    """The data that `\\copy` reads from a file."""
+def copied(reader: Reader, source: str, tokens: Sequence[str], arguments: Arguments) -> str:
+    """The data that `\\copy` reads from a file: its bytes as they are, as psql sends them."""
     name = source[1:-1].replace("''", "'") if source.startswith("'") else source
-    text = loaded(reader, resolved(reader, name, reader.session.root, arguments), arguments)
-    return text if csv else text[: end_of_data(text, 0)[0]]
+    encoded = "encoding" in tokens[tokens.index("stdin") :]
+    text = loaded(reader, resolved(reader, name, reader.session.root, arguments), arguments, encoded=encoded)
+    return text if "csv" in tokens else text[: end_of_data(text, 0)[0]]
 
 
 def refuse_copy(what: str, arguments: Arguments) -> None:

@@ -36,6 +36,7 @@ ESCAPED = re.compile(r"[^'\\]*+(?:(?:\\.|'')[^'\\]*+)*+'", re.DOTALL)
 IDENTIFIER = re.compile(r'[^"]*+(?:""[^"]*+)*+"')
 LINE_COMMENT = re.compile(r"--[^\n\r]*")
 DOLLAR = re.compile(rf"\$(?:[^{NOT_START}](?:{NAME})?)?\$")
+DATA_OR_BRANCH = re.compile(r"^(\\\.)$|^[ \t]*\\(?:if|elif|else|endif)\b", re.MULTILINE)
 COMMENT_EDGE = re.compile(r"/\*|\*/")
 VARIABLE = re.compile(
     rf":(?:(?P<raw>{NAME})|'(?P<literal>{NAME})'|\"(?P<ident>{NAME})\"|\{{\?(?P<test>{NAME})\}}|[:=])"
@@ -573,6 +574,14 @@ class Lexer:
         else:
             self.cut(start, after)
         return data
+
+    def data_is_below(self) -> bool:
+        """The lines below hold COPY data: they come to its end before they come to another branch."""
+        line_end = self.file.find("\n", self.pos)
+        if self.frames or line_end < 0 or "\\" in self.file[self.pos : line_end]:
+            return False
+        found = DATA_OR_BRANCH.search(self.file, line_end)
+        return found is not None and found[1] is not None
 
     def cut(self, start: int, stop: int) -> None:
         """Take a stretch out of the file that psql has read ahead. Places behind it stay right."""

@@ -257,31 +257,28 @@ def check_special(name: str, value: str, arguments: Arguments) -> None:
 
 
 def sender(ending: Ending) -> Action:
-    """`\\g`, `\\gx`, `\\gexec` and others that send the query."""
-
-    def send(reader: Reader, arguments: Arguments) -> Then:
-        if ending is Ending.G:
-            check_target(arguments)
-        return lambda: reader.send(ending)
-
-    return send
+    """`\\gexec`, `\\crosstabview` and others that send the query."""
+    return lambda reader, _arguments: lambda: reader.send(ending)
 
 
-def check_target(arguments: Arguments) -> None:
-    """`\\g` may have (options) and no file."""
-    target = SPACE_OR_TARGET.match(arguments.line, arguments.pos)
-    rest = target.group().strip() if target else ""
-    if not rest or rest.startswith(("(", "\\")):
-        return
-    pipe = rest.startswith("|")
-    raise arguments.fault(
-        MetaCommandRefused,
-        f"\\{arguments.name} sends the result to {'a program' if pipe else 'a file'}: {rest}",
-        hint="write \\g alone; results are kept in the journal",
-    )
-
-
-SPACE_OR_TARGET = re.compile(r"[ \t]*[^\\\n]*")
+def send_with_options(reader: Reader, arguments: Arguments) -> Then:
+    """`\\g` and `\\gx` may have (options of the display), and no file behind them."""
+    first = target = arguments.next()
+    if first and first.value.startswith("("):
+        while target and not target.value.endswith(")"):
+            target = arguments.next()
+        if target is None:
+            raise arguments.fault(ArgumentWrong, f"\\{arguments.name} (… has no )", hint="close the parenthesis")
+        target = arguments.next()
+    if target and target.value:
+        kind = "program" if target.value.startswith("|") else "file"
+        rest = arguments.line[target.place.column - arguments.place.column - 1 :].rstrip()
+        raise arguments.fault(
+            MetaCommandRefused,
+            f"\\{arguments.name} sends the result to a {kind}: {rest}",
+            hint=f"write \\{arguments.name} alone; results are kept in the journal",
+        )
+    return lambda: reader.send(Ending.G)
 
 
 def get_set(reader: Reader, arguments: Arguments) -> Then:
@@ -420,8 +417,8 @@ ACTIONS: dict[str, Action] = {
     "endif": end_if,
     "set": set_variable,
     "unset": unset_variable,
-    "g": sender(Ending.G),
-    "gx": sender(Ending.G),
+    "g": send_with_options,
+    "gx": send_with_options,
     "crosstabview": sender(Ending.G),
     "gdesc": describe,
     "gexec": sender(Ending.GEXEC),

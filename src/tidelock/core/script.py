@@ -6,6 +6,7 @@ on it becomes a Guard on each item of its branches.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -15,8 +16,8 @@ from tidelock.core.arguments import NAME, Arguments
 from tidelock.core.lexer import Event, Lexer
 from tidelock.core.metacommands import BRANCHING, WHOLE_LINE, action_named
 from tidelock.core.model import Place
-from tidelock.core.script_faults import BrokenCondition, RestrictMismatch, ScriptFault, Unterminated
-from tidelock.core.session import SETTING, Session, session
+from tidelock.core.script_faults import BrokenCondition, RestrictMismatch, ScriptFault, Unterminated, VariableRefused
+from tidelock.core.session import SETTING, UNKNOWABLE, Session, session
 from tidelock.core.statement import UNKNOWN, Ending, Guard, Script, Statement
 from tidelock.core.tokens import TOKENS_VERSION, digest
 
@@ -159,7 +160,7 @@ class Reader:
         mark = self.branches[-1].mark
         if mark[0] == 0:
             draft = self.lexer.take()
-            if draft and copies_in(draft.tokens):
+            if draft and copies_in(draft.tokens) and self.lexer.data_is_below():
                 self.lexer.data()
         self.lexer.forget(mark)
 
@@ -178,27 +179,41 @@ class Reader:
     def emit(self, draft: Draft, ending: Ending, prefix: str, data: str | None = None) -> None:
         """Make a statement of a draft."""
         session, guards = self.session, self.guards
+        counted = data.removeprefix("\ufeff") if data else data  # psql loads it, the digest never had it
         if data is None and draft.tokens and copies_in(draft.tokens):
-            data = self.lexer.data()
-        tokens = statement_digest(draft.tokens, ending, prefix, guards, data) if session.digests else ""
-        session.items.append(
-            Statement(
-                text=draft.text,
-                place=draft.place,
-                end_line=draft.end_line,
-                pieces=draft.pieces,
-                spans=draft.spans,
-                copy_data=data,
-                ending=ending,
-                gset_prefix=prefix,
-                guards=guards,
-                tokens=tokens,
-                facts=session.facts(draft.text) if session.facts else UNKNOWN,
-            )
+            data = counted = self.lexer.data()
+        tokens = statement_digest(draft.tokens, ending, prefix, guards, counted) if session.digests else ""
+        statement = Statement(
+            text=draft.text,
+            place=draft.place,
+            end_line=draft.end_line,
+            pieces=draft.pieces,
+            spans=draft.spans,
+            copy_data=data,
+            ending=ending,
+            gset_prefix=prefix,
+            guards=guards,
+            tokens=tokens,
+            facts=session.facts(draft.text) if session.facts else UNKNOWN,
         )
+        session.items.append(statement)
+        if session.asked:
+            self.refuse_unknowable(statement)
         session.marks.append(tokens)
         if session.standard.tracked and session.standard.after(draft.tokens):
             self.lexer.conform(session.standard.on)
+
+    def refuse_unknowable(self, statement: Statement) -> None:
+        """Refuse a statement whose text would be the name of a variable, where psql would send a value."""
+        names = "|".join(self.session.asked & UNKNOWABLE.keys())
+        found = re.search(rf":(['\"]?)({names})\1(?!\w)", statement.text) if names else None
+        if found:
+            raise VariableRefused(
+                f":{found[2]} is a variable that psql sets and Tidelock does not",
+                statement.place_at(found.start()),
+                hint=UNKNOWABLE[found[2]],
+                text=self.text,
+            )
 
     def emit_copy(self, draft: Draft, place: Place, data: str | None) -> None:
         """Send the COPY that `\\copy` stands for. Its data is that of a file, or the lines below."""

@@ -53,6 +53,18 @@ AT_RUN_TIME = frozenset(
 )
 """What psql knows only once it is connected."""
 
+WITHOUT_ERROR = {"ERROR": "false", "SQLSTATE": "00000", "LAST_ERROR_MESSAGE": "", "LAST_ERROR_SQLSTATE": "00000"}
+"""What psql says of the last statement, always: the first one that fails ends the script. Left to run time all the
+same, as digests have always had their names, and an \\if on them its condition."""
+
+CURRENT = "the server's version is :SERVER_VERSION_NUM"
+UNKNOWABLE = {
+    "ROW_COUNT": "count in SQL: WITH done AS (INSERT … RETURNING 1) SELECT count(*) AS n FROM done \\gset",
+    "SERVER_VERSION_NAME": f"{CURRENT}; its name: SELECT current_setting('server_version') AS name \\gset",
+    **dict.fromkeys(("VERSION", "VERSION_NAME", "VERSION_NUM"), f"{CURRENT}; of psql's own there is none here"),
+}
+"""What psql sets and Tidelock does not, and what to write instead."""
+
 SETTING = "standard_conforming_strings"
 
 
@@ -130,6 +142,8 @@ class Session:
     digests: bool = True
     """Whether tokens are digested."""
     standard: Standard = field(default_factory=Standard)
+    asked: set[str] = field(default_factory=set)
+    """Of `UNKNOWABLE` and `WITHOUT_ERROR`, what the script has named."""
     restricted: str = ""
     """The key of `\\restrict`, while it holds."""
 
@@ -137,9 +151,17 @@ class Session:
         """What is known of a variable."""
         if name in self.values:
             return self.values[name]
+        if name in UNKNOWABLE or name in WITHOUT_ERROR:
+            self.ask(name)
         if name in self.runtime or any(name.startswith(prefix) for prefix in self.prefixes):
             return Variable(name)
         return None
+
+    def ask(self, name: str) -> None:
+        """A variable that psql sets after each statement, or from what it is itself."""
+        if name in WITHOUT_ERROR and name not in self.asked:
+            self.items.append(Assign(name=name, parts=(WITHOUT_ERROR[name],), place=Place(self.root, 1)))
+        self.asked.add(name)
 
     def know(self, name: str, known: Known | None) -> None:
         """A variable is set, or unset, for certain."""

@@ -285,7 +285,7 @@ def name_of(path: str) -> str:
 
 def parts_of(name: str) -> tuple[str, str]:
     """A file's name without its ending, and the ending: `.sql`, `.sql.gz`."""
-    found = re.search(r"\.sql(?:\.gz|\.zst)?$", name)
+    found = re.search(r"\.sql(?:\.gz|\.zst)?$", name, re.IGNORECASE)
     return (name[: found.start()], found[0]) if found else (name, "")
 
 

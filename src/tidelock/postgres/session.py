@@ -159,7 +159,7 @@ class Session:
             with self.conn.cursor() as cursor:
                 with cursor.copy((self.tag + statement).encode()) as copy:
                     for start in range(0, len(data), 1 << 16):
-                        copy.write(data[start : start + (1 << 16)])
+                        copy.write(data[start : start + (1 << 16)].encode(errors="surrogateescape"))
                 return Rows(cursor.statusmessage or "COPY")
         except psycopg.Error as error:
             self.lost_if_fatal(error)

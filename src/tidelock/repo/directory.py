@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from stat import S_ISREG
 from typing import TYPE_CHECKING
 
 from tidelock.core.source import SourceFile, is_migration_name
@@ -37,18 +38,6 @@ class Unreadable(SourceFault):
         super().__init__(
             f"{path} cannot be read: {why}",
             hint="mend or remove the file",
-        )
-
-
-class OutsideDirectory(SourceFault):
-    """An \\i or \\copy that reaches out of the migration directory."""
-
-    code = "S009"
-
-    def __init__(self, path: str, directory: Path) -> None:
-        super().__init__(
-            f"{path} lies outside of {directory}",
-            hint="move the file into the migration directory: only what is there is under review and in the image",
         )
 
 
@@ -122,16 +111,32 @@ def paths(directory: Path) -> Iterator[tuple[str, str]]:
         raise NoDirectory(directory)
     refuse_cut_off(directory)
     with os.scandir(directory) as entries:
-        names = sorted(entry.name for entry in entries if is_migration_name(entry.name) and not entry.is_dir())
+        names = sorted(entry.name for entry in entries if is_migration_name(entry.name) and not is_folder(entry))
     shown = shown_path(directory)
     for name in names:
         yield f"{directory}/{name}", f"{shown}/{name}"
 
 
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """A folder; a link to itself is none, and reading it tells what it is."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def at_once(path: str, flags: int) -> int:
+    """Open without waiting until somebody writes, as opening a pipe would."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 def content(path: str, shown: str, checked: Sequence[Checked] = ()) -> bytes:
     """A file's bytes; .gz and .zst as what they contain. Raises BundleChanging for other than `checked`."""
     try:
-        with open(path, "rb") as file:  # noqa: PTH123 - a thousand small files: Path.open costs as much as reading
+        # A thousand small files: Path.open costs as much as reading.
+        with open(path, "rb", opener=at_once) as file:
+            if not S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise Unreadable(shown, "not a regular file")
             data = file.read()
         for each in checked:
             each.refuse_other(path, data)
@@ -142,7 +147,8 @@ def content(path: str, shown: str, checked: Sequence[Checked] = ()) -> bytes:
 
 def unpacked(path: str, data: bytes) -> bytes:
     """Decompress by the name's ending. Raises OSError for content that does not unpack."""
-    if path.endswith(".gz"):
+    ending = path[-4:].lower()
+    if ending.endswith(".gz"):
         import gzip
         import zlib
 
@@ -150,14 +156,24 @@ def unpacked(path: str, data: bytes) -> bytes:
             return gzip.decompress(data)
         except (EOFError, zlib.error) as error:
             raise OSError(f"not a whole gzip file ({error})") from None
-    if path.endswith(".zst"):
-        import zstandard
+    if ending == ".zst":
+        return b"".join(frames(data))
+    return data
 
+
+def frames(data: bytes) -> Iterator[bytes]:
+    """What each frame of a .zst holds. Raises OSError when the last one is cut off, or is none."""
+    import zstandard
+
+    while data:
+        frame = zstandard.ZstdDecompressor().decompressobj()
         try:
-            return zstandard.ZstdDecompressor().decompressobj().decompress(data)
+            yield frame.decompress(data)
         except zstandard.ZstdError as error:
             raise OSError(f"not a whole zstd file ({error})") from None
-    return data
+        if not frame.eof:
+            raise OSError("not a whole zstd file (its end is missing)")
+        data = frame.unused_data
 
 
 def shown_path(directory: Path) -> str:
@@ -174,14 +190,13 @@ def is_volume(directory: Path) -> bool:
 
 
 def load_beside(directory: Path, path: str, checked: Sequence[Checked] = ()) -> str:
-    """The text of a file that a script includes or copies from. Raises a SourceFault outside of the directory."""
-    target = Path(path)
-    root, real = directory.resolve(), target.resolve()
+    """The text of a file that a script includes or copies from; bytes that are not UTF-8 as surrogates.
+
+    Raises Unreadable, for what really lies outside of the directory as well.
+    """
+    real = Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for a link to itself
     data_link = directory / "..data"
-    roots = [root, data_link.resolve()] if data_link.exists() else [root]
+    roots = [directory.resolve(), data_link.resolve()] if data_link.exists() else [directory.resolve()]
     if not any(real.is_relative_to(each) for each in roots):
-        raise OutsideDirectory(path, directory)
-    try:
-        return content(str(target), path, checked).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Unreadable(path, f"not UTF-8 at byte {error.start}") from None
+        raise Unreadable(path, f"it is a link to what lies outside of {directory}")
+    return content(path, path, checked).decode(errors="surrogateescape")

@@ -132,11 +132,11 @@ def mark(path: Path, old: str) -> None:
     """Write into a file what it was; into a compressed one, too."""
     text = marked(content(str(path), path.name).decode(errors="surrogateescape"), old)
     data = text.encode(errors="surrogateescape")
-    if path.suffix == ".gz":
+    if path.suffix.lower() == ".gz":
         import gzip
 
         data = gzip.compress(data, mtime=0)
-    elif path.suffix == ".zst":
+    elif path.suffix.lower() == ".zst":
         import zstandard
 
         data = zstandard.compress(data)
