@@ -31,6 +31,8 @@ def of(text: str, ending: Ending = Ending.SEMICOLON) -> tuple[Threat, ...]:
         ("DO $$ BEGIN DROP MATERIALIZED VIEW a; END $$", [How.DROP]),
         ("DO $$ BEGIN PERFORM 1; END $$", []),
         ("DO $$ BEGIN EXECUTE x; END $$", [How.UNSEEN]),
+        ("DO $$ DECLARE n text := 'a'; BEGIN CALL refresh_continuous_aggregate(n, NULL, NULL); END $$", [How.UNSEEN]),
+        ("SELECT detach_chunk(format('%I', 'a'))", [How.UNSEEN]),
         ("DO LANGUAGE plpython3u 'drop()'", [How.UNSEEN]),
         ("CALL mine()", [How.UNSEEN]),
         ("SOMETHING ELSE", [How.UNSEEN]),

@@ -9,7 +9,7 @@ create      an aggregate is made; IF NOT EXISTS may pass over one with another d
 refresh policy, retention policy     both together may erode an aggregate day by day
 rewrite     chunks are written anew, which forgets defaults that the columnstore does not hold
 job         a background job is run by hand
-unseen      nobody can say what it does
+unseen      nobody can say what it does, or to which aggregate: the name is a variable or an expression
 """
 
 from __future__ import annotations
@@ -172,16 +172,15 @@ def _of_call(action: Action) -> Iterator[Threat]:
     on = relation(str(first(action, "continuous_aggregate", "relation", "hypertable", "chunk") or ""))
     match name:
         case "refresh_continuous_aggregate":
-            yield Threat(
-                how=How.REFRESH, what=on, start=bound(action, 1, "window_start"), end=bound(action, 2, "window_end")
-            )
+            start, end = bound(action, 1, "window_start"), bound(action, 2, "window_end")
+            yield Threat(how=How.REFRESH if on.name else How.UNSEEN, what=on, start=start, end=end)
         case "drop_chunks":
             end = bound(action, 1, "older_than")
             start = bound(action, 2, "newer_than")
-            yield Threat(how=How.EMPTY, what=on, start=start, end=_ago(end))
+            yield Threat(how=How.EMPTY if on.name else How.UNSEEN, what=on, start=start, end=_ago(end))
             yield Threat(how=How.UPROOT, what=on, start=start, end=_ago(end))
         case "detach_chunk":
-            yield Threat(how=How.EMPTY, what=on)
+            yield Threat(how=How.EMPTY if on.name else How.UNSEEN, what=on)
         case "add_continuous_aggregate_policy":
             given = bound(action, 1, "start_offset")
             known = given.value or any(each in action.names for each in ("start_offset", "1"))
