@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.timescale.test_guard import filled, project, refused
+from tests.postgres.test_apply import ok
+from tests.timescale.test_guard import AGAIN, filled, project, refused
+from tests.timescale.test_rebuilding import PRESERVE, settings
 
 if TYPE_CHECKING:
     from tests.rig.project import Project
@@ -16,11 +18,11 @@ ALL = "DECLARE r record; BEGIN FOR r IN SELECT view_name AS n FROM timescaledb_i
 REFRESH = "CALL refresh_continuous_aggregate"
 
 
-def refused_before(project: Project, sql: str, code: str = "L042", *told: str) -> None:
+def refused_before(project: Project, sql: str, code: str = "L042", *told: str, **asked: Any) -> None:
     """A file with it is refused, and the one before it has not run."""
     project.write("001_before.sql", "CREATE TABLE before (id int);")
     project.write("002_harm.sql", sql)
-    refused(project, code, "002_harm.sql:", *told)
+    refused(project, code, "002_harm.sql:", *told, **asked)
     assert project.one("SELECT to_regclass('before')") is None
 
 
@@ -39,3 +41,36 @@ def test_an_aggregate_that_code_names_by_a_variable_may_be_any(project: Project,
 
 def test_a_refresh_that_names_its_aggregate_by_an_expression_is_refused_like_the_one_in_words(project: Project):
     refused_before(project, f"{REFRESH}(('hou' || 'rly')::regclass, NULL, NULL);", "L045", "hourly: ")
+
+
+# --- files that keep history, by `rebuild` or by `preserve` -----------------------------------------------------------
+
+IN_DO = f"DO $$ BEGIN {REFRESH}('hourly', NULL, NULL); END $$;"
+REBUILD = f"-- tidelock: rebuild hourly\nDROP MATERIALIZED VIEW hourly CASCADE;\n{AGAIN}"
+
+
+@pytest.mark.parametrize("sql", [IN_DO, "CALL run_job({job});"])
+def test_preserve_is_no_leave_to_refresh_from_code_or_by_a_job(project: Project, sql: str):
+    job = project.one("SELECT add_continuous_aggregate_policy('flat', NULL, INTERVAL '1 day', INTERVAL '1 day')")
+    refused_before(project, sql.replace("{job}", str(job)), **settings(project, PRESERVE))
+
+
+def test_nor_is_rebuild(project: Project):
+    refused_before(project, REBUILD + IN_DO, "L042", "hourly: ")
+
+
+def test_the_file_s_own_refresh_of_what_it_rebuilds_is_done_with_care(project: Project):
+    before = project.one("SELECT count(*) FROM hourly")
+    project.write("001_again.sql", f"{REBUILD}{REFRESH}('hourly', NULL, NULL);")
+    ok(project.apply())
+    assert project.one("SELECT count(*) FROM hourly") == before
+
+
+@pytest.mark.parametrize("preserve", [False, True])
+def test_if_not_exists_behind_its_drop_makes_a_new_one(project: Project, preserve: bool):
+    before = project.one("SELECT count(*) FROM hourly")
+    again = AGAIN.replace("VIEW hourly", "VIEW IF NOT EXISTS hourly")
+    told = "" if preserve else "-- tidelock: rebuild hourly\n"
+    project.write("001_again.sql", f"{told}DROP MATERIALIZED VIEW IF EXISTS hourly CASCADE;{again}")
+    ok(project.apply(**settings(project, PRESERVE if preserve else "")))
+    assert project.one("SELECT count(*) FROM hourly") == before
