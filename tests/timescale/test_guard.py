@@ -521,7 +521,9 @@ def test_a_step_that_is_plainly_harmless_is_not_looked_at(project: Project, monk
         pytest.fail("somebody looked")
 
     monkeypatch.setattr(look, "take", refuse)
-    project.query("CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
     project.write("001_t.sql", "CREATE TABLE t (id int);\nINSERT INTO t VALUES (1);\nCREATE INDEX ON t (id);")
     project.write("002_e.sql", "DROP TABLE t;\nALTER TABLE raw ADD COLUMN x int;")
+    ok(project.apply())
+    project.query("CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+    project.write("003_t.sql", "CREATE TABLE t (id int);\nCOMMENT ON TABLE t IS 'x';\nSET LOCAL work_mem = '8MB';")
     ok(project.apply())
