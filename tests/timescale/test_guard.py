@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -95,10 +95,10 @@ SELECT (SELECT count(*) FROM raw), (SELECT count(*) FROM hourly), (SELECT sum(v)
        pg_get_viewdef('hourly'::regclass)"""
 
 
-def refused(project: Project, code: str = "L042", *told: str) -> str:
+def refused(project: Project, code: str = "L042", *told: str, **asked: Any) -> str:
     """`apply` refuses with exit 4; nothing is another than it was. Returns all that it says."""
     before = project.query(STATE)
-    report = project.apply()
+    report = project.apply(**asked)
     assert report.failure is not None, [each.label for each in report.applied]
     text = f"{report.failure.message}\n{report.failure.detail}\n{report.failure.hint}"
     assert (report.failure.code, report.failure.exit_code) == (code, 4), text
@@ -521,7 +521,9 @@ def test_a_step_that_is_plainly_harmless_is_not_looked_at(project: Project, monk
         pytest.fail("somebody looked")
 
     monkeypatch.setattr(look, "take", refuse)
-    project.query("CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
     project.write("001_t.sql", "CREATE TABLE t (id int);\nINSERT INTO t VALUES (1);\nCREATE INDEX ON t (id);")
     project.write("002_e.sql", "DROP TABLE t;\nALTER TABLE raw ADD COLUMN x int;")
+    ok(project.apply())
+    project.query("CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+    project.write("003_t.sql", "CREATE TABLE t (id int);\nCOMMENT ON TABLE t IS 'x';\nSET LOCAL work_mem = '8MB';")
     ok(project.apply())

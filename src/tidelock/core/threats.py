@@ -2,14 +2,14 @@
 
 drop        it drops something (with CASCADE: and what hangs on it)
 refresh     it computes a range of an aggregate anew
-empty       it removes rows of an aggregate: TRUNCATE, drop_chunks, DML on the hypertable beneath
+empty       it removes rows of an aggregate: TRUNCATE, drop_chunks, DML on it or on the hypertable beneath
 uproot      it removes rows that aggregates are computed from
 replace     CREATE OR REPLACE VIEW
 create      an aggregate is made; IF NOT EXISTS may pass over one with another definition
 refresh policy, retention policy     both together may erode an aggregate day by day
 rewrite     chunks are written anew, which forgets defaults that the columnstore does not hold
 job         a background job is run by hand
-unseen      nobody can say what it does
+unseen      nobody can say what it does, or to which aggregate: the name is a variable or an expression
 """
 
 from __future__ import annotations
@@ -77,18 +77,14 @@ class Threat:
 
 
 WORDS = re.compile(
-    r"\b(?:DROP|TRUNCATE|CASCADE|DELETE|REPLACE|MATERIALIZED|VACUUM|CLUSTER|(?:UN)?LOGGED|\w*SERIAL\d?)\b"
+    r"\b(?:DROP|TRUNCATE|CASCADE|DELETE|UPDATE|MERGE|REPLACE|MATERIALIZED|VACUUM|CLUSTER|(?:UN)?LOGGED|\w*SERIAL\d?)\b"
     r"|refresh_continuous|drop_chunks|run_job|_policy|\w_chunks?\b|_materialized_hypertable_|_hyper_\d",
     re.IGNORECASE,
 )
 """Without one of these words in it, a statement that can be read takes nothing."""
 
+REMOVES = re.compile(r"\b(?:DELETE|UPDATE|MERGE)\b", re.IGNORECASE)
 INTERNAL = re.compile(r"_materialized_hypertable_\d+|(?:compress)?_hyper_\d+_\d+_chunk")
-DANGEROUS = re.compile(
-    r"\b(?:drop|truncate|execute)\b(?!\s+(?:function|procedure))|drop_chunks|_materialized_hypertable_|_hyper_\d",
-    re.IGNORECASE,
-)
-"""What code must have in it to do harm to an aggregate. Understood by PostgreSQL as well, with \\y for \\b."""
 
 
 def threats(statement: Statement) -> tuple[Threat, ...]:
@@ -101,7 +97,7 @@ def threats(statement: Statement) -> tuple[Threat, ...]:
         hidden = ()
     if statement.pieces or not WORDS.search(statement.text):
         return hidden
-    return (*_named(facts_of(statement.text, detailed=True)), *hidden)
+    return (*_named(facts_of(statement.text, detailed=True), statement.text), *hidden)
 
 
 def unseen(statement: Statement) -> bool:
@@ -116,9 +112,21 @@ def unseen(statement: Statement) -> bool:
 
 def foreign(facts: Facts) -> list[str]:
     """Functions it calls that are neither PostgreSQL's nor TimescaleDB's."""
-    known = (functions.READS, functions.VARIES, functions.ACTS, FUNCTIONS)
-    bare = {each.rpartition(".")[2] for each in facts.calls}
+    known = (functions.READS, functions.VARIES, functions.ACTS)
+    bare = {each.removeprefix("pg_catalog.") for each in facts.calls if each.rpartition(".")[2] not in FUNCTIONS}
     return sorted(each for each in bare if not any(each in some for some in known))
+
+
+def stores_code(statement: Statement) -> bool:
+    """Statements after it may set off what nobody sees in them: it makes a function, a rule or a view, or may have."""
+    facts = statement.facts
+    kinds = {each.kind for each in facts.creates}
+    return (
+        facts.body is not None
+        or bool(kinds & {"function", "procedure", "rule"})
+        or ("view" in kinds and not facts.calls <= functions.READS)
+        or unseen(statement)
+    )
 
 
 def _static(text: str) -> bool:
@@ -131,12 +139,17 @@ def _static(text: str) -> bool:
         return False
 
 
-def _named(facts: Facts) -> Iterator[Threat]:
+def _named(facts: Facts, text: str) -> Iterator[Threat]:
     for each in facts.drops:
         if each.kind != "job" and (facts.cascade or each.kind == "materialized view" or _internal(each.name)):
             yield Threat(how=How.DROP, what=each, cascade=facts.cascade)
     for action in facts.actions:
         yield from _of_action(action)
+    if REMOVES.search(text) and facts.body is None:
+        stored = {each.table for each in facts.locks if facts.command == "PREPARE" and each.mode == "RowExclusive"}
+        cleared = {each.table for each in facts.actions if each.what == "truncate"}
+        for each in sorted((facts.writes | stored) - cleared):
+            yield Threat(how=How.EMPTY, what=relation(each))
 
 
 def _internal(name: str) -> bool:
@@ -153,8 +166,6 @@ def _of_action(action: Action) -> Iterator[Threat]:
         case "truncate":
             yield Threat(how=How.EMPTY, what=table)
             yield Threat(how=How.UPROOT, what=table)
-        case "delete" | "update" if _internal(table.name):
-            yield Threat(how=How.EMPTY, what=table)
         case "delete" if "where" not in action.flags:
             yield Threat(how=How.UPROOT, what=table)
         case "create view" if "replace" in action.flags:
@@ -172,16 +183,15 @@ def _of_call(action: Action) -> Iterator[Threat]:
     on = relation(str(first(action, "continuous_aggregate", "relation", "hypertable", "chunk") or ""))
     match name:
         case "refresh_continuous_aggregate":
-            yield Threat(
-                how=How.REFRESH, what=on, start=bound(action, 1, "window_start"), end=bound(action, 2, "window_end")
-            )
+            start, end = bound(action, 1, "window_start"), bound(action, 2, "window_end")
+            yield Threat(how=How.REFRESH if on.name else How.UNSEEN, what=on, start=start, end=end)
         case "drop_chunks":
             end = bound(action, 1, "older_than")
             start = bound(action, 2, "newer_than")
-            yield Threat(how=How.EMPTY, what=on, start=start, end=_ago(end))
+            yield Threat(how=How.EMPTY if on.name else How.UNSEEN, what=on, start=start, end=_ago(end))
             yield Threat(how=How.UPROOT, what=on, start=start, end=_ago(end))
         case "detach_chunk":
-            yield Threat(how=How.EMPTY, what=on)
+            yield Threat(how=How.EMPTY if on.name else How.UNSEEN, what=on)
         case "add_continuous_aggregate_policy":
             given = bound(action, 1, "start_offset")
             known = given.value or any(each in action.names for each in ("start_offset", "1"))

@@ -1,12 +1,12 @@
 """Compares aggregates before and after a step, in the step's own transaction: what no parser can see is rolled back.
 
-It attends the steps that may take something: those whose statements name a threat (what was harmless when the run began
-may not be so any more), and those that run code which nobody can read. Others cost nothing.
+It attends every step but those that can take nothing: whose statements name no threat (what was harmless when the run
+began may not be so any more) and cannot set off code of the database's own. Those cost nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
@@ -15,7 +15,7 @@ from tidelock.app.ports import StepHooks
 from tidelock.core.secrets import brief
 from tidelock.core.statement import Kind
 from tidelock.core.step import Mode
-from tidelock.core.threats import DANGEROUS, How, foreign, threats
+from tidelock.core.threats import How, foreign, stores_code, threats
 from tidelock.timescale import history, look
 from tidelock.timescale.consent import among, file_of
 from tidelock.timescale.losses import BRIEF, Reckoning, refuse
@@ -37,21 +37,28 @@ if TYPE_CHECKING:
 
 AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE")
 """A file may have taken a role that sees less."""
-SERIOUS = (How.DROP, How.EMPTY, How.UPROOT, How.REPLACE, How.UNSEEN)
-ROWS = (Kind.DML, Kind.COPY, Kind.QUERY)
+QUIET = (How.CREATE, How.REFRESH_POLICY, How.RETENTION_POLICY, How.REWRITE)
+"""What takes no row of an aggregate in the step itself."""
+CONTROL = (Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SAVEPOINT)
+PLAIN = "TABLE VIEW SEQUENCE SCHEMA TYPE DOMAIN FUNCTION PROCEDURE TRIGGER RULE POLICY".split()  # noqa: SIM905
+HARMLESS = {*(f"{verb} {what}" for verb in ("CREATE", "DROP") for what in PLAIN), "COMMENT", "GRANT", "REVOKE"}
+"""DDL that runs no code but an event trigger's."""
 
-# Functions of the database's own with a word in them that could do harm; do event triggers set one off?
+# What could set off something: functions and rules of the database's own, views that call what acts; event triggers.
 CODE = """
-SELECT EXISTS (SELECT FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-                WHERE p.oid >= 16384 AND (l.lanname NOT IN ('sql', 'plpgsql') OR p.prosrc ~* %(words)s)
-                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d WHERE d.classid = 'pg_catalog.pg_proc'::regclass
-                                     AND d.objid = p.oid AND d.deptype = 'e')),
-       EXISTS (SELECT FROM pg_catalog.pg_event_trigger t WHERE t.evtenabled <> 'D'
-                  AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
-                                   WHERE d.classid = 'pg_catalog.pg_event_trigger'::regclass
-                                     AND d.objid = t.oid AND d.deptype = 'e'))"""
-WORDS = r"\y(drop|truncate|execute)\y|drop_chunks|_materialized_hypertable_|_hyper_\d"
-"""As DANGEROUS, in PostgreSQL's words."""
+WITH own AS (
+  SELECT p.oid FROM pg_catalog.pg_proc p
+   WHERE p.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+          WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'))
+SELECT EXISTS (SELECT FROM own) OR EXISTS (
+         SELECT FROM pg_catalog.pg_rewrite r
+          WHERE r.oid >= 16384 AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend e
+                 WHERE e.classid = 'pg_catalog.pg_class'::regclass AND e.objid = r.ev_class AND e.deptype = 'e')
+            AND (r.ev_type <> '1' OR EXISTS (
+                  SELECT FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_proc p ON p.oid = d.refobjid
+                   WHERE d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = r.oid
+                     AND d.refclassid = 'pg_catalog.pg_proc'::regclass AND p.oid >= 16384 AND p.provolatile = 'v'))),
+       EXISTS (SELECT FROM pg_catalog.pg_event_trigger t JOIN own ON own.oid = t.evtfoid WHERE t.evtenabled <> 'D')"""
 
 # By number: a name may have changed hands. The view's text shows whether another took its place.
 NOW = """
@@ -86,39 +93,33 @@ class Guard(StepHooks):
     _decided: dict[tuple[int, int], bool] = field(default_factory=dict, init=False)
     _code: tuple[bool, bool] = field(init=False)
     _brings: bool = field(default=False, init=False)
-    """A file of this run has made code that could do harm."""
+    """A file of this run may have made code."""
 
     def __post_init__(self) -> None:
         # Now: `attends` is asked while the server is at work.
-        row = self.scene.conn.execute(CODE, {"words": WORDS}).fetchone()
+        row = self.scene.conn.execute(CODE).fetchone()
         self._code = (bool(row[0]), bool(row[1])) if row else (True, True)
 
     def attends(self, step: Step) -> bool:
         """Steps that may take something, and that are not undone by themselves."""
         key = (step.version, step.number)
         if key not in self._decided:
-            self._decided[key] = not step.rolled_back and any(map(self.serious, step.statements))
-            self._brings |= any(
-                each.facts.body is not None and DANGEROUS.search(each.text) is not None for each in step.statements
-            )
+            self._brings |= any(map(stores_code, step.statements))
+            asked = threats if step.mode is Mode.ALONE else self.serious
+            self._decided[key] = not step.rolled_back and any(map(asked, step.statements))
         return self._decided[key]
 
     def serious(self, statement: Statement) -> bool:
         """It may take something: by what it says, or by code that it may set off."""
-        found = threats(statement)
-        if any(each.how in SERIOUS or each.how is How.REFRESH for each in found):
-            return True
         facts = statement.facts
-        if facts.kind in ROWS:
-            return self.code[0]
+        if any(each.how not in QUIET for each in threats(statement)) or foreign(facts):
+            return True
+        code, events = (self._code[0] or self._brings, self._code[1] or self._brings)
         if facts.kind is Kind.DDL:
-            return self.code[0] and (self.code[1] or bool(foreign(facts)))
-        return False
-
-    @property
-    def code(self) -> tuple[bool, bool]:
-        """There is code that could do harm; there are event triggers: from the start, or since a file brought some."""
-        return (self._code[0] or self._brings, self._code[1] or self._brings)
+            return code and (events or facts.command not in HARMLESS)
+        if facts.kind is Kind.SESSION:
+            return code and facts.command in ("DECLARE CURSOR", "FETCH", "MOVE")
+        return code and facts.kind not in CONTROL
 
     def prepare(self, step: Step) -> None:
         """What no transaction holds is reckoned once more, after all that ran before it."""
@@ -143,6 +144,8 @@ class Guard(StepHooks):
         with self.scene.connect() as conn:
             conn.autocommit = True
             stock = look.take(conn)
+            if not stock.aggregates:
+                return
             views = {number: (text, real) for number, text, real in conn.execute(NOW).fetchall()}
             for each in stock.aggregates:
                 if each.number in views:
@@ -162,11 +165,16 @@ class Guard(StepHooks):
         """Compare; raise, so that the transaction is rolled back, when history went that nobody gave up."""
         if not self.before_step:
             return
-        if any(each.facts.session or each.runtime for each in step.statements):
-            self.scene.query(AS_CONNECTED)
+        if any(each.history for each in self.before_step.values()):
+            # What waits for COMMIT runs now, as the role that the file has taken, as it would with psql.
+            self.scene.query(["SET CONSTRAINTS ALL IMMEDIATE"])
+        self.scene.query(AS_CONNECTED)
         now = {number: (text, real) for number, text, real in self.scene.conn.execute(NOW).fetchall()}
         planned = self.planned(step)
         file = file_of(planned, self.target) if planned else None
+        if file:  # kept is what this very step makes anew
+            made = {(one.schema, one.name) for each in step.statements for one in each.facts.creates}
+            file = replace(file, rebuilds=file.rebuilds & made)
         known = [each.aggregate for each in self.before_step.values()]
         losses: list[Loss] = []
         for number, before in self.before_step.items():

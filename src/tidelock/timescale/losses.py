@@ -48,6 +48,8 @@ class Reckoning:
     """Aggregates whose loss a file with such a statement does not accept."""
     gone: set[str] = field(default_factory=set)
     """Live aggregates that the plan has dropped by then."""
+    kept: set[str] = field(default_factory=set)
+    """Those of them that come back with their history when the file creates them, or what they hung on."""
     fresh: set[str] = field(default_factory=set)
     """Names, as written, of aggregates that the plan makes: they have no history."""
     names: dict[str, str] = field(default_factory=dict)
@@ -142,21 +144,25 @@ class Reckoning:
             taken = [each for each in self.stock.aggregates if each in taken or each in also]
         names = {each.name for each in taken}
         for each in taken:
-            if each.name in self.gone or self.file.keeps(each, taken):
+            if each.name in self.gone:
                 self.threatened.add(each.name)
+                continue
+            self.gone.add(each.name)
+            if self.file.keeps(each, taken):
+                self.threatened.add(each.name)
+                self.kept.add(each.name)
                 continue
             rootless = each.hypertable in relations
             self.lose(each, self.history(each, rootless=rootless, orphan=each.parent in names))
-            self.gone.add(each.name)
         return None
 
     def refresh(self, aggregate: Aggregate, threat: Threat, job: int | None = None) -> None:
         """A range is computed anew: what has no raw rows there goes. With care, it is left out."""
-        if self.target.on_recreate == "preserve" or among(aggregate.name, self.file.rebuilds):
-            return
-        within = windows.span(self.conn, threat.start, threat.end, aggregate.kind)
         # A CALL is done with care (`refresher`): what a DELETE took a part of is left as it is, and told.
         careful = job is None and self.statement is not None and self.statement.facts.command.upper() != "DO"
+        if careful and (self.target.on_recreate == "preserve" or among(aggregate.name, self.file.rebuilds)):
+            return
+        within = windows.span(self.conn, threat.start, threat.end, aggregate.kind)
         found = self.history(aggregate, within=within, deleted=not careful)
         why = "it computes them anew, from nothing" if job is None else f"job {job} refreshes them"
         self.lose(aggregate, found, why=why, window=safe(aggregate, found, within) if found else "")
@@ -188,7 +194,7 @@ class Reckoning:
     def create(self, threat: Threat) -> None:
         """An aggregate is made, or IF NOT EXISTS finds another one there."""
         live = self.meant(threat.what) if threat.guarded else []
-        if not live:
+        if not live and not self.restored(threat.what):
             self.names.pop(threat.what.qualified, None)
             self.fresh.add(threat.what.qualified)
         for each in live:
@@ -196,6 +202,16 @@ class Reckoning:
             difference = definitions.difference(self.conn, each, self.statement.text)
             if difference and "L043" not in self.file.allows and not among(each.name, self.file.accepts):
                 self.refusals.append(DefinitionPassedOver(self.place, each.name, difference))
+
+    def restored(self, what: Object) -> bool:
+        """A kept one is made anew: with its history, and with those above it."""
+        found = dependents.relations(self.conn, what, anywhere=self.file.anywhere) & self.kept
+        for each in self.stock.aggregates:
+            if each.name in found:
+                back = {each.name, *(above.name for above in self.stock.above(each))} & self.kept
+                self.gone -= back
+                self.kept -= back
+        return bool(found)
 
     def unseen(self, mode: Mode) -> None:
         """Nobody can say what it does; in a transaction it is compared and rolled back."""

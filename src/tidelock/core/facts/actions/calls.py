@@ -53,7 +53,7 @@ def _argument(node: Node) -> str | int | bool | None:
     kind, body = unwrap(node)
     if kind == "NamedArgExpr":
         return _argument(body["arg"])
-    if kind == "FuncCall":
+    if kind == "FuncCall" and strings(body.get("funcname", ()))[-1:] in (["by_range"], ["by_hash"]):
         inner = [constant(each) for each in body.get("args", ())]
         return ",".join(str(each) for each in inner if each is not None) or None
     return constant(node)
