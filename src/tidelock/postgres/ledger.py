@@ -409,7 +409,7 @@ def journal(
         statement[:2000].replace("\0", "") if statement else None,
         duration_ms,
         lock_wait_ms,
-        json.dumps(detail, default=str, ensure_ascii=True) if detail else None,
+        json.dumps(detail, default=str, ensure_ascii=False) if detail else None,
     )
     return ledger.journal_template % tuple(map(literal, values))
 

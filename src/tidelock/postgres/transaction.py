@@ -69,7 +69,12 @@ def attempt(turn: Turn, performer: Performer, step: Step) -> None:
     items = [item for item in step.items if not is_ledger_creation(turn, item)]
     if not turn.looking(step) and fits_one_batch(items):
         pairs = whole(turn, step, items)
-        results = turn.run(pairs)
+        try:
+            results = turn.run(pairs)
+        except BatchFailed as failed:
+            if failed.error.diag.sqlstate not in PASSING:
+                performer.show_until(pairs, turn.session.answered)
+            raise
         for (_, statement), result in zip(pairs, results, strict=False):
             if statement is not None and len(results) == len(pairs):  # a rule can give a statement several answers
                 performer.show([result], statement)
