@@ -15,7 +15,7 @@ from tidelock.core.source import seconds
 from tidelock.core.step import Mode
 from tidelock.postgres import lease
 from tidelock.postgres import ledger as tables
-from tidelock.postgres.failures import StatementFailed, statement_failed
+from tidelock.postgres.failures import StatementFailed, row_refused, statement_failed
 from tidelock.postgres.hidden import Hidden
 from tidelock.postgres.session import BatchFailed, rows_of
 
@@ -281,6 +281,8 @@ class Turn:
                 raise lease.LeaseLost from None
             if tables.FOREIGN_ROWS in str(failed.error):
                 raise
+            if refused := row_refused(self, failed.error):
+                raise refused from None
             place = Place(self.migration.path, 1)
             why = "its record could not be written"
             raise statement_failed(self.migration, failed.error, {}, place, why) from None
