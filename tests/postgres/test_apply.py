@@ -166,6 +166,35 @@ def test_notices_are_shown_with_their_place_and_kept_in_the_journal(project: Pro
     assert "careful" in str(project.one("SELECT detail FROM schema_migrations_journal WHERE event = 'output'"))
 
 
+@pytest.mark.parametrize("alone", [True, False], ids=["by itself", "beside others"])
+def test_what_a_failing_transaction_returned_is_shown_and_kept_in_the_journal(project: Project, alone: bool):
+    if not alone:
+        project.write("001_a.sql", "SELECT 41 AS before;")
+    project.write("002_b.sql", "SELECT 42 AS v;\nSELECT 43 AS w;\nSELECT 1/0;\nSELECT 44;")
+    project.write("003_c.sql", "SELECT 45;")
+    failed(project.apply(), "D010", 5)
+    shown = [event.text for event in project.heard.events if event.what is Happening.ROWS]
+    assert shown == [*([] if alone else ["before\n41"]), "v\n42", "w\n43"]
+    detail = project.one("SELECT detail FROM schema_migrations_journal WHERE event = 'refused'")
+    assert [each["text"] for each in detail["output"]] == ["v\n42", "w\n43"]
+
+
+@pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
+def test_the_journal_keeps_what_the_encoding_has_letters_for(project: Project, encoding: str):
+    name = psycopg.conninfo.conninfo_to_dict(project.dsn)["dbname"]
+    project.query(f"CREATE DATABASE {name}_e TEMPLATE template0 ENCODING '{encoding}' LOCALE 'C'")
+    there = Project(
+        project.folder, psycopg.conninfo.make_conninfo(project.dsn, dbname=f"{name}_e", client_encoding="utf8")
+    )
+    there.write("001_a.sql", "CREATE TABLE a (id int);\nDO $$BEGIN RAISE NOTICE 'é'; END$$;\nSELECT 'ü' AS x;")
+    ok(there.apply())
+    assert there.heard.texts(Happening.NOTE) == []
+    assert "é" in str(there.one("SELECT detail FROM schema_migrations_journal WHERE event = 'output'"))
+    there.write("002_b.sql", "SELECT 'ö' AS x;\nSELECT 1/0;")
+    failed(there.apply(), "D010", 5)
+    assert "ö" in str(there.one("SELECT detail FROM schema_migrations_journal WHERE event = 'refused'"))
+
+
 def test_a_session_starts_fresh_with_each_file(project: Project):
     project.write(
         "001_a.sql",

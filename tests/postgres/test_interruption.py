@@ -233,8 +233,9 @@ def pooled(project: Project, pooled_dsn: str, **asked):
 def test_a_pooled_runner_applies_and_leaves_nothing_in_the_pool(project: Project, pooled_dsn: str):
     project.write(
         "001_a.sql",
-        "CREATE TABLE a (id int);\nINSERT INTO a VALUES (1);\nSELECT set_config('work_mem', '64kB', false);",
+        "CREATE TABLE a (id int);\nINSERT INTO a VALUES (1);\nSELECT 'SET work_mem = ''64kB''' \\gexec\n",
     )
+    project.write("002_b.sql", "BEGIN READ ONLY;\nSELECT 'SET work_mem = ''64kB''' \\gexec\nCOMMIT;")
     ok(pooled(project, pooled_dsn))
     assert ok(project.apply()).applied == ()
     with psycopg.connect(pooled_dsn, autocommit=True, prepare_threshold=None) as conn:
@@ -266,6 +267,12 @@ def test_what_a_trigger_changes_in_the_session_does_not_stay_in_the_pool(project
         "SET search_path = public;",
         "CREATE TEMP TABLE t (id int);",
         "VACUUM a;",
+        "SELECT set_config('search_path', 'public', false);",
+        "DO $$BEGIN PERFORM pg_catalog.set_config('search_path', 'public', false); END$$;",
+        "DO $$BEGIN SET search_path = public; END$$;",
+        "DO $$BEGIN EXECUTE 'SET search_path = public'; END$$;",
+        "SELECT pg_advisory_lock(1);",
+        "DO $$BEGIN IF NOT pg_try_advisory_lock(1) THEN NULL; END IF; END$$;",
     ],
 )
 def test_what_needs_a_session_stops_before_anything_runs_and_goes_direct_on_demand(
@@ -276,6 +283,54 @@ def test_what_needs_a_session_stops_before_anything_runs_and_goes_direct_on_dema
     assert "direct" in fault.hint
     assert project.one("SELECT to_regclass('a') IS NULL")
     ok(pooled(project, pooled_dsn, direct=project.dsn))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT set_config('search_path', 'public', true);",
+        "DO $$BEGIN SET LOCAL search_path = public; END$$;",
+        "SELECT pg_advisory_xact_lock(1);",
+    ],
+)
+def test_what_ends_with_the_transaction_goes_through_a_pooler(project: Project, pooled_dsn: str, statement: str):
+    project.write("001_a.sql", f"CREATE TABLE a (id int);\n{statement}")
+    ok(pooled(project, pooled_dsn))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT 'CREATE TEMP TABLE x (a int)' \\gexec\n",
+        "DO $$BEGIN EXECUTE 'CREATE TEMP ' || 'TABLE x (a int)'; END$$;",
+        "DO $$BEGIN CREATE TEMP TABLE x (a int); END$$;",
+        "SELECT hidden();",
+    ],
+)
+@pytest.mark.parametrize("begin", ["", "BEGIN;"])
+def test_temporary_tables_that_no_file_shows_do_not_stay_in_the_pool(
+    project: Project, pooled_dsn: str, statement: str, begin: str
+):
+    project.query(
+        "CREATE FUNCTION hidden() RETURNS void LANGUAGE plpgsql AS $$BEGIN CREATE TEMP TABLE x (a int); END$$"
+    )
+    project.write("001_a.sql", f"{begin}\n{statement}\n{'COMMIT;' if begin else ''}")
+    project.write("002_b.sql", "CREATE TABLE saw AS SELECT to_regclass('pg_temp.x')::text AS r;")
+    ok(pooled(project, pooled_dsn))
+    assert project.one("SELECT r FROM saw") is None
+    assert project.one("SELECT count(*) FROM pg_class WHERE relname = 'x'") == 0
+
+
+@pytest.mark.parametrize("end", ["SELECT 1/0;", "ROLLBACK;"])
+def test_locks_that_no_file_shows_do_not_stay_in_the_pool_when_nothing_else_does(
+    project: Project, pooled_dsn: str, end: str
+):
+    project.query(
+        "CREATE FUNCTION hidden() RETURNS void LANGUAGE plpgsql AS $$BEGIN PERFORM pg_advisory_lock(4711); END$$"
+    )
+    project.write("001_a.sql", f"{'BEGIN;' if 'ROLL' in end else ''}\nSELECT hidden();\n{end}")
+    pooled(project, pooled_dsn)
+    assert project.one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 4711") == 0
 
 
 def test_a_pooled_and_a_direct_runner_exclude_each_other(project: Project, pooled_dsn: str):

@@ -108,6 +108,40 @@ def test_a_lone_statement_that_records_another_version_stops_until_a_person_has_
     assert project.one("SELECT to_regclass('z') IS NOT NULL")
 
 
+SWALLOW = """
+CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RETURN NULL; END$$;
+CREATE TRIGGER swallow BEFORE INSERT ON schema_migrations FOR EACH ROW EXECUTE FUNCTION swallow();"""
+
+OWNED = """
+ALTER TABLE schema_migrations ADD COLUMN team text NOT NULL DEFAULT '';
+ALTER TABLE schema_migrations ALTER COLUMN team DROP DEFAULT;"""
+
+
+@pytest.mark.parametrize(("damage", "said"), [
+    (SWALLOW, "swallows (a trigger or a rule on it) the row of 002 b"),
+    (OWNED, "refuses the row of 002 b"),
+    ("ALTER TABLE schema_migrations ALTER COLUMN path TYPE varchar(5) USING left(path, 5);", "refuses the row of 002 b"),
+])  # fmt: skip
+@pytest.mark.parametrize("files", [
+    {"002_b.sql": "CREATE TABLE b (id int);"},
+    {"002_b.sql": "CREATE TABLE b (id int);", "003_c.sql": "CREATE TABLE c (id int);"},
+    {"002_b.sql": "SELECT 1; VACUUM schema_migrations;"},
+], ids=["one", "several", "alone"])  # fmt: skip
+def test_a_ledger_that_does_not_keep_the_row_is_to_blame_and_not_the_file(
+    project: Project, damage: str, said: str, files: dict[str, str]
+):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    project.query(damage)
+    for name, text in files.items():
+        project.write(name, text)
+    fault = failed(project.apply(), "L011", 4)
+    assert said in fault.message
+    assert "mend the table" in fault.hint
+    assert project.versions() == [1]
+    assert project.one("SELECT to_regclass('b') IS NULL AND to_regclass('c') IS NULL")
+
+
 def test_a_lone_statement_may_write_its_own_row(project: Project):
     project.write(
         "001_a.sql", "DO $$BEGIN INSERT INTO schema_migrations (version, description) VALUES (1, 'x'); COMMIT; END$$;"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from tests.postgres.test_apply import failed, ok
 from tests.rig.project import Project
 
-from tidelock.core.report import exit_code
+from tidelock.core.report import Happening, exit_code
 
 CUT = "CREATE INDEX CONCURRENTLY i ON t (id);\n"
 
@@ -99,3 +100,17 @@ def test_a_connection_that_breaks_at_a_question_to_the_catalog_is_made_again(pro
         assert report.failure is None, report.failure.message
         project.dsn = direct
     assert project.query("SELECT id FROM t") == [(1,)]
+
+
+def test_a_lone_statement_that_failed_is_not_said_to_have_been_cut_off(project: Project):
+    project.write("001_a.sql", "VACUUM nowhere;")
+    failed(project.apply(), "D010", 5)
+    project.write("001_a.sql", "VACUUM;")
+    ok(project.apply())
+    [said] = project.heard.texts(Happening.RECOVERED)
+    assert said.startswith("001 a failed on ")
+    project.write("002_b.sql", "DO $$BEGIN COMMIT; PERFORM 1/0; END$$;")
+    failed(project.apply(), "D010", 5)
+    fault = failed(project.apply(), "L020", 4)
+    assert "step 1 failed on " in fault.message
+    assert "nobody" not in fault.message

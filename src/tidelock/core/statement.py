@@ -109,6 +109,9 @@ class Facts:
     advisory locks. True whenever that cannot be excluded."""
     session_only: bool = False
     """Its whole effect is on the session (SET, CREATE TEMP …, writes to temporary tables): replay is harmless."""
+    keeps: str = ""
+    """What of it changes the session for certain and outlives the transaction, bodies of DO included: SET search_path,
+    set_config, pg_advisory_lock."""
     unread: bool = False
     """Part of it is not before us: SQL that a body puts together while it runs, a body in another language."""
     external: bool = False

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from tidelock.app.patience import backoff
+from tidelock.core.model import Outcome
 from tidelock.core.report import Happening
 from tidelock.core.statement import Kind
 from tidelock.errors import LedgerFault
@@ -32,8 +33,9 @@ class OutcomeUnknown(LedgerFault):
 
     def __init__(self, migration: Migration, record: StepRecord, why: str, shown: str) -> None:
         at = f" on {record.at:%Y-%m-%d %H:%M:%S %Z}" if record.at else ""
+        became = f"failed{at}" if record.outcome is Outcome.FAILED else f"was started{at} and nobody recorded its end"
         super().__init__(
-            f"{migration.label}: step {record.step} was started{at} and nobody recorded its end; {why}",
+            f"{migration.label}: step {record.step} {became}; {why}",
             hint="look at the database, then: `tidelock recover --mark-done` when it ran, "
             "`tidelock recover --retry` when it did not",
             detail=shown,
@@ -183,7 +185,8 @@ def settle(turn: Turn, step: Step, record: StepRecord) -> bool:
         shown = caret(turn.sources, statement.place)
         raise OutcomeUnknown(turn.migration, record, finding.why, shown)
     at = f" on {record.at:%Y-%m-%d %H:%M %Z}" if record.at else ""
-    turn.tell(Happening.RECOVERED, f"{turn.migration.label} was cut off{at}: {finding.why}", statement.place)
+    became = "failed" if record.outcome is Outcome.FAILED else "was cut off"
+    turn.tell(Happening.RECOVERED, f"{turn.migration.label} {became}{at}: {finding.why}", statement.place)
     mend(turn, step, once(finding.repairs))
     turn.write(turn.line("recovered", step, detail={"why": finding.why}))
     if finding.verdict is recovery.Verdict.RETRY:

@@ -316,6 +316,7 @@ class PostgresDatabase:
         from tidelock.postgres.watch import Watch
 
         session = Session(conn, self.author.run_id, self.target)
+        session.lent = self._pooled
         watch = Watch(self._another, self.ledger, self.author.run_id, self.sink)
         watch.session = session
         turn = Turn(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.step import Mode
 from tidelock.errors import DatabaseFault, LedgerFault, PassingFault
+from tidelock.postgres.ledger import LedgerUnfit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -229,12 +230,28 @@ def statement_failed(
     )
 
 
+REFUSED = ("22001", "22003", "428C9", "42703", "P0001")
+"""string_data_right_truncation, numeric_value_out_of_range, generated_always, undefined_column, raise_exception; and
+class 23, integrity constraints."""
+
+
+def row_refused(turn: Turn, error: psycopg.Error, remains: str = "") -> LedgerUnfit | None:
+    """The fault for an error of a record, when it is the ledger that does not take it; the file is not to blame."""
+    diag = error.diag
+    if diag.sqlstate not in REFUSED and not (diag.sqlstate or "").startswith("23"):
+        return None
+    swallowed = (diag.table_name, diag.column_name) == (f"{turn.ledger.table}_journal", "run_id")
+    why = "swallows (a trigger or a rule on it)" if swallowed else "refuses"
+    detail = "" if swallowed else f"{diag.sqlstate}  {diag.message_primary}\n{diag.message_detail or ''}".strip()
+    return LedgerUnfit(turn.ledger.name, f"it {why} the row of {turn.migration.label}{remains}", detail)
+
+
 ALREADY_THERE = ("42P07", "42710", "42701", "42P06", "42723")
 """duplicate table, object, column, schema, function."""
 FALLBACK = "SELECT detail ->> 'path' FROM {journal} WHERE event = 'fallback' ORDER BY id DESC LIMIT 1"
 
 
-def step_failed(turn: Turn, step: Step, failed: BatchFailed, place: Place) -> StatementFailed:
+def step_failed(turn: Turn, step: Step, failed: BatchFailed, place: Place) -> StatementFailed | LedgerUnfit:
     """What a person is told of a step's failure: where, with the server's words, and what remains."""
     from tidelock.postgres.catalog import similar
 
@@ -242,6 +259,9 @@ def step_failed(turn: Turn, step: Step, failed: BatchFailed, place: Place) -> St
     remains = what_remains(step)
     moment = "at COMMIT" if failed.texts[failed.index : failed.index + 1] == ["COMMIT"] else "while it was recorded"
     if statement is None:  # one of ours: the COMMIT, whose deferred checks are those of the statements before it
+        recording = failed.texts[failed.index + 1 : failed.index + 2] == ["COMMIT"]
+        if recording and (refused := row_refused(turn, failed.error, f"; {remains}")):
+            return refused
         before = next((each for each in reversed(failed.sent[: failed.index]) if each), None)
         at, words = (before.place, f"{remains} ({moment})") if before else (place, remains)
         return statement_failed(turn.migration, failed.error, turn.sources, at, words)

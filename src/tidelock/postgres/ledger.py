@@ -52,11 +52,12 @@ class LedgerUnfit(LedgerFault):
 
     code = "L011"
 
-    def __init__(self, table: str, why: str) -> None:
+    def __init__(self, table: str, why: str, detail: str = "") -> None:
         super().__init__(
             f"{table} cannot be the ledger: {why}",
             hint="mend the table, or name another one: "
             '`[ledger] table = "tidelock.schema_migrations"` in tidelock.toml',
+            detail=detail,
         )
 
 
@@ -308,7 +309,8 @@ def stored_text(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, ve
 # --- writing it ------------------------------------------------------------------------------------------------
 
 # The row of a migration and its line in the journal, in one statement. A row that the file itself wrote is completed,
-# and its own words are kept. Times are the server's: now() is the start of the transaction.
+# and its own words are kept. Times are the server's: now() is the start of the transaction. A row that a trigger
+# swallowed fails it: the journal has no line without a run.
 RECORD = """
 WITH written AS (
   INSERT INTO {ledger} AS l (version, {description}, sha256, tokens, tokens_version, content, path, git_commit,
@@ -322,7 +324,7 @@ WITH written AS (
     run_id = excluded.run_id, backup = excluded.backup, duration_ms = excluded.duration_ms
   RETURNING l.version, l.run_id, l.duration_ms)
 INSERT INTO {journal} (run_id, event, version, step, digest, duration_ms, lock_wait_ms)
-SELECT run_id, %s, version, %s, %s, duration_ms, %s FROM written
+SELECT run_id, %s, version, %s, %s, duration_ms, %s FROM (SELECT) AS one LEFT JOIN written ON true
 RETURNING extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())"""
 
 JOURNAL = """
@@ -409,7 +411,7 @@ def journal(
         statement[:2000].replace("\0", "") if statement else None,
         duration_ms,
         lock_wait_ms,
-        json.dumps(detail, default=str, ensure_ascii=True) if detail else None,
+        json.dumps(detail, default=str, ensure_ascii=False) if detail else None,
     )
     return ledger.journal_template % tuple(map(literal, values))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
+from psycopg.pq import ExecStatus
+
 from tidelock.core.facts import transaction_control
 from tidelock.core.model import Place
 from tidelock.core.report import Happening
@@ -12,16 +14,18 @@ from tidelock.core.statement import Echo, Ending, Quit, Statement
 from tidelock.core.steps import RuntimeTransaction
 from tidelock.postgres import failures
 from tidelock.postgres.failures import caret
-from tidelock.postgres.session import BatchFailed
+from tidelock.postgres.session import BatchFailed, rows_of
 from tidelock.postgres.variables import Variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from psycopg.pq.abc import PGresult
+
     from tidelock.core.statement import Guard, Item
     from tidelock.core.step import Step
     from tidelock.postgres.session import Rows
-    from tidelock.postgres.turn import Turn
+    from tidelock.postgres.turn import Pairs, Turn
 
     Held = list[tuple[Statement, str, str]]
     """Statement, severity, text."""
@@ -144,6 +148,15 @@ class Performer:
                 self.turn.variables.pop(statement.gset_prefix + name, None)
             else:
                 self.turn.variables[statement.gset_prefix + name] = value
+
+    def show_until(self, pairs: Pairs, answers: Sequence[PGresult]) -> None:
+        """What the statements before the one that failed have returned; the last answer is the failure."""
+        before = list(zip(pairs, answers[:-1], strict=False))
+        if any(each.nfields for (text, statement), each in before if statement is None and text == "SELECT"):
+            return  # a rule gave a statement several answers: nobody can say whose each is
+        for (_, statement), each in before:
+            if statement is not None and each.status == ExecStatus.TUPLES_OK:
+                self.show([rows_of(each)], statement)
 
     def show(self, results: Sequence[Rows], statement: Statement) -> None:
         """Result rows go to whoever watches, and into the journal."""

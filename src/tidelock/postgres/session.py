@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[object, ...]]
 
 CANCEL_S = 2.0
+UNLOCK = "SELECT pg_catalog.pg_advisory_unlock_all()"
 GOOD = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.EMPTY_QUERY)
 
 
@@ -67,6 +68,8 @@ class Session:
         """Their results so far. The one after them runs now: a notice belongs to it."""
         self.dirty = False
         """Something of a migration may be left in the session."""
+        self.lent = False
+        """It is a pooler's: locks that outlive a transaction must not."""
 
     def run(self, statements: Sequence[str]) -> list[Rows]:
         """Send statements as one simple query: what each returned. Raises as `results` does."""
@@ -206,7 +209,7 @@ class Session:
         """End an open transaction, if the connection is still there."""
         self.stop()
         if not self.broken and self.in_transaction:
-            self.run(["ROLLBACK"])
+            self.run(["ROLLBACK", UNLOCK] if self.lent else ["ROLLBACK"])
 
 
 def rows_of(result: PGresult) -> Rows:

@@ -65,6 +65,11 @@ def commits(answers: Sequence[PGresult]) -> list[int]:
     return [at for at, each in enumerate(answers) if each.command_status == b"COMMIT"]
 
 
+def done_with(answers: Sequence[PGresult]) -> int:
+    """How many answers are those of what was committed."""
+    return max(commits(answers), default=-1) + 1
+
+
 class Together:
     """What is pending, taken together where it may be. While the server is at one query, the next one is written."""
 
@@ -130,6 +135,8 @@ class Together:
                 return  # a rule made statements answer more than once: which one failed is found when it runs alone
             turn.begin(self.pending[start + at])
             performer.let_go(held, members[at].step)
+            if failed.error.diag.sqlstate not in transaction.PASSING:
+                performer.show_until(members[at].pairs, answers[done_with(answers) :])
             transaction.consider(turn, members[at].step, failed, 0, time.monotonic() - began)
         else:
             waited_s = turn.watch.blocked_s

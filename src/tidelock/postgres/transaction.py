@@ -15,7 +15,7 @@ from tidelock.postgres import failures, lease
 from tidelock.postgres import ledger as tables
 from tidelock.postgres.performer import marked
 from tidelock.postgres.presence import path_of
-from tidelock.postgres.session import BatchFailed, prelude
+from tidelock.postgres.session import UNLOCK, BatchFailed, prelude
 from tidelock.postgres.turn import AS_CONNECTED, ours
 
 if TYPE_CHECKING:
@@ -34,9 +34,12 @@ LEAVING = (
     "SET SESSION AUTHORIZATION DEFAULT",
     "SET ROLE NONE",
     "RESET ALL",
-    "SELECT pg_catalog.pg_advisory_unlock_all()",
+    "CLOSE ALL",
+    "UNLISTEN *",
+    "DISCARD TEMP",
+    UNLOCK,
 )
-"""What gives a pooler's session back as it was."""
+"""What gives a pooler's session back as it was. (Prepared statements may be the pooler's own, for other clients.)"""
 
 
 def run(turn: Turn, performer: Performer, step: Step) -> None:
@@ -66,7 +69,12 @@ def attempt(turn: Turn, performer: Performer, step: Step) -> None:
     items = [item for item in step.items if not is_ledger_creation(turn, item)]
     if not turn.looking(step) and fits_one_batch(items):
         pairs = whole(turn, step, items)
-        results = turn.run(pairs)
+        try:
+            results = turn.run(pairs)
+        except BatchFailed as failed:
+            if failed.error.diag.sqlstate not in PASSING:
+                performer.show_until(pairs, turn.session.answered)
+            raise
         for (_, statement), result in zip(pairs, results, strict=False):
             if statement is not None and len(results) == len(pairs):  # a rule can give a statement several answers
                 performer.show([result], statement)
@@ -114,10 +122,13 @@ def opening(turn: Turn, step: Step) -> list[str]:
 
 def closing(turn: Turn, step: Step) -> list[str]:
     """What comes after them: the record, and the fence when it could not stand at the beginning."""
+    leaving = turn.pooled and turn.leaves(step)
+    if step.rolled_back:
+        return ["ROLLBACK", UNLOCK] if leaving else ["ROLLBACK"]
     if step.recorded_after:
-        return ["ROLLBACK" if step.rolled_back else "COMMIT"]
+        return [*LEAVING, "COMMIT"] if leaving else ["COMMIT"]
     statements = list(AS_CONNECTED) if turn.role or turn.session.dirty or turn.leaves(step) else []
-    if turn.pooled and turn.leaves(step):
+    if leaving:
         statements += LEAVING
     if fenced_late(turn, step):
         statements.append(turn.fence)
@@ -213,3 +224,5 @@ def check_pooled(step: Step) -> None:
             )
         if each.facts.session and (each.facts.kind is Kind.SESSION or each.facts.session_only):
             raise failures.NeedsDirect(each.place, f"{each.facts.command or 'this statement'} changes the session")
+        if each.facts.keeps:
+            raise failures.NeedsDirect(each.place, f"{each.facts.keeps} changes the session")

@@ -15,7 +15,7 @@ from tidelock.core.source import seconds
 from tidelock.core.step import Mode
 from tidelock.postgres import lease
 from tidelock.postgres import ledger as tables
-from tidelock.postgres.failures import StatementFailed, statement_failed
+from tidelock.postgres.failures import StatementFailed, row_refused, statement_failed
 from tidelock.postgres.hidden import Hidden
 from tidelock.postgres.session import BatchFailed, rows_of
 
@@ -296,6 +296,8 @@ class Turn:
                 raise lease.LeaseLost from None
             if tables.FOREIGN_ROWS in str(failed.error):
                 raise
+            if refused := row_refused(self, failed.error):
+                raise refused from None
             place = Place(self.migration.path, 1)
             why = "its record could not be written"
             raise statement_failed(self.migration, failed.error, {}, place, why) from None
@@ -318,17 +320,24 @@ class Turn:
         event = "failed" if step.mode is Mode.ALONE or step.journaled_first else "refused"
         waited = int(self.tally.lock_wait_s * 1000)
         text = statement.text if statement else None
-        self.write(self.line(event, step, statement=text, lock_wait_ms=waited, detail=known))
+        with self.kept_if_possible():
+            self.write(self.line(event, step, statement=text, lock_wait_ms=waited, detail=known))
 
     def note_output(self) -> None:
         """Notices and rows of the migration, as a line of the journal."""
         if self.tally.output:
             detail = {"output": self.tally.output}
             version = self.migration.version
-            try:
+            with self.kept_if_possible():  # the migration itself is committed
                 self.write(tables.journal(self.ledger, self.author, "output", version=version, detail=detail))
-            except StatementFailed as failed:  # the migration itself is committed: an encoding without these letters
-                self.tell(Happening.NOTE, f"what it said could not be kept in the journal: {failed.detail}")
+
+    @contextmanager
+    def kept_if_possible(self) -> Iterator[None]:
+        """A line of the journal that nothing depends on: the database's encoding may lack letters of it."""
+        try:
+            yield
+        except StatementFailed as failed:
+            self.tell(Happening.NOTE, f"what it said could not be kept in the journal: {failed.detail}")
 
 
 def ours(statements: Sequence[str]) -> list[tuple[str, Statement | None]]:

@@ -53,6 +53,7 @@ class Draft:
     cascade: bool = False
     session: bool = False
     session_only: bool = False
+    keeps: str = ""
     unread: bool = False
     external: bool = False
     calls: set[str] = field(default_factory=set)
@@ -104,6 +105,7 @@ class Draft:
         self.first_in_session |= other.first_in_session
         self.cascade |= other.cascade
         self.session |= other.session
+        self.keeps = self.keeps or other.keeps
         self.unread |= other.unread or other.kind is Kind.UNKNOWN
         self.external |= other.external
         self.calls |= other.calls
@@ -132,6 +134,7 @@ class Draft:
             cascade=self.cascade,
             session=self.session,
             session_only=self.session_only,
+            keeps=self.keeps,
             unread=self.unread,
             external=self.external,
             calls=frozenset(self.calls),

@@ -87,6 +87,13 @@ ACTS = frozenset(
 """They change something, and not the session: locks of theirs end with the transaction. (What nextval leaves for
 currval in the session reaches no other statement but by calling currval.)"""
 
+KEEPS = frozenset(
+    """
+    pg_advisory_lock pg_advisory_lock_shared pg_try_advisory_lock pg_try_advisory_lock_shared set_config
+    """.split()  # noqa: SIM905
+)
+"""What they do to the session outlives the transaction (set_config: unless it is local)."""
+
 _EXTERNAL = frozenset(
     """
     http http_delete http_get http_patch http_post http_put lo_export pg_copy_logical_replication_slot

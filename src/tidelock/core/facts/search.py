@@ -137,3 +137,5 @@ def call(draft: Draft, node: Node, *, runs: bool = True) -> None:
     draft.external |= functions.is_external(name)
     local = builtin == "set_config" and constant(next(iter(node.get("args", [])[2:3]), None)) is True
     draft.session |= builtin not in functions.ACTS and not local
+    if builtin in functions.KEEPS and not local:
+        draft.keeps = draft.keeps or builtin

@@ -46,6 +46,7 @@ def set_variable(draft: Draft, node: Node) -> None:
     draft.sets = _SETTINGS.get(name, name) or "all"
     draft.command = _verb(node, name, local=local)
     draft.session = not local
+    draft.keeps = "" if local else f"{draft.command} {draft.sets}"
     draft.session_only = draft.rerunnable = True
 
 
