@@ -11,9 +11,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.postgres.test_apply import failed, hold, ok
+from tests.postgres.test_recovery import statement
 from tests.rig.project import Project
 
 from tidelock.core.report import Happening
+from tidelock.postgres import recovery
 
 
 def until(condition, seconds: float = 15.0) -> None:
@@ -85,6 +87,45 @@ def test_a_signal_during_a_statement_of_its_own_is_taken_up_by_the_next_run(proj
     holder.join()
     ok(project.apply())
     assert project.query("SELECT indisvalid FROM pg_index WHERE indrelid = 'a'::regclass") == [(True,)]
+
+
+PARTITIONED = """CREATE TABLE p (id int) PARTITION BY RANGE (id);
+CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);"""
+
+
+@pytest.mark.parametrize("ended_by", ["a signal", "its limit"])
+def test_a_detach_that_was_cut_off_half_way_is_finished(project: Project, ended_by: str):
+    project.write("001_p.sql", PARTITIONED)
+    ok(project.apply())
+    limit = "-- tidelock: build-limit 1s\n" if ended_by == "its limit" else ""
+    project.write("002_d.sql", f"{limit}alter table p detach partition p1 concurrently;")
+    holder = hold(project, "SELECT count(*) FROM p", 5)
+    if ended_by == "a signal":
+        process = project.start("apply")
+        pending = "SELECT count(*) FROM pg_inherits WHERE inhdetachpending"
+        until(lambda: project.one(pending))
+        process.terminate()
+        process.communicate(timeout=10)
+        assert process.returncode == 75
+    else:
+        failed(project.apply(), "T022", 75)
+    assert project.one("SELECT inhdetachpending FROM pg_inherits WHERE inhrelid = 'p1'::regclass")
+    ok(project.apply())  # FINALIZE waits for the holder as well
+    holder.join()
+    assert any("FINALIZE" in text for text in project.heard.texts(Happening.RECOVERED))
+    assert project.one("SELECT count(*) FROM pg_inherits") == 0
+    assert project.versions() == [1, 2]
+
+
+def test_a_detach_that_was_cut_off_before_or_after_is_recognised(project: Project):
+    with psycopg.connect(project.dsn, autocommit=True) as conn:
+        conn.execute(PARTITIONED.encode())
+        detach = statement("ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY")
+        before = recovery.evidence(conn, detach)
+        assert recovery.judge(conn, detach, before, failed=False).verdict is recovery.Verdict.RETRY
+        conn.execute("ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY")
+        assert recovery.judge(conn, detach, before, failed=False).verdict is recovery.Verdict.DONE
+        assert recovery.judge(conn, detach, {}, failed=False).verdict is recovery.Verdict.ASK
 
 
 def test_a_killed_run_is_succeeded_within_15_seconds(project: Project):

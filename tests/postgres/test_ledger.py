@@ -183,6 +183,79 @@ def test_a_table_that_cannot_be_the_ledger_is_refused(project: Project):
     assert "version is text" in failed(project.apply(), "L011", 4).message
 
 
+@pytest.mark.parametrize(("made", "told"), [
+    ("CREATE VIEW schema_migrations AS SELECT 1::bigint AS version, ''::text AS description", "it is a view"),
+    ("CREATE MATERIALIZED VIEW schema_migrations AS SELECT 1::bigint AS version", "it is a materialized view"),
+    ("CREATE TABLE schema_migrations (version bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, description text)",
+     "GENERATED ALWAYS"),
+    ("CREATE TABLE schema_migrations (id int, version bigint GENERATED ALWAYS AS (id) STORED UNIQUE)",
+     "GENERATED ALWAYS"),
+])  # fmt: skip
+def test_what_is_no_table_to_write_into_is_refused(project: Project, made: str, told: str):
+    project.query(made)
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    assert told in failed(project.apply(), "L011", 4).message
+    done = project.tidelock("status")
+    assert done.returncode == 4, done.stderr
+    assert "L011" in done.stderr
+    assert project.one("SELECT to_regclass('a') IS NULL")
+
+
+@pytest.mark.parametrize(("damage", "told", "mended"), [
+    ("DELETE FROM schema_migrations_lease", "the rows of public.schema_migrations_lease are gone",
+     "INSERT INTO public.schema_migrations_lease (part, format) VALUES ('holder', 1), ('pulse', 1)"),
+    ("DELETE FROM schema_migrations_lease WHERE part = 'pulse'", "the rows of public.schema_migrations_lease are gone",
+     "INSERT INTO public.schema_migrations_lease (part, format) VALUES ('pulse', 1)"),
+    ("DROP TABLE schema_migrations_journal", "public.schema_migrations_journal, is gone",
+     "DROP TABLE public.schema_migrations_lease"),
+    ("ALTER TABLE schema_migrations DROP COLUMN content, DROP COLUMN run_id", "it has lost content, run_id",
+     "ALTER TABLE public.schema_migrations ADD COLUMN content bytea, ADD COLUMN run_id text"),
+])  # fmt: skip
+def test_a_damaged_ledger_is_refused_and_mended_as_the_hint_says(project: Project, damage: str, told: str, mended: str):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    project.query(damage)
+    project.write("002_b.sql", "CREATE TABLE b (id int);")
+    fault = failed(project.apply(), "L011", 4)
+    assert told in fault.message
+    assert mended.partition(" VALUES")[0] in fault.hint
+    assert project.one("SELECT to_regclass('b') IS NULL")
+    project.query(mended)
+    ok(project.apply())
+    assert project.versions() == [1, 2]
+
+
+def test_a_text_that_is_not_what_was_kept_keeps_nothing_from_being_told(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    project.query("UPDATE schema_migrations SET content = 'nonsense'")
+    project.write("001_a.sql", "CREATE TABLE a (id bigint);")
+    failed(project.apply(), "L002", 4)
+    assert "L002" in project.tidelock("status").stdout
+
+
+def test_a_version_column_that_cannot_grow_is_refused_before_anything_runs(project: Project):
+    project.query(SEED)
+    project.query("CREATE VIEW newest AS SELECT max(version) FROM schema_migrations")
+    project.write("20260302081400_a.sql", "CREATE TABLE a (id int);")
+    fault = failed(project.apply(), "L011", 4)
+    assert "integer, too small for 20260302081400" in fault.message
+    assert "view newest" in fault.message
+    assert 'ALTER TABLE "public"."schema_migrations" ALTER COLUMN version TYPE bigint' in fault.hint
+    assert project.one("SELECT to_regclass('a') IS NULL")
+    project.query("DROP VIEW newest")
+    ok(project.apply())
+
+
+def test_a_search_path_that_leads_nowhere_is_said(project: Project):
+    name = project.one("SELECT current_database()")
+    project.query(f"ALTER DATABASE \"{name}\" SET search_path = ''")
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    fault = failed(project.apply(), "L012", 4)
+    assert "leads to no schema" in fault.message
+    assert "has the ledger" not in fault.message
+
+
 def test_duplicate_versions_in_an_old_table_are_named(project: Project):
     project.query("CREATE TABLE schema_migrations (version int, description text)")
     project.query("INSERT INTO schema_migrations VALUES (1, 'a'), (1, 'b')")

@@ -33,7 +33,7 @@ SELECT json_build_object(
   'overridden', (SELECT json_object_agg(name, setting || coalesce(unit, '')) FROM pg_settings
                   WHERE name IN ({timeouts}) AND setting <> '0'))"""
 
-HOLDER = "SELECT json_build_array(run_id, format) FROM {lease} WHERE part = 'holder'"
+HOLDER = "SELECT coalesce((SELECT json_build_array(run_id, format) FROM {lease} WHERE part = 'holder'), '[]')"
 
 DEFERRED = """
 SELECT c.relname FROM pg_constraint k JOIN pg_class c ON c.oid IN (k.conrelid, k.confrelid) WHERE k.condeferred
@@ -60,7 +60,7 @@ def observe(ask: Ask, configured_ledger: str | None, where: Where) -> tuple[Obse
     """Ledger, unfinished steps, lease, versions and what would cut a migration off."""
     server = ask(SERVER.format(timeouts=", ".join(map(ledgers.literal, TIMEOUTS))))
     ledger = ledgers.find(ask, configured_ledger)
-    run_id, format_ = ask(ledger.fill(HOLDER)) if ledger.format else (None, 0)
+    run_id, format_ = (ask(ledger.fill(HOLDER)) or ledgers.refuse_no_lease(ledger)) if ledger.format else (None, 0)
     if format_ > ledgers.FORMAT:
         raise ledgers.LedgerNewer(ledger.name, format_)
     return Observed(

@@ -243,7 +243,7 @@ def row_refused(turn: Turn, error: psycopg.Error, remains: str = "") -> LedgerUn
     swallowed = (diag.table_name, diag.column_name) == (f"{turn.ledger.table}_journal", "run_id")
     why = "swallows (a trigger or a rule on it)" if swallowed else "refuses"
     detail = "" if swallowed else f"{diag.sqlstate}  {diag.message_primary}\n{diag.message_detail or ''}".strip()
-    return LedgerUnfit(turn.ledger.name, f"it {why} the row of {turn.migration.label}{remains}", detail)
+    return LedgerUnfit(turn.ledger.name, f"it {why} the row of {turn.migration.label}{remains}", detail=detail)
 
 
 ALREADY_THERE = ("42P07", "42710", "42701", "42P06", "42723")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 from tidelock.app.patience import backoff
 from tidelock.core.report import Event, Happening
 from tidelock.errors import PassingFault
-from tidelock.postgres.ledger import journal, literal
+from tidelock.postgres.ledger import journal, literal, refuse_no_lease
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -150,9 +150,7 @@ def read(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger) -> Holder
     """Who holds the lease."""
     row = conn.execute(ledger.fill(READ).encode()).fetchone()
     if row is None:
-        from tidelock.postgres.ledger import LedgerUnfit
-
-        raise LedgerUnfit(f"{ledger.name}_lease", "its two rows are gone")
+        refuse_no_lease(ledger)
     run_id, since, pid, backend_start, who, silent, format_, gone = row
     return Holder(
         cast("str | None", run_id),

@@ -10,7 +10,7 @@ import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, LiteralString, TypedDict, cast
+from typing import TYPE_CHECKING, Any, LiteralString, NoReturn, TypedDict, cast
 
 from tidelock.core.model import LedgerEntry, Outcome, StepRecord
 from tidelock.errors import LedgerFault
@@ -52,26 +52,32 @@ class LedgerUnfit(LedgerFault):
 
     code = "L011"
 
-    def __init__(self, table: str, why: str, detail: str = "") -> None:
+    def __init__(self, table: str, why: str, hint: str = "", detail: str = "") -> None:
         super().__init__(
             f"{table} cannot be the ledger: {why}",
-            hint="mend the table, or name another one: "
-            '`[ledger] table = "tidelock.schema_migrations"` in tidelock.toml',
+            hint=hint
+            or 'mend the table, or name another one: `[ledger] table = "tidelock.schema_migrations"` in tidelock.toml',
             detail=detail,
         )
 
 
 class LedgerElsewhere(LedgerFault):
-    """A ledger lies in a schema that this connection's search_path does not lead to."""
+    """A ledger lies in a schema that this connection's search_path does not lead to, or the path leads nowhere."""
 
     code = "L012"
 
     def __init__(self, schemas: Iterable[str], current: str | None) -> None:
-        found = ", ".join(f"{schema}.{NAME}" for schema in schemas)
-        super().__init__(
-            f"this database has a ledger, {found}, and the search_path leads to {current or 'no schema'}",
-            hint='name the one that is meant: `[ledger] table = "schema.schema_migrations"` in tidelock.toml',
-        )
+        if found := " and ".join(f"{schema}.{NAME}" for schema in schemas):
+            super().__init__(
+                f"this database has the ledger {found}, and the search_path leads to {current or 'no schema'}",
+                hint='name the one that is meant: `[ledger] table = "schema.schema_migrations"` in tidelock.toml',
+            )
+        else:
+            super().__init__(
+                "the search_path leads to no schema that this role may use, so there is no place for the ledger",
+                hint='name one: `[ledger] table = "schema.schema_migrations"` in tidelock.toml; or as administrator: '
+                "ALTER ROLE … SET search_path = schema, GRANT USAGE, CREATE ON SCHEMA schema TO …",
+            )
 
 
 def quoted(name: str) -> str:
@@ -161,20 +167,36 @@ SELECT json_build_object('current', current_schema(), 'tables', coalesce((
            'columns', (SELECT json_object_agg(a.attname, format_type(a.atttypid, NULL)) FROM pg_attribute a
                         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
            'visible', c.oid = to_regclass({wanted}),
-           'ours', EXISTS (SELECT FROM pg_class l
-                            WHERE l.relnamespace = c.relnamespace AND l.relname = c.relname || '_lease')))
+           'kind', c.relkind,
+           'computed', EXISTS (SELECT FROM pg_attribute a
+                                WHERE a.attrelid = c.oid AND a.attname = 'version'
+                                  AND (a.attidentity = 'a' OR a.attgenerated <> '')),
+           'journal', EXISTS (SELECT FROM pg_class j
+                               WHERE j.relnamespace = c.relnamespace AND j.relname = c.relname || '_journal'),
+           'ours', c.relkind IN ('r', 'p') AND EXISTS (
+              SELECT FROM pg_class l WHERE l.relnamespace = c.relnamespace AND l.relname = c.relname || '_lease')))
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-   WHERE c.relname = {table} AND c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\_%'), '[]'))"""
+   WHERE c.relname = {table} AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND n.nspname NOT LIKE 'pg\_%'), '[]'))"""
+
+
+KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "S": "a sequence"}
+"""What may have the ledger's name and is no table."""
 
 
 class Found(TypedDict):
-    """A table of the ledger's name, as LOOK tells of it."""
+    """What has the ledger's name, as LOOK tells of it."""
 
     schema: str
     columns: dict[str, str]
     """Column → type."""
     visible: bool
     """The search_path leads to it."""
+    kind: str
+    """pg_class.relkind."""
+    computed: bool
+    """The server alone writes its column version."""
+    journal: bool
+    """It has a journal beside it."""
     ours: bool
     """It has a lease beside it."""
 
@@ -212,13 +234,51 @@ def shape(schema: str, table: str, found: Found | None) -> Ledger:
     """A Ledger from what LOOK found; refuses a table that cannot be one."""
     if found is None:
         return Ledger(schema, table, {})
-    columns = found["columns"]
+    columns, name = found["columns"], f"{schema}.{table}"
+    if found["kind"] in KINDS:
+        raise LedgerUnfit(name, f"it is {KINDS[found['kind']]}")
     kind = columns.get("version")
     if kind is None:
-        raise LedgerUnfit(f"{schema}.{table}", "it has no column version")
+        raise LedgerUnfit(name, "it has no column version")
     if kind not in INTEGERS:
-        raise LedgerUnfit(f"{schema}.{table}", f"its column version is {kind}, not an integer type")
-    return Ledger(schema, table, columns, format=1 if found["ours"] and "backup" in columns else 0)
+        raise LedgerUnfit(name, f"its column version is {kind}, not an integer type")
+    if found["computed"]:
+        how = f"ALTER TABLE {name} ALTER COLUMN version SET GENERATED BY DEFAULT (or DROP EXPRESSION)"
+        raise LedgerUnfit(name, "the server alone writes its column version (GENERATED ALWAYS)", how)
+    ledger = Ledger(schema, table, columns, format=1 if found["ours"] and "backup" in columns else 0)
+    refuse_damaged(ledger, journal=found["journal"])
+    return ledger
+
+
+def refuse_damaged(ledger: Ledger, *, journal: bool) -> None:
+    """Refuse a ledger that Tidelock made and somebody took something from."""
+    if not ledger.format:
+        return
+    if not journal:
+        raise LedgerUnfit(
+            ledger.name,
+            f"its journal, {ledger.name}_journal, is gone",
+            "restore it from a backup; without one, see that no run is at work or was cut off, then "
+            f"DROP TABLE {ledger.name}_lease: the next `tidelock apply` makes both anew",
+        )
+    if lost := {name: kind for name, kind in MADE.items() if name not in ledger.columns}:
+        adding = ", ".join(f"ADD COLUMN {name} {kind}" for name, kind in lost.items())
+        raise LedgerUnfit(
+            ledger.name,
+            f"it has lost {', '.join(lost)}",
+            f"restore it from a backup; without one: ALTER TABLE {ledger.name} {adding}",
+        )
+
+
+def refuse_no_lease(ledger: Ledger) -> NoReturn:
+    """The lease table is there without its rows: who holds it cannot be known."""
+    lease = f"{ledger.name}_lease"
+    raise LedgerUnfit(
+        ledger.name,
+        f"the rows of {lease} are gone",
+        f"see that no run is at work, then: INSERT INTO {lease} (part, format) "  # noqa: S608 - printed
+        f"VALUES ('holder', {FORMAT}), ('pulse', {FORMAT}) ON CONFLICT DO NOTHING",
+    )
 
 
 def belongs_to_another_tool(columns: Mapping[str, str]) -> bool:
@@ -231,6 +291,20 @@ def belongs_to_another_tool(columns: Mapping[str, str]) -> bool:
 # --- reading it ------------------------------------------------------------------------------------------------
 
 APPLIED = "SELECT coalesce(json_agg(json_build_array({{columns}})), '[]') FROM {ledger}"
+MADE = {
+    "applied_at": "timestamptz DEFAULT now()",
+    "sha256": "text",
+    "tokens": "text",
+    "tokens_version": "integer",
+    "content": "bytea",
+    "path": "text",
+    "git_commit": "text",
+    "applied_by": "text",
+    "run_id": "text",
+    "duration_ms": "bigint",
+    "backup": "text",
+}
+"""Columns that `schema/001_ledger.sql` adds where another hand made the table, and their types."""
 OWN_COLUMNS = ("applied_at", "sha256", "tokens", "tokens_version", "git_commit", "applied_by", "backup")
 
 
@@ -299,11 +373,14 @@ def unfinished(ask: Ask, ledger: Ledger) -> dict[int, tuple[StepRecord, ...]]:
 
 
 def stored_text(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, version: int) -> str | None:
-    """The text that was applied as this version."""
+    """The text that was applied as this version; None when it was not kept, or is no longer what was kept."""
     if "content" not in ledger.columns:
         return None
     row = conn.execute(ledger.fill("SELECT content FROM {ledger} WHERE version = %s").encode(), (version,)).fetchone()
-    return zlib.decompress(cast("bytes", row[0])).decode() if row and row[0] is not None else None
+    try:
+        return zlib.decompress(cast("bytes", row[0])).decode() if row and row[0] is not None else None
+    except (zlib.error, UnicodeDecodeError):
+        return None
 
 
 # --- writing it ------------------------------------------------------------------------------------------------

@@ -68,6 +68,10 @@ NEW_INDEXES = """
 SELECT c.relname, format('%%I.%%I', n.nspname, c.relname), i.indisvalid AND i.indisready, pg_get_indexdef(i.indexrelid)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE i.indrelid = to_regclass(%(table)s) AND NOT i.indexrelid::bigint = ANY (%(before)s)"""
+# to_jsonb: before PostgreSQL 14 there is no such column, and no DETACH … CONCURRENTLY.
+PARTITION = """
+SELECT CASE (to_jsonb(i) ->> 'inhdetachpending')::boolean WHEN true THEN 'pending' ELSE 'attached' END
+  FROM pg_inherits i WHERE inhparent = to_regclass(%s) AND inhrelid = to_regclass(%s)"""
 
 
 def evidence(conn: Connection, statement: Statement) -> dict[str, object]:
@@ -92,6 +96,8 @@ def evidence(conn: Connection, statement: Statement) -> dict[str, object]:
         found |= {"table": table, "indexes": row[0] if row else [], "definition": statement.text}
     if is_reindex(facts):
         found["leftovers"] = [oid for oid, _ in leftovers(conn, facts)]
+    if detaches(facts):
+        found["partition"] = [*parent_and_partition(facts), partition_state(conn, facts)]
     return found
 
 
@@ -103,6 +109,22 @@ def builds_index(facts: Facts) -> bool:
 def is_reindex(facts: Facts) -> bool:
     """REINDEX … CONCURRENTLY."""
     return facts.command.upper().startswith("REINDEX")
+
+
+def detaches(facts: Facts) -> bool:
+    """ALTER TABLE … DETACH PARTITION … CONCURRENTLY."""
+    return facts.command.endswith("DETACH PARTITION CONCURRENTLY")
+
+
+def parent_and_partition(facts: Facts) -> list[str]:
+    """The two tables of a DETACH, quoted."""
+    return [path_of(each.name, each.schema) for each in facts.alters]
+
+
+def partition_state(conn: Connection, facts: Facts) -> str:
+    """attached, pending (an interrupted DETACH … CONCURRENTLY), or absent."""
+    row = conn.execute(PARTITION, parent_and_partition(facts)).fetchone()
+    return cast("str", row[0]) if row else ABSENT
 
 
 def waits_for_snapshots(facts: Facts) -> bool:
@@ -146,6 +168,8 @@ def judge(conn: Connection, statement: Statement, before: Evidence, *, failed: b
         return Finding(Verdict.RETRY, "rebuilding an index again is harmless", leftover_copies(conn, facts, before))
     if builds_index(facts) and not facts.creates[0].name:
         return unnamed_index(conn, before)
+    if detaches(facts) and (found := judge_detach(conn, facts, before)):
+        return found
     if found := judge_objects(conn, statement, before):
         return found
     if failed and facts.kind not in (Kind.CODE, Kind.UNKNOWN) and not statement.runtime:
@@ -170,6 +194,20 @@ def judge_objects(conn: Connection, statement: Statement, before: Evidence) -> F
         return Finding(Verdict.RETRY, f"{names}: it was like that before the statement ran")
     if all(found in (note["state"], INVALID) for found, note in zip(now, noted, strict=True)):
         return Finding(Verdict.RETRY, f"{names}: nothing has changed since before it ran")
+    return None
+
+
+def judge_detach(conn: Connection, facts: Facts, before: Evidence) -> Finding | None:
+    """A detach works in two transactions: after the first the catalog has it as pending. None when it tells nothing."""
+    parent, partition = parent_and_partition(facts)
+    now = partition_state(conn, facts)
+    if now == "pending":
+        why = f"{partition} is half detached from {parent}; finishing that with FINALIZE"
+        return Finding(Verdict.DONE, why, (f"ALTER TABLE {parent} DETACH PARTITION {partition} FINALIZE",))
+    if now == "attached":
+        return Finding(Verdict.RETRY, f"{partition} is still a partition of {parent}")
+    if before.get("partition") in ([parent, partition, "attached"], [parent, partition, "pending"]):
+        return Finding(Verdict.DONE, f"{partition} is no partition of {parent} any more")
     return None
 
 

@@ -85,7 +85,7 @@ def make(
     if now.exists and not {"description", "name"} & now.columns.keys():
         conn.execute(now.fill("ALTER TABLE {ledger} ADD COLUMN description text").encode())
     if now.exists and INTEGERS[now.columns["version"]] < highest_version:
-        conn.execute(now.fill("ALTER TABLE {ledger} ALTER COLUMN version TYPE bigint").encode())
+        widen(conn, now, highest_version)
     script = resources.files(__package__).joinpath("schema/001_ledger.sql").read_text(encoding="utf-8")
     conn.execute(now.fill(script).encode())  # our own file, trusted as a literal is
     row = conn.execute(HAS_UNIQUE, {"table": now.identifiers["ledger"]}).fetchone()
@@ -97,3 +97,18 @@ def make(
                 now.name,
                 f"it has no unique index on version, and none can be made: {error.diag.message_detail}",
             ) from None
+
+
+def widen(conn: Connection, ledger: Ledger, highest_version: int) -> None:
+    """Make room for a large version, where nothing that uses the column is in the way."""
+    widening = ledger.fill("ALTER TABLE {ledger} ALTER COLUMN version TYPE bigint")
+    try:
+        conn.execute(widening.encode())
+    except (psycopg.errors.FeatureNotSupported, psycopg.errors.InvalidTableDefinition) as error:
+        why = ", ".join(each for each in (error.diag.message_primary, error.diag.message_detail) if each)
+        raise LedgerUnfit(
+            ledger.name,
+            f"its column version is {ledger.columns['version']}, too small for {highest_version}, "
+            f"and cannot be widened: {why}",
+            f"drop what uses it, run {widening}, and make it again",
+        ) from None
