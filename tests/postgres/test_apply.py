@@ -613,6 +613,13 @@ def test_what_psql_knows_of_its_connection_is_known(project: Project):
     assert ok(project.apply()).applied == ()
 
 
+def test_a_file_may_connect_to_the_target_by_a_connection_string(project: Project):
+    info = psycopg.conninfo.conninfo_to_dict(project.dsn)
+    named = " ".join(f"{name}={info[name]}" for name in ("host", "port", "user", "dbname"))
+    project.write("001_a.sql", f'\\c "{named}"\nCREATE TABLE a (id int);')
+    assert [each.version for each in ok(project.apply()).applied] == [1]
+
+
 def test_what_psql_knows_of_the_last_statement_is_known(project: Project):
     project.write(
         "001_a.sql", "CREATE TABLE a (x text);\n\\if :ERROR\n\\q\n\\endif\nINSERT INTO a VALUES (:'SQLSTATE');"

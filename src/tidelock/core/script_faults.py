@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 
 def excerpt(text: str, place: Place) -> str:
-    """The line of `text` at `place` with a caret under the column, ready to print."""
-    lines = text.split("\n")
+    """The line of `text` at `place` with a caret under the column, ready to print; secrets in it as stars."""
+    from tidelock.core.secrets import masked
+
+    lines = masked(text).split("\n")
     line = lines[place.line - 1] if place.line <= len(lines) else ""
     number = str(place.line)
     # Tabs stay tabs in front of the caret, so that it stands right at any tab width.

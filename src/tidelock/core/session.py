@@ -127,6 +127,8 @@ class Session:
     """The path of the script; files that it names lie beside it or below."""
     load: Callable[[str], str] | None
     database: str | None
+    specials: Mapping[str, str]
+    """What psql would say of the connection: USER, HOST, PORT, …; empty where there is none."""
     values: dict[str, Known | None]
     """What is known of each variable; None: known to be unset."""
     runtime: set[str] = field(default_factory=lambda: set(AT_RUN_TIME))
@@ -146,6 +148,11 @@ class Session:
     """Of `UNKNOWABLE` and `WITHOUT_ERROR`, what the script has named."""
     restricted: str = ""
     """The key of `\\restrict`, while it holds."""
+
+    def connected_by(self, setting: str, value: str) -> bool:
+        """The connection at hand has this user, host or port; where no database is at hand any will do."""
+        known = setting in ("user", "host", "port")
+        return known and (self.database is None or self.specials.get(setting.upper()) == value)
 
     def lookup(self, name: str) -> Found:
         """What is known of a variable."""
@@ -186,7 +193,7 @@ def session(
 ) -> Session:
     """The state in which psql would begin a script."""
     values = known_at_start(tuple(variables.items()), database, tuple(specials.items()))
-    return Session(root=root, load=load, database=database, values=dict(values))
+    return Session(root=root, load=load, database=database, specials=specials, values=dict(values))
 
 
 @lru_cache(maxsize=8)
