@@ -558,6 +558,15 @@ def test_a_syntax_error_at_the_end_points_to_the_end(project: Project):
     assert failed(project.apply(), "D010", 5).detail.splitlines()[0].endswith("001_a.sql:1:23")
 
 
+def test_only_line_feeds_end_a_line(project: Project):
+    project.write("001_a.sql", "select 1; -- a\u2028b\n\f\nselect 2;\nselect nope;\n")
+    detail = failed(project.apply(), "D010", 5).detail.split("\n")
+    assert detail[1:4] == ["3 │ select 2;", "4 │ select nope;", "  │        ^"]
+    project.write("001_a.sql", "select 1;\nselect '\u2028\f', nope;\n")
+    detail = failed(project.apply(), "D010", 5).detail.split("\n")
+    assert detail[2:4] == ["2 │ select '  ', nope;", "  │              ^"]
+
+
 def test_a_missing_table_names_the_one_that_comes_close(project: Project):
     project.write("001_a.sql", "CREATE TABLE sites (id int PRIMARY KEY);")
     project.write("002_b.sql", "CREATE TABLE sensors (site int REFERENCES site (id));")

@@ -263,7 +263,8 @@ def difference(file: Migration, stored: str | None) -> str:
         return ""
     import difflib
 
-    lines = difflib.unified_diff(stored.splitlines(), file.text.splitlines(), "applied", file.path, lineterm="", n=1)
+    before, after = (text.replace("\r\n", "\n").split("\n") for text in (stored, file.text))
+    lines = difflib.unified_diff(before, after, "applied", file.path, lineterm="", n=1)
     return "\n".join(list(lines)[:40])
 
 
