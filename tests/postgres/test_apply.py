@@ -385,7 +385,24 @@ def test_a_changed_include_counts_as_a_change(project: Project):
     ok(project.apply())
     assert ok(project.apply()).applied == ()
     project.write("parts/x.sql", "CREATE TABLE x (id bigint);")
-    failed(project.apply(), "L002", 4)
+    assert failed(project.apply(), "L002", 4).message.endswith("(parts/x.sql changed)")
+
+
+@pytest.mark.parametrize("more", ["", "VACUUM a;"])
+def test_a_changed_variable_is_named_and_not_shown(project: Project, more: str):
+    project.write("001_a.sql", f"CREATE TABLE a AS SELECT :'one' x, :'two' y;\n\\copy a from d.csv csv\n{more}")
+    project.write("d.csv", "1,2\n")
+    ok(project.apply(variables=["one=a", "two=hunter2"]))
+    assert ok(project.apply(variables=["one=a", "two=hunter2"])).applied == ()
+    fault = failed(project.apply(variables=["one=a", "two=hunter3"]), "L002", 4)
+    assert fault.message.endswith("(variable two changed)")
+    assert "--set" in fault.hint
+    project.write("d.csv", "1,3\n")
+    assert (
+        "(d.csv changed, variable one is not there now)"
+        in failed(project.apply(variables=["two=hunter2"]), "L002", 4).message
+    )
+    assert "hunter2" not in str(project.query("SELECT * FROM schema_migrations_journal"))
 
 
 def test_a_missing_database_is_named_and_created_on_demand(project: Project):
