@@ -10,6 +10,7 @@ import pytest
 
 from tidelock.app.reading import Reader
 from tidelock.core import planner
+from tidelock.core.edited import ChecksumChanged
 from tidelock.core.model import LedgerEntry, Migration, Observed, Outcome, Plan, StepRecord
 from tidelock.core.planner import Policy, plan
 from tidelock.core.source import SourceFile, migrations
@@ -74,7 +75,7 @@ def test_the_plan_has_the_same_id_for_the_same_files_and_ledger():
 
 def test_an_edited_file_stops_the_plan_and_says_what_to_do():
     [edited] = files(_001_a="CREATE TABLE a (id bigint);")
-    with pytest.raises(planner.ChecksumChanged, match=r"migrations/001_a\.sql changed after it was applied") as caught:
+    with pytest.raises(ChecksumChanged, match=r"migrations/001_a\.sql changed after it was applied") as caught:
         decide((edited, B), seen(A), stored=lambda _: A.text)
     assert "git checkout 42f2cdd0000"[:20] in caught.value.hint
     assert "tidelock new" in caught.value.hint
@@ -197,10 +198,43 @@ def test_a_decision_to_retry_clears_the_way():
     assert found.interrupted is None
 
 
+INCLUDES = "\\i parts/x.sql\n\\copy t from d.csv csv\nSELECT :v, :w;"
+TEXTS = {"migrations/parts/x.sql": "SELECT 1;", "migrations/d.csv": "1\n"}
+
+
+def beside(texts: dict[str, str] = TEXTS, **variables: str) -> Reader:
+    """A reader of one file that names others and variables."""
+    return Reader(files(_001_a=INCLUDES), load=texts.__getitem__, variables=variables)
+
+
+@pytest.mark.parametrize(
+    ("now", "message"),
+    [
+        (beside(v="1", w="2", u="3"), None),
+        (beside(TEXTS | {"migrations/parts/x.sql": "SELECT 2;"}, v="1", w="2"), "parts/x.sql changed"),
+        (beside(TEXTS | {"migrations/d.csv": "2\n"}, v="1", w="7"), "d.csv changed, variable w changed"),
+        (beside(v="1"), "variable w is not there now"),
+        (beside({}, v="1", w="2"), "migrations/001_a.sql:1:1: migrations/parts/x.sql cannot be read"),
+    ],
+)
+def test_of_what_decided_beside_a_file_the_message_names_what_changed(now: Reader, message: str | None):
+    [file], then = now.files, beside(v="1", w="2").script(now.files[0])
+    applied = {1: entry(file, then)}
+    known: dict[str, Any] = {"read": now.script, "changed": now.changed_beside, "stored": lambda _: file.text}
+    if message is None:
+        assert plan((file,), seen(applied=applied), **known, beside=lambda _: then.beside).pending == ()
+        return
+    with pytest.raises(ChecksumChanged) as caught:
+        plan((file,), seen(applied=applied), **known, beside=lambda _: then.beside)
+    assert caught.value.message.startswith(f"migrations/001_a.sql changed after it was applied ({message}")
+    with pytest.raises(ChecksumChanged, match=r"one of these: d\.csv|cannot be read"):
+        plan((file,), seen(applied=applied), **known)
+
+
 def test_a_digest_of_another_algorithm_is_made_anew_from_the_stored_text():
     old = replace(seen(A).applied[1], checksum="old", tokens="of another algorithm", tokens_version=0)
     assert decide((A,), seen(applied={1: old}), stored=lambda _: A.text).pending == ()
-    with pytest.raises(planner.ChecksumChanged):
+    with pytest.raises(ChecksumChanged):
         decide((A,), seen(applied={1: old}), stored=lambda _: "CREATE TABLE a (id bigint);")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from dataclasses import replace
 from functools import partial
@@ -522,6 +523,41 @@ def test_pg_dumps_restriction_is_honoured() -> None:
 )  # fmt: skip
 def test_connecting_to_the_target_is_nothing(command: str) -> None:
     assert texts(f"{command}\nselect 1;", database="app") == ["select 1"]
+
+
+TARGET = {"USER": "me", "HOST": "db", "PORT": "5432"}
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        '\\c "dbname=app"', '\\c "host=db port=5432 user=me dbname=app"', "\\c 'user=me'", "\\c app me db 5432", '\\c - "me"',
+        "\\c postgresql://me@db:5432/app", "\\c postgresql:///app?host=db", '\\c "app" - db',
+    ],
+)  # fmt: skip
+def test_connecting_to_the_target_by_what_it_is_connected_by_is_nothing(command: str) -> None:
+    assert texts(f"{command}\nselect 1;", database="app", specials=TARGET) == ["select 1"]
+    assert texts(f"{command}\nselect 1;") == ["select 1"], "nobody knows yet what the target is"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ('\\c "dbname=other"', "(app)"),
+        ('\\c "host=db port=5433 user=me dbname=app"', "it changes port"),
+        ("\\c app you db", "it changes user"),
+        ("\\c postgresql://me@[::1]:5432/app?sslmode=require", "it changes host, sslmode"),
+        ("\\c postgresql://me@a:1,b:2/app", "it changes host"),
+        ('\\c "user=me password=hunter2 dbname=app"', "it changes password"),
+        ("\\c postgresql://me:hunter2@db/app", "it changes password"),
+    ],
+)
+def test_connecting_elsewhere_says_what_would_change(command: str, message: str) -> None:
+    with pytest.raises(faults.OtherDatabase) as caught:
+        script(command, database="app", specials=TARGET)
+    assert caught.value.message.endswith(message)
+    assert re.search(r"\[databases\.\w+\]", caught.value.hint)
+    assert "hunter2" not in caught.value.message + caught.value.detail
 
 
 @pytest.mark.parametrize(

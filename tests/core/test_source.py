@@ -137,7 +137,36 @@ def test_an_unknown_directive_names_the_nearest_one():
     assert "no-transaction" in caught.value.hint
 
 
-@pytest.mark.parametrize("line", ["lock-timeout soon", "allow LK001", "requires >= 2", "no-transaction please"])
+@pytest.mark.parametrize("line", ["tidelock: NO-TRANSACTION", "Tidelock: no-transaction", "TIDELOCK: No-Transactions"])
+def test_a_directive_in_capitals_is_not_passed_over(line: str):
+    with pytest.raises(source.UnknownDirective, match=r"001_a\.sql:1:1") as caught:
+        read(("001_a.sql", f"-- {line}\nSELECT 1;"))
+    assert caught.value.hint == "did you mean `-- tidelock: no-transaction`?"
+
+
+@pytest.mark.parametrize("line", ["tidelock: ALLOW LK001: small", "Tidelock: allow LK001: small"])
+def test_what_allows_in_capitals_is_not_passed_over_below_a_statement(line: str):
+    with pytest.raises(source.UnknownDirective, match=r"001_a\.sql:2:1") as caught:
+        read(("001_a.sql", f"SELECT 1;\n-- {line}\n"))
+    assert caught.value.hint == "did you mean `-- tidelock: allow`?"
+
+
+def test_a_remark_about_tidelock_is_a_remark():
+    [found] = read(("001_a.sql", "-- Tidelock: see https://example.org\nSELECT 1;\n-- Tidelock: as above"))
+    assert found.directives == ()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "lock-timeout 999999999h",
+        "statement-timeout 597h",
+        "lock-timeout soon",
+        "allow LK001",
+        "requires >= 2",
+        "no-transaction please",
+    ],
+)
 def test_a_directive_with_a_value_that_cannot_be_read_is_refused(line: str):
     with pytest.raises(source.BadDirective, match=line.split()[0]):
         read(("001_a.sql", f"-- tidelock: {line}\n"))

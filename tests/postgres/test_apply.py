@@ -434,7 +434,24 @@ def test_a_changed_include_counts_as_a_change(project: Project):
     ok(project.apply())
     assert ok(project.apply()).applied == ()
     project.write("parts/x.sql", "CREATE TABLE x (id bigint);")
-    failed(project.apply(), "L002", 4)
+    assert failed(project.apply(), "L002", 4).message.endswith("(parts/x.sql changed)")
+
+
+@pytest.mark.parametrize("more", ["", "VACUUM a;"])
+def test_a_changed_variable_is_named_and_not_shown(project: Project, more: str):
+    project.write("001_a.sql", f"CREATE TABLE a AS SELECT :'one' x, :'two' y;\n\\copy a from d.csv csv\n{more}")
+    project.write("d.csv", "1,2\n")
+    ok(project.apply(variables=["one=a", "two=hunter2"]))
+    assert ok(project.apply(variables=["one=a", "two=hunter2"])).applied == ()
+    fault = failed(project.apply(variables=["one=a", "two=hunter3"]), "L002", 4)
+    assert fault.message.endswith("(variable two changed)")
+    assert "--set" in fault.hint
+    project.write("d.csv", "1,3\n")
+    assert (
+        "(d.csv changed, variable one is not there now)"
+        in failed(project.apply(variables=["two=hunter2"]), "L002", 4).message
+    )
+    assert "hunter2" not in str(project.query("SELECT * FROM schema_migrations_journal"))
 
 
 def test_a_missing_database_is_named_and_created_on_demand(project: Project):
@@ -658,6 +675,15 @@ def test_a_syntax_error_at_the_end_points_to_the_end(project: Project):
     assert failed(project.apply(), "D010", 5).detail.splitlines()[0].endswith("001_a.sql:1:23")
 
 
+def test_only_line_feeds_end_a_line(project: Project):
+    project.write("001_a.sql", "select 1; -- a\u2028b\n\f\nselect 2;\nselect nope;\n")
+    detail = failed(project.apply(), "D010", 5).detail.split("\n")
+    assert detail[1:4] == ["3 │ select 2;", "4 │ select nope;", "  │        ^"]
+    project.write("001_a.sql", "select 1;\nselect '\u2028\f', nope;\n")
+    detail = failed(project.apply(), "D010", 5).detail.split("\n")
+    assert detail[2:4] == ["2 │ select '  ', nope;", "  │              ^"]
+
+
 def test_a_missing_table_names_the_one_that_comes_close(project: Project):
     project.write("001_a.sql", "CREATE TABLE sites (id int PRIMARY KEY);")
     project.write("002_b.sql", "CREATE TABLE sensors (site int REFERENCES site (id));")
@@ -711,6 +737,13 @@ def test_what_psql_knows_of_its_connection_is_known(project: Project):
         "versioned",
     ]
     assert ok(project.apply()).applied == ()
+
+
+def test_a_file_may_connect_to_the_target_by_a_connection_string(project: Project):
+    info = psycopg.conninfo.conninfo_to_dict(project.dsn)
+    named = " ".join(f"{name}={info[name]}" for name in ("host", "port", "user", "dbname"))
+    project.write("001_a.sql", f'\\c "{named}"\nCREATE TABLE a (id int);')
+    assert [each.version for each in ok(project.apply()).applied] == [1]
 
 
 def test_what_psql_knows_of_the_last_statement_is_known(project: Project):

@@ -100,6 +100,7 @@ class Run:
             policy=self.policy,
             changed=self.reader.changed_beside,
             stored=self.database.stored_text,
+            beside=self.database.beside,
             adopted=lambda: self.database.journaled("adopted"),
             restoring=self.restoring,
             **extra,

@@ -227,6 +227,9 @@ class Database(Protocol):
     def stored_text(self, version: int) -> str | None:
         """The text that was applied as this version, when it was kept."""
 
+    def beside(self, version: int) -> Mapping[str, str]:
+        """The `Script.beside` of what was applied as this version; empty where that was not kept."""
+
     def check(self, plan: Plan) -> None:
         """Refuse, before anything runs, what this connection cannot carry."""
 

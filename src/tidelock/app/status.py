@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidelock.core import critical
-from tidelock.core.planner import check_order, compare_applied, compare_versions, pending_of
+from tidelock.core.edited import compare_applied
+from tidelock.core.planner import check_order, compare_versions, pending_of
 from tidelock.errors import TidelockError
 
 if TYPE_CHECKING:
@@ -59,7 +60,13 @@ def look(run: Run) -> Standing:
     for file in run.files:
         try:
             cosmetic += compare_applied(
-                [file], observed, run.reader.script, run.reader.changed_beside, run.database.stored_text, run.restoring
+                [file],
+                observed,
+                run.reader.script,
+                run.reader.changed_beside,
+                run.database.stored_text,
+                run.database.beside,
+                run.restoring,
             )
         except TidelockError as error:
             trouble.append(error)

@@ -1,4 +1,4 @@
-"""What `\\connect` asks for: a database, and whether anything else would change with it."""
+"""What `\\connect` asks for: a database, and what else a connection has."""
 
 from __future__ import annotations
 
@@ -7,42 +7,37 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 PAIR = re.compile(r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))")
+QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+NETLOC = re.compile(r"(?:(?P<user>[^:@]*)(?::(?P<password>[^@]*))?@)?(?P<host>\[[^]]*\]|[^:]*|.*)(?::(?P<port>\d*))?")
 
 
-def target_of(words: Sequence[str]) -> tuple[str, str]:
-    """The database that the arguments of `\\connect` name ("" for the one at hand), and what else they change."""
-    words = [word for word in words if not word.startswith("-reuse-previous")]
-    if not words:
-        return "", ""
-    first = words[0]
+def target_of(words: Sequence[str]) -> tuple[str, Mapping[str, str]]:
+    """The database that the arguments of `\\connect` name ("" for the one at hand), and the rest by libpq's names."""
+    words = [QUOTED.sub(lambda found: found[1].replace('""', '"'), word) for word in words]
+    words = ["" if word == "-" else word for word in words if not word.startswith("-reuse-previous")]
+    first = words[0] if words else ""
     if first.startswith(("postgresql://", "postgres://")):
-        return of_url(first)
-    if "=" in first:
-        return of_pairs(first)
-    others = [
-        f"the {what} to {word}" for what, word in zip(("user", "host", "port"), words[1:], strict=False) if word != "-"
-    ]
-    return ("" if first == "-" else dequoted(first)), ", ".join(others)
+        settings = of_url(first)
+    elif "=" in first:
+        settings = of_pairs(first)
+    else:
+        settings = dict(zip(("dbname", "user", "host", "port"), words, strict=False))
+    database = settings.pop("dbname", "")
+    return database, {name: value for name, value in settings.items() if value}
 
 
-def dequoted(word: str) -> str:
-    """`"name"` without its quotes."""
-    return word[1:-1].replace('""', '"') if len(word) > 1 and word[0] == word[-1] == '"' else word
-
-
-def of_url(url: str) -> tuple[str, str]:
-    """A connection URL. Its password is never shown."""
+def of_url(url: str) -> dict[str, str]:
+    """The settings of a connection URL."""
     parts = urlsplit(url)
-    settings = dict(parse_qsl(parts.query))
-    database = settings.pop("dbname", "") or unquote(parts.path.lstrip("/"))
-    others = ["the server" if parts.netloc else "", *settings]
-    return database, ", ".join(other for other in others if other)
+    found = NETLOC.fullmatch(parts.netloc)
+    assert found is not None, "its host takes anything"
+    server = {name: unquote(value or "").strip("[]") for name, value in found.groupdict().items()}
+    return {**server, "dbname": unquote(parts.path.lstrip("/")), **dict(parse_qsl(parts.query))}
 
 
-def of_pairs(conninfo: str) -> tuple[str, str]:
-    """`dbname=x host=y`. Values other than the database's name are never shown."""
-    settings = {name: re.sub(r"\\(.)", r"\1", quoted or plain) for name, quoted, plain in PAIR.findall(conninfo)}
-    return settings.pop("dbname", ""), ", ".join(settings)
+def of_pairs(conninfo: str) -> dict[str, str]:
+    """The settings of `dbname=x host=y`."""
+    return {name: re.sub(r"\\(.)", r"\1", quoted or plain) for name, quoted, plain in PAIR.findall(conninfo)}

@@ -44,6 +44,11 @@ def resolved(reader: Reader, name: str, beside: str, arguments: Arguments) -> st
     return path
 
 
+def below(reader: Reader, path: str) -> str:
+    """The path of a file from the directory of the migration: the same wherever one stands."""
+    return posixpath.relpath(path, posixpath.dirname(reader.session.root) or ".")
+
+
 def loaded(reader: Reader, path: str, arguments: Arguments, *, encoded: bool = False) -> str:
     """The text of a file beside the migration. `encoded`: what is not UTF-8 in it is left to the server."""
     if reader.session.load is None:
@@ -95,6 +100,7 @@ def include(reader: Reader, arguments: Arguments) -> Then:
             hint="take the inclusion out that closes the circle",
         )
     text = loaded(reader, path, arguments)
+    reader.session.counts(below(reader, path), text.replace("\r\n", "\n"))
     return lambda: reader.child(path, text).run()
 
 
@@ -128,8 +134,11 @@ def copied(reader: Reader, source: str, tokens: Sequence[str], arguments: Argume
     """The data that `\\copy` reads from a file: its bytes as they are, as psql sends them."""
     name = source[1:-1].replace("''", "'") if source.startswith("'") else source
     encoded = "encoding" in tokens[tokens.index("stdin") :]
-    text = loaded(reader, resolved(reader, name, reader.session.root, arguments), arguments, encoded=encoded)
-    return text if "csv" in tokens else text[: end_of_data(text, 0)[0]]
+    path = resolved(reader, name, reader.session.root, arguments)
+    text = loaded(reader, path, arguments, encoded=encoded)
+    data = text if "csv" in tokens else text[: end_of_data(text, 0)[0]]
+    reader.session.counts(below(reader, path), data)
+    return data
 
 
 def refuse_copy(what: str, arguments: Arguments) -> None:

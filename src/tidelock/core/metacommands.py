@@ -346,18 +346,22 @@ def leave_script(reader: Reader, arguments: Arguments) -> Then:
 
 
 def connect(reader: Reader, arguments: Arguments) -> Then:
-    """`\\c` to the database that is being migrated is nothing; to another one it is refused."""
+    """`\\c` to the database that is being migrated, as it is being migrated, is nothing; any other is refused."""
     found = [each.value for each in arguments.rest(semicolon=True)]
-    target, elsewhere = target_of(found)
+    target, settings = target_of(found)
     wanted = reader.session.database
-    if elsewhere or (target and wanted is not None and target != wanted):
-        name = target or "NAME"
+    others = [name for name, value in settings.items() if not reader.session.connected_by(name, value)]
+    if others or (target and wanted is not None and target != wanted):
+        from tidelock.core.secrets import masked
+
+        name = target or wanted or "NAME"
+        key = name if re.fullmatch("[A-Za-z0-9_-]+", name) else f"'{name}'"
         raise arguments.fault(
             OtherDatabase,
-            f"\\{arguments.name} {' '.join(found)} leaves the database that is being migrated"
+            masked(f"\\{arguments.name} {' '.join(found)} leaves the database that is being migrated")
             + (f" ({wanted})" if wanted else "")
-            + (f": it changes {elsewhere}" if elsewhere else ""),
-            hint=f"move this file to a directory of its own and give it a target in tidelock.toml: [databases.{name}] "
+            + (f": it changes {', '.join(others)}" if others else ""),
+            hint=f"move this file to a directory of its own and give it a target in tidelock.toml: [databases.{key}] "
             f"with dir and url",
         )
     reader.mark("\\c", "" if target == wanted else target)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tidelock.core.edited import compare_applied
 from tidelock.core.model import Migration, Observed, Outcome, Plan, PlannedMigration
-from tidelock.errors import DatabaseFault, LedgerFault, SourceFault, UsageFault
+from tidelock.errors import DatabaseFault, LedgerFault, UsageFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
@@ -28,36 +29,6 @@ class NoMigrations(UsageFault):
             f"{directory} has no migrations (NNN_description.sql)",
             hint="point --dir or `[migrations] dir` in tidelock.toml at them, or begin with `tidelock new`",
         )
-
-
-class ChecksumChanged(LedgerFault):
-    """An applied file was edited. Only a human knows which side is right."""
-
-    code = "L002"
-
-    def __init__(
-        self, migration: Migration, entry: LedgerEntry, *, restoring: str | None = None, difference: str = ""
-    ) -> None:
-        """`restoring`: the command that brings the file back; empty when there is none, None when nobody was asked."""
-        when = f"{entry.applied_at:%Y-%m-%d %H:%M %Z}" if entry.applied_at else "at an unknown time"
-        who = f" by {entry.applied_by}" if entry.applied_by else ""
-        commit = f" from commit {entry.commit[:10]}" if entry.commit else ""
-        git = f"git checkout {entry.commit[:10]} --" if entry.commit else "git log -p --"
-        command = f"{git} {migration.path}" if restoring is None else restoring
-        super().__init__(
-            f"{migration.path} changed after it was applied ({what_changed(migration, entry)})",
-            hint=f"restore it (`{command}`) and put the change in a new file (`tidelock new`)"
-            if command
-            else NOT_IN_GIT,
-            detail=f"applied {when}{who}{commit}" + (f"\n{difference}" if difference else ""),
-        )
-
-
-NOT_IN_GIT = (
-    "git has no version of it as it was applied: write the lines with “-” back by hand and put the change in a new "
-    "file (`tidelock new`); when the database has what the file says now, record it anew as "
-    "`tidelock explain L002` says"
-)
 
 
 class FileMissing(LedgerFault):
@@ -162,6 +133,7 @@ def plan(
     policy: Policy = Policy(),
     changed: Callable[[Migration], bool] = lambda _: False,
     stored: Callable[[int], str | None] = lambda _: None,
+    beside: Callable[[int], Mapping[str, str]] = lambda _: {},
     adopted: Callable[[], Container[int]] = frozenset,
     restoring: Callable[[Migration, LedgerEntry], str | None] = lambda *_: None,
     surroundings: Surroundings | None = None,
@@ -170,9 +142,9 @@ def plan(
 
     `read` makes a file's Script and is called only for files that are pending or whose bytes changed; `changed` says
     whether something beside the bytes may have (an included file, a variable); `stored` gives the text that was
-    applied, for the diff, and `restoring` the command that brings it back.
+    applied, for the diff, `beside` the `Script.beside` of then, and `restoring` the command that brings a file back.
     """
-    cosmetic = compare_applied(files, observed, read, changed, stored, restoring)
+    cosmetic = compare_applied(files, observed, read, changed, stored, beside, restoring)
     missing, ahead = compare_versions(files, observed, policy)
     pending = pending_of(files, observed)
     check_order(pending, observed, policy, adopted)
@@ -210,68 +182,6 @@ def cut(
         planned.append(resume(each, script, steps_of(each, script, around), observed.unfinished.get(each.version, ())))
         around = around.after(script)
     return planned
-
-
-def compare_applied(
-    files: Sequence[Migration],
-    observed: Observed,
-    read: Callable[[Migration], Script],
-    changed: Callable[[Migration], bool],
-    stored: Callable[[int], str | None],
-    restoring: Callable[[Migration, LedgerEntry], str | None] = lambda *_: None,
-) -> tuple[str, ...]:
-    """Paths of applied files with cosmetic changes only. Raises ChecksumChanged for the first real change."""
-    cosmetic = []
-    for file in files:
-        entry = observed.applied.get(file.version)
-        if entry is None or entry.checksum is None:
-            continue
-        same_bytes = entry.checksum == file.checksum
-        if same_bytes and not changed(file):
-            continue
-        applied_text = stored(file.version)
-        if tokens_or_none(file, read) != tokens_then(file, entry, applied_text, read):
-            command = None if same_bytes else restoring(file, entry)
-            raise ChecksumChanged(file, entry, restoring=command, difference=difference(file, applied_text))
-        if not same_bytes:
-            cosmetic.append(file.path)
-    return tuple(cosmetic)
-
-
-def tokens_or_none(file: Migration, read: Callable[[Migration], Script]) -> str | None:
-    """The digest of a file's tokens; None when it cannot even be read, which is a change as well."""
-    try:
-        return read(file).tokens
-    except SourceFault:
-        return None
-
-
-def tokens_then(
-    file: Migration, entry: LedgerEntry, text: str | None, read: Callable[[Migration], Script]
-) -> str | None:
-    """The digest of what was applied: as recorded, or made anew when another version of the algorithm recorded it."""
-    from tidelock.core.tokens import TOKENS_VERSION  # compiles expressions that a run with nothing to do needs not
-
-    if entry.tokens_version == TOKENS_VERSION or text is None:
-        return entry.tokens
-    return tokens_or_none(replace(file, text=text), read)
-
-
-def difference(file: Migration, stored: str | None) -> str:
-    """The lines that changed, `-` as applied and `+` as found; empty when the applied text is not known."""
-    if stored is None:
-        return ""
-    import difflib
-
-    lines = difflib.unified_diff(stored.splitlines(), file.text.splitlines(), "applied", file.path, lineterm="", n=1)
-    return "\n".join(list(lines)[:40])
-
-
-def what_changed(migration: Migration, entry: LedgerEntry) -> str:
-    """`1f0c22ab → 9be07d15`, or what else it was when the file's own bytes are the same."""
-    if entry.checksum == migration.checksum:
-        return "a file that it includes, or a variable"
-    return f"{(entry.checksum or '')[:8]} → {migration.checksum[:8]}"
 
 
 def compare_versions(

@@ -325,7 +325,7 @@ def read(
     shared.facts, shared.digests = facts, digests
     Reader(shared, path, text).run()
     tokens = digest([str(TOKENS_VERSION), *shared.marks]) if digests else ""
-    return Script(tuple(shared.items), MappingProxyType(shared.sources), tokens)
+    return Script(tuple(shared.items), MappingProxyType(shared.sources), tokens, shared.beside)
 
 
 def tokens_of(text: str) -> str:

@@ -10,9 +10,20 @@ if TYPE_CHECKING:
     from tidelock.core.model import Place
 
 
+OTHER_ENDS = dict.fromkeys(map(ord, "\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"), " ")
+"""What ends a line to Python and to some terminals, and to neither psql nor the server."""
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a file as psql counts them, to be shown: each character one column, secrets as stars."""
+    from tidelock.core.secrets import masked
+
+    return [line.removesuffix("\r").translate(OTHER_ENDS) for line in masked(text).split("\n")]
+
+
 def excerpt(text: str, place: Place) -> str:
-    """The line of `text` at `place` with a caret under the column, ready to print."""
-    lines = text.split("\n")
+    """The line of `text` at `place` with a caret under the column, ready to print; secrets in it as stars."""
+    lines = lines_of(text)
     line = lines[place.line - 1] if place.line <= len(lines) else ""
     number = str(place.line)
     # Tabs stay tabs in front of the caret, so that it stands right at any tab width.

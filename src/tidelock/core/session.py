@@ -10,6 +10,7 @@ from tidelock.core.arguments import boolean
 from tidelock.core.lexer import Known
 from tidelock.core.model import Place
 from tidelock.core.statement import Assign, Item, Variable
+from tidelock.core.tokens import digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -127,6 +128,8 @@ class Session:
     """The path of the script; files that it names lie beside it or below."""
     load: Callable[[str], str] | None
     database: str | None
+    specials: Mapping[str, str]
+    """What psql would say of the connection: USER, HOST, PORT, …; empty where there is none."""
     values: dict[str, Known | None]
     """What is known of each variable; None: known to be unset."""
     runtime: set[str] = field(default_factory=lambda: set(AT_RUN_TIME))
@@ -134,7 +137,11 @@ class Session:
     prefixes: list[str] = field(default_factory=list)
     """Every name that begins with one of these may have been set by a query."""
     items: list[Item] = field(default_factory=list)
+    given: Mapping[str, Known] = field(default_factory=dict)
+    """The variables of --set, as they were at the beginning."""
     sources: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)
+    """See `Script.beside`."""
     marks: list[str] = field(default_factory=list)
     """What the script's digest is made of."""
     facts: Callable[[str], Facts] | None = None
@@ -147,15 +154,28 @@ class Session:
     restricted: str = ""
     """The key of `\\restrict`, while it holds."""
 
+    def connected_by(self, setting: str, value: str) -> bool:
+        """The connection at hand has this user, host or port; where no database is at hand any will do."""
+        known = setting in ("user", "host", "port")
+        return known and (self.database is None or self.specials.get(setting.upper()) == value)
+
     def lookup(self, name: str) -> Found:
         """What is known of a variable."""
         if name in self.values:
-            return self.values[name]
+            known = self.values[name]
+            if known is not None and known is self.given.get(name):
+                self.counts(f"variable {name}", known.value)
+            return known
         if name in UNKNOWABLE or name in WITHOUT_ERROR:
             self.ask(name)
         if name in self.runtime or any(name.startswith(prefix) for prefix in self.prefixes):
             return Variable(name)
         return None
+
+    def counts(self, name: str, content: str) -> None:
+        """A file or a variable decides what runs."""
+        if self.digests:
+            self.beside[name] = digest([content])[:16]
 
     def ask(self, name: str) -> None:
         """A variable that psql sets after each statement, or from what it is itself."""
@@ -185,8 +205,9 @@ def session(
     specials: Mapping[str, str],
 ) -> Session:
     """The state in which psql would begin a script."""
-    values = known_at_start(tuple(variables.items()), database, tuple(specials.items()))
-    return Session(root=root, load=load, database=database, values=dict(values))
+    values = dict(known_at_start(tuple(variables.items()), database, tuple(specials.items())))
+    given = {name: known for name in variables if (known := values[name])}
+    return Session(root=root, load=load, database=database, specials=specials, values=values, given=given)
 
 
 @lru_cache(maxsize=8)

@@ -133,14 +133,19 @@ class UnknownDirective(SourceFault):
 
     code = "S010"
 
-    def __init__(self, name: str, place: Place) -> None:
-        from difflib import get_close_matches
-
-        near = get_close_matches(name, DIRECTIVES, n=1, cutoff=0.5)
+    def __init__(self, name: str, place: Place, *, tool: str = "tidelock") -> None:
+        near = nearest(name, cutoff=0.5)
         super().__init__(
-            f"{place}: unknown directive “{name}”",
-            hint=f"did you mean `-- tidelock: {near[0]}`?" if near else f"known: {', '.join(sorted(DIRECTIVES))}",
+            f"{place}: unknown directive “{name}”" if tool == "tidelock" else f"{place}: “{tool}:” begins no directive",
+            hint=f"did you mean `-- tidelock: {near}`?" if near else f"known: {', '.join(sorted(DIRECTIVES))}",
         )
+
+
+def nearest(name: str, *, cutoff: float) -> str:
+    """The known directive that a name comes close to, whatever its case; empty when none does."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name.lower(), DIRECTIVES, n=1, cutoff=cutoff)), "")
 
 
 class BadDirective(SourceFault):
@@ -177,6 +182,8 @@ class DirectiveBelow(SourceFault):
 
 DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h)", re.IGNORECASE)
 SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
+MOST_H = 596
+"""Hours that fit into a setting of PostgreSQL's: 2^31 milliseconds."""
 REQUIREMENT = re.compile(
     r"(?P<name>[a-z_][\w-]*)(?:\s*(?P<operator>>=|<=|=|>|<)\s*(?P<version>\d+(?:\.\d+)*))?", re.IGNORECASE
 )
@@ -185,9 +192,9 @@ REQUIREMENT = re.compile(
 DIRECTIVES: dict[str, tuple[re.Pattern[str], str, bool]] = {
     "no-transaction": (re.compile(""), "no value", False),
     "out-of-order": (re.compile(""), "no value", False),
-    "lock-timeout": (DURATION, "a duration", False),
-    "statement-timeout": (DURATION, "a duration", False),
-    "build-limit": (DURATION, "a duration", False),
+    "lock-timeout": (DURATION, f"a duration of up to {MOST_H}h", False),
+    "statement-timeout": (DURATION, f"a duration of up to {MOST_H}h", False),
+    "build-limit": (DURATION, f"a duration of up to {MOST_H}h", False),
     "requires": (REQUIREMENT, "an extension or postgresql, and a version", False),
     "allow": (re.compile(r"[A-Z]+\d+"), "a rule's code and, after a colon, a reason", True),
     "accept-loss": (re.compile(r"[^\s:]+"), "a name and, after a colon, a reason", True),
@@ -215,7 +222,8 @@ WAYS_BACK = (
 ANYWHERE = ("allow", "accept-loss")
 HEADER = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
 LINE = re.compile(
-    r"^[ \t]*--[ \t]*(?:tidelock:[ \t]*(?P<directive>[^\r\n]*)|(?P<breaking>BREAKING):[ \t]*(?P<why>[^\r\n]*))",
+    r"^[ \t]*--[ \t]*"
+    r"(?:(?P<tool>(?i:tidelock)):[ \t]*(?P<directive>[^\r\n]*)|(?P<breaking>BREAKING):[ \t]*(?P<why>[^\r\n]*))",
     re.MULTILINE,
 )
 
@@ -330,20 +338,24 @@ def directives(path: str, text: str) -> Iterator[Directive]:
     """The `-- tidelock: …` and `-- BREAKING: …` lines of a file.
 
     What steers stands above the first statement; what allows may stand anywhere. Below the first statement a line
-    that nobody knows is none: it may be data.
+    that nobody knows is none: it may be data. `Tidelock:` is none either, and told where it seems to be meant as one.
     """
-    if "tidelock:" not in text and "BREAKING:" not in text:
+    if "BREAKING:" not in text and "tidelock:" not in text.lower():
         return
     header = HEADER.match(text)
     end = header.end() if header else 0
     for found in LINE.finditer(text):
         place = Place(path, text.count("\n", 0, found.start()) + 1)
-        name = "BREAKING" if found["breaking"] else found["directive"].partition(" ")[0].rstrip(":")
         if found["breaking"]:
             yield Directive("BREAKING", "", found["why"].strip(), place)
-        elif found.start() < end or name in ANYWHERE:
+            continue
+        name, on_top = found["directive"].partition(" ")[0].rstrip(":"), found.start() < end
+        if found["tool"] != "tidelock":
+            if name.lower() in DIRECTIVES or (on_top and nearest(name, cutoff=0.8)):
+                raise UnknownDirective(name, place, tool=found["tool"])
+        elif on_top or name.lower() in ANYWHERE:
             yield directive(found["directive"].strip(), place)
-        elif name in DIRECTIVES:
+        elif name.lower() in DIRECTIVES:
             raise DirectiveBelow(name, place)
 
 
@@ -355,7 +367,8 @@ def directive(line: str, place: Place) -> Directive:
         raise UnknownDirective(name, place)
     pattern, wanted, reasoned = DIRECTIVES[name]
     value, _, reason = (part.strip() for part in rest.partition(":")) if reasoned else (rest.strip(), "", "")
-    if not pattern.fullmatch(value) or (reasoned and not reason):
+    too_long = pattern is DURATION and pattern.fullmatch(value) and seconds(value) > MOST_H * 3600
+    if not pattern.fullmatch(value) or (reasoned and not reason) or too_long:
         raise BadDirective(name, rest.strip(), wanted, place)
     return Directive(name, value, reason, place)
 

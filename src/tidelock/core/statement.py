@@ -5,6 +5,7 @@ Beside `model`, because a run with nothing to do reads no script and need not ma
 
 from __future__ import annotations
 
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -263,6 +264,9 @@ class Script:
     sources: Mapping[str, str]
     tokens: str
     """Digest over everything that decides what runs; see `TOKENS_VERSION`."""
+    beside: Mapping[str, str] = field(default_factory=dict)
+    """What decided beside the file itself, each with a digest: files that it names, by their paths from its directory,
+    and `variable x`."""
 
     @property
     def statements(self) -> tuple[Statement, ...]:

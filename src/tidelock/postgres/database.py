@@ -228,6 +228,10 @@ class PostgresDatabase:
         """The text that was applied."""
         return ledgers.stored_text(self.conn, self.ledger, version)
 
+    def beside(self, version: int) -> Mapping[str, str]:
+        """What the files and variables were that it was applied with."""
+        return ledgers.beside(self.conn, self.ledger, version)
+
     def check(self, plan: Plan) -> None:
         """Refuse, before anything runs, what this connection cannot carry."""
         if plan.pending and not self.observed.writable:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tidelock.core.script_faults import lines_of
 from tidelock.core.step import Mode
 from tidelock.errors import DatabaseFault, LedgerFault, PassingFault
 from tidelock.postgres.ledger import LedgerUnfit
@@ -123,10 +124,8 @@ class NeedsDirect(DatabaseFault):
 
 def caret(sources: Mapping[str, str], place: Place, *, width: int = 1) -> str:
     """The line of the file with the one before it, and a caret beneath the column; secrets in them as stars."""
-    from tidelock.core.secrets import masked
-
-    lines = masked(sources.get(place.path, "")).splitlines()
-    if not 0 < place.line <= len(lines):
+    lines = lines_of(sources.get(place.path, ""))
+    if place.path not in sources or not 0 < place.line <= len(lines):
         return str(place)
     number = len(str(place.line))
     shown = (

@@ -383,6 +383,17 @@ def stored_text(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, ve
         return None
 
 
+BESIDE = """
+SELECT detail -> 'beside' FROM {journal}
+ WHERE version = %s AND event IN ('applied', 'adopted', 'renumbered') ORDER BY id DESC LIMIT 1"""
+
+
+def beside(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, version: int) -> Mapping[str, str]:
+    """The `Script.beside` of what was applied as this version; empty where that was not recorded."""
+    row = conn.execute(ledger.fill(BESIDE).encode(), (version,)).fetchone() if ledger.format else None
+    return cast("dict[str, str]", row[0]) if row and row[0] else {}
+
+
 # --- writing it ------------------------------------------------------------------------------------------------
 
 # The row of a migration and its line in the journal, in one statement. A row that the file itself wrote is completed,
@@ -400,8 +411,8 @@ WITH written AS (
     path = excluded.path, git_commit = excluded.git_commit, applied_by = excluded.applied_by,
     run_id = excluded.run_id, backup = excluded.backup, duration_ms = excluded.duration_ms
   RETURNING l.version, l.run_id, l.duration_ms)
-INSERT INTO {journal} (run_id, event, version, step, digest, duration_ms, lock_wait_ms)
-SELECT run_id, %s, version, %s, %s, duration_ms, %s FROM (SELECT) AS one LEFT JOIN written ON true
+INSERT INTO {journal} (run_id, event, version, step, digest, duration_ms, lock_wait_ms, detail)
+SELECT run_id, %s, version, %s, %s, duration_ms, %s, %s::jsonb FROM (SELECT) AS one LEFT JOIN written ON true
 RETURNING extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())"""
 
 JOURNAL = """
@@ -422,7 +433,7 @@ class Author:
 
 PREPARED_RECORD = "tidelock_record"
 RECORD_TYPES = (
-    "bigint, text, text, text, integer, bytea, text, text, text, text, text, bigint, text, integer, text, bigint"
+    "bigint, text, text, text, integer, bytea, text, text, text, text, text, bigint, text, integer, text, bigint, text"
 )
 
 
@@ -461,6 +472,7 @@ def record(
         step.number if step else None,
         step.digest if step else None,
         lock_wait_ms,
+        json.dumps({"beside": dict(script.beside)}) if script.beside else None,
     )
     literals = tuple(map(literal, values))
     return f"EXECUTE {PREPARED_RECORD} ({', '.join(literals)})" if prepared else ledger.record_template % literals

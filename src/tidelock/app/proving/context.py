@@ -16,7 +16,7 @@ from tidelock.core.model import Place
 from tidelock.core.planner import Policy
 from tidelock.core.proof import Outcome, Proof, Result
 from tidelock.core.report import Event, Finding, Happening, Severity
-from tidelock.core.secrets import masked
+from tidelock.core.script_faults import lines_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -277,7 +277,7 @@ def place_of(failure: TidelockError, file: Migration) -> Place:
 
 def excerpt(file: Migration, place: Place) -> str:
     """The line of a file, with its number."""
-    lines = masked(file.text).splitlines()
+    lines = lines_of(file.text)
     if place.path != file.path or not 0 < place.line <= len(lines):
         return ""
     return f"{place.line:>4} │ {lines[place.line - 1]}"
