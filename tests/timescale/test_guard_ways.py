@@ -154,3 +154,114 @@ def test_a_deferred_constraint_that_does_not_hold_is_told_as_at_commit(project: 
 )
 def test_rows_that_a_statement_removes_wherever_it_stands_are_seen_before_anything_runs(project: Project, sql: str):
     refused_before(project, sql)
+
+
+# --- names -----------------------------------------------------------------------------------------------------------
+
+TWICE = "CREATE FUNCTION twice(double precision) RETURNS double precision LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2'"
+PLUS = "CREATE OPERATOR |+| (FUNCTION = float8pl, LEFTARG = double precision, RIGHTARG = double precision)"
+
+
+def second(project: Project, expression: str = "count(*)", name: str = "ten.flat") -> None:
+    """Another aggregate with history, in a schema of its own."""
+    project.query("CREATE SCHEMA IF NOT EXISTS ten")
+    project.query(
+        f"CREATE MATERIALIZED VIEW {name} WITH (timescaledb.continuous) AS SELECT time_bucket('1 day', time) AS bucket, "
+        f"{expression} AS n FROM raw GROUP BY 1 WITH NO DATA"
+    )
+    project.query(f"CALL refresh_continuous_aggregate('{name}', NULL, NULL)")
+    project.query("SELECT drop_chunks('raw', INTERVAL '20 days')")
+
+
+def test_accept_loss_means_the_aggregate_that_its_name_means(project: Project):
+    second(project)
+    accept = "-- tidelock: accept-loss flat: only that in public\nDROP MATERIALIZED VIEW public.flat;\n"
+    project.write("001_x.sql", accept + "DROP MATERIALIZED VIEW ten.flat;")
+    text = refused(project, "L042", "ten.flat: ", "accept-loss ten.flat")
+    assert "\n    flat: " not in text
+    project.write("001_x.sql", accept + "DO $$ BEGIN EXECUTE 'DROP MATERIALIZED ' || 'VIEW ten.flat'; END $$;")
+    refused(project, "L042", "ten.flat: ", "was rolled back")
+    project.write("001_x.sql", accept)
+    ok(project.apply())
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER TABLE raw RENAME TO old_raw; DROP TABLE old_raw CASCADE;",
+        "ALTER TABLE raw RENAME COLUMN v TO v_old; ALTER TABLE raw DROP COLUMN v_old CASCADE;",
+        "ALTER SCHEMA ten RENAME TO t2; DROP SCHEMA t2 CASCADE;",
+        "CREATE SCHEMA x; ALTER TABLE raw SET SCHEMA x; DROP SCHEMA x CASCADE;",
+        "CREATE SCHEMA x; ALTER MATERIALIZED VIEW hourly SET SCHEMA x; DROP SCHEMA x CASCADE;",
+        "ALTER FUNCTION twice(double precision) RENAME TO thrice; DROP FUNCTION thrice CASCADE;",
+        "DROP OPERATOR |+| (double precision, double precision) CASCADE;",
+    ],
+)
+def test_what_has_another_name_by_then_is_found_before_anything_runs(project: Project, sql: str):
+    if "ten" in sql or "twice" in sql or "|+|" in sql:
+        project.query(TWICE)
+        project.query(PLUS)
+        second(project, "twice(sum(v) |+| 1)")
+    refused_before(project, sql)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE SCHEMA b; SET search_path = b; DROP TABLE IF EXISTS raw CASCADE; CREATE TABLE raw (i int);",
+        "CREATE SCHEMA b; SET search_path = b, public; DROP TABLE IF EXISTS flat2 CASCADE;",
+        "BEGIN; DROP MATERIALIZED VIEW hourly CASCADE; ROLLBACK;",
+        "SAVEPOINT a; DROP MATERIALIZED VIEW hourly CASCADE; ROLLBACK TO a;",
+        "BEGIN; SAVEPOINT a; SAVEPOINT b; DROP MATERIALIZED VIEW hourly CASCADE; ROLLBACK TO SAVEPOINT a; COMMIT;",
+        "CREATE OR REPLACE TEMP VIEW hourly AS SELECT 1 AS bucket;",
+    ],
+)
+def test_what_takes_nothing_is_let_through(project: Project, sql: str):
+    second(project, name="ten.flat2")
+    before = project.query("SELECT (SELECT count(*) FROM hourly), (SELECT count(*) FROM ten.flat2)")
+    project.write("001_x.sql", sql)
+    ok(project.apply())
+    assert project.query("SELECT (SELECT count(*) FROM hourly), (SELECT count(*) FROM ten.flat2)") == before
+
+
+def test_what_a_set_search_path_leads_to_is_found(project: Project):
+    second(project, name="ten.flat2")
+    refused_before(project, "SET search_path = ten, public; DROP MATERIALIZED VIEW flat2;", "L042", "ten.flat2: ")
+    refused(project, "L042", "ten.flat2: ")
+
+
+# --- what readers see, and what is in the catalog alone --------------------------------------------------------------
+
+RULE = """CREATE OR REPLACE RULE "_RETURN" AS ON SELECT TO hourly DO INSTEAD
+SELECT bucket, device, v FROM _timescaledb_internal._materialized_hypertable_2 LIMIT 10"""
+
+
+def test_a_rule_is_as_good_as_a_view_to_replace_an_aggregate(project: Project):
+    refused_before(project, f"{RULE};", "L044", "hourly")
+    project.write(
+        "002_harm.sql", f"DO $$ BEGIN EXECUTE '{RULE.replace('RULE', chr(39) + ' || ' + chr(39) + 'RULE')}'; END $$;"
+    )
+    refused(project, "L044", "hourly", "was rolled back")
+
+
+def test_the_views_that_the_server_writes_itself_are_no_replacement(project: Project):
+    project.write(
+        "001_x.sql",
+        "DO $$ BEGIN EXECUTE 'ALTER MATERIALIZED VIEW hourly RENAME COLUMN v TO total'; END $$;\n"
+        "DO $$ BEGIN EXECUTE 'ALTER MATERIALIZED VIEW hourly SET (timescaledb.materialized_only = true)'; END $$;\n"
+        "DO $$ BEGIN EXECUTE 'ALTER TABLE raw RENAME TO readings'; END $$;",
+    )
+    ok(project.apply())
+
+
+def test_a_default_of_an_earlier_file_is_forgotten_by_a_loop_and_neither_runs(project: Project):
+    project.query("ALTER TABLE raw SET (timescaledb.compress, timescaledb.compress_segmentby = 'device')")
+    project.query("SELECT compress_chunk(c) FROM show_chunks('raw', older_than => INTERVAL '5 days') c")
+    project.write("001_before.sql", "ALTER TABLE raw ADD COLUMN five int NOT NULL DEFAULT 5;")
+    project.write(
+        "002_loop.sql",
+        "DO $$ DECLARE c regclass; BEGIN FOR c IN SELECT show_chunks('raw') LOOP "
+        "PERFORM reorder_chunk(c, 'raw_time_idx'); END LOOP; END $$;",
+    )
+    refused(project, "L046", "five of raw becomes NULL in 25 compressed chunks", "002_loop.sql:1")
+    assert not project.query("SELECT 1 FROM pg_attribute WHERE attrelid = 'raw'::regclass AND attname = 'five'")

@@ -48,9 +48,9 @@ class Object:
     """A database object that a statement names. `schema` is empty when the statement leaves it to search_path.
 
     `kind` is one of: table, view, materialized view, index, sequence, function, procedure, trigger, policy, type,
-    schema, extension, database, role, constraint, column, rule, domain, tablespace, subscription, publication,
-    aggregate (a continuous aggregate), hypertable, dimension (a hypertable's column), job (a policy of TimescaleDB's:
-    `name` is its proc_name in timescaledb_information.jobs, as policy_retention), other.
+    operator, schema, extension, database, role, constraint, column, rule, domain, tablespace, subscription,
+    publication, aggregate (a continuous aggregate), hypertable, dimension (a hypertable's column), job (a policy of
+    TimescaleDB's: `name` is its proc_name in timescaledb_information.jobs, as policy_retention), other.
     `parent` is the table of a trigger, policy, rule, column, constraint, index, dimension or job, written as in Lock.
     An index without a name has the name "".
     """

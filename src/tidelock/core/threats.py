@@ -4,7 +4,7 @@ drop        it drops something (with CASCADE: and what hangs on it)
 refresh     it computes a range of an aggregate anew
 empty       it removes rows of an aggregate: TRUNCATE, drop_chunks, DML on it or on the hypertable beneath
 uproot      it removes rows that aggregates are computed from
-replace     CREATE OR REPLACE VIEW
+replace     CREATE OR REPLACE VIEW, or of the rule that a view is
 create      an aggregate is made; IF NOT EXISTS may pass over one with another definition
 refresh policy, retention policy     both together may erode an aggregate day by day
 rewrite     chunks are written anew, which forgets defaults that the columnstore does not hold
@@ -77,7 +77,7 @@ class Threat:
 
 
 WORDS = re.compile(
-    r"\b(?:DROP|TRUNCATE|CASCADE|DELETE|UPDATE|MERGE|REPLACE|MATERIALIZED|VACUUM|CLUSTER|(?:UN)?LOGGED|\w*SERIAL\d?)\b"
+    r"\b(?:DROP|TRUNCATE|CASCADE|DELETE|UPDATE|MERGE|REPLACE|MATERIALIZED|VACUUM|CLUSTER|DEFAULT|(?:UN)?LOGGED|\w*SERIAL\d?)\b"
     r"|refresh_continuous|drop_chunks|run_job|_policy|\w_chunks?\b|_materialized_hypertable_|_hyper_\d",
     re.IGNORECASE,
 )
@@ -148,8 +148,8 @@ def _named(facts: Facts, text: str) -> Iterator[Threat]:
     if REMOVES.search(text) and facts.body is None:
         stored = {each.table for each in facts.locks if facts.command == "PREPARE" and each.mode == "RowExclusive"}
         cleared = {each.table for each in facts.actions if each.what == "truncate"}
-        for each in sorted((facts.writes | stored) - cleared):
-            yield Threat(how=How.EMPTY, what=relation(each))
+        for name in sorted((facts.writes | stored) - cleared):
+            yield Threat(how=How.EMPTY, what=relation(name))
 
 
 def _internal(name: str) -> bool:
@@ -168,7 +168,9 @@ def _of_action(action: Action) -> Iterator[Threat]:
             yield Threat(how=How.UPROOT, what=table)
         case "delete" if "where" not in action.flags:
             yield Threat(how=How.UPROOT, what=table)
-        case "create view" if "replace" in action.flags:
+        case "create view" if "replace" in action.flags and "temporary" not in action.flags:
+            yield Threat(how=How.REPLACE, what=table)
+        case "create rule" if {"replace", "select"} <= action.flags:
             yield Threat(how=How.REPLACE, what=table)
         case "create aggregate":
             yield Threat(how=How.CREATE, what=table, guarded="guarded" in action.flags, action=action)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from tidelock.timescale import dependents
 from tidelock.timescale.refusals import DefaultsForgotten
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def consider(reckoning: Reckoning, threat: Threat) -> None:
             reckoning.fragile.clear()
             reckoning.recompressed = True
         return
-    tables = dependents.relations(reckoning.conn, threat.what, anywhere=reckoning.file.anywhere)
+    tables = reckoning.relations(threat.what)
     if not threat.what.name:
         tables = frozenset(each.name for each in reckoning.stock.hypertables if each.compressed)
     compressed = {each.name: each.compressed for each in reckoning.stock.hypertables if each.compressed}

@@ -9,22 +9,29 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import psycopg
 
+    from tidelock.core.formerly import Path
     from tidelock.core.statement import Object
 
     Connection = psycopg.Connection[Any]
     Address = tuple[int, int, int]
     """pg_depend's (classid, objid, objsubid)."""
 
-# A name without a schema is what search_path finds; what it does not find (a file may set another) may lie in any.
+# A name without a schema is what search_path finds: the file's, or the connection's; what that does not find may lie in
+# any, and so may all where nobody can say what the file has set.
 PLACE = """
  CASE WHEN %(schema)s <> '' THEN n.nspname = %(schema)s
-      ELSE {visible}(o.oid) OR ((%(anywhere)s OR NOT EXISTS (SELECT FROM {table} v WHERE v.{name} = %(name)s
-                                                              AND {visible}(v.oid))) AND n.nspname !~ '^pg_') END"""
+      WHEN cardinality(%(path)s::text[]) > 0
+      THEN n.nspname = (SELECT p.name FROM unnest(%(path)s::text[]) WITH ORDINALITY p (name, place)
+                         WHERE EXISTS (SELECT FROM {table} v JOIN pg_namespace vn ON vn.oid = v.{space}
+                                        WHERE v.{name} = %(name)s AND vn.nspname = p.name) ORDER BY p.place LIMIT 1)
+      ELSE {visible}(o.oid) OR ((%(path)s::text[] IS NOT NULL
+                                 OR NOT EXISTS (SELECT FROM {table} v WHERE v.{name} = %(name)s AND {visible}(v.oid)))
+                                AND n.nspname !~ '^pg_') END"""
 
 
 def _placed(query: str, table: str, name: str, visible: str) -> str:
     """A query with its {place} filled in."""
-    return query.replace("{place}", PLACE).format(table=table, name=name, visible=visible)
+    return query.replace("{place}", PLACE).format(table=table, name=name, space=f"{name[:3]}namespace", visible=visible)
 
 
 RELATION = """
@@ -40,6 +47,9 @@ SELECT 'pg_proc'::regclass::oid, o.oid, 0 FROM pg_proc o JOIN pg_namespace n ON 
 TYPE = """
 SELECT 'pg_type'::regclass::oid, o.oid, 0 FROM pg_type o JOIN pg_namespace n ON n.oid = o.typnamespace
  WHERE o.typname = %(name)s AND {place}"""
+OPERATOR = """
+SELECT 'pg_operator'::regclass::oid, o.oid, 0 FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
+ WHERE o.oprname = %(name)s AND {place}"""
 CLASS = ("pg_class", "relname", "pg_table_is_visible")
 RELATIONS = ("table", "view", "materialized view", "index", "sequence", "aggregate", "hypertable")
 ROOTS = {
@@ -47,6 +57,7 @@ ROOTS = {
     "column": _placed(COLUMN, *CLASS),
     **dict.fromkeys(("function", "procedure"), _placed(FUNCTION, "pg_proc", "proname", "pg_function_is_visible")),
     **dict.fromkeys(("type", "domain"), _placed(TYPE, "pg_type", "typname", "pg_type_is_visible")),
+    "operator": _placed(OPERATOR, "pg_operator", "oprname", "pg_operator_is_visible"),
     "constraint": "SELECT 'pg_constraint'::regclass::oid, oid, 0 FROM pg_constraint WHERE conname = %(name)s",
     "schema": "SELECT 'pg_namespace'::regclass::oid, oid, 0 FROM pg_namespace WHERE nspname = %(name)s",
     "extension": "SELECT 'pg_extension'::regclass::oid, oid, 0 FROM pg_extension WHERE extname = %(name)s",
@@ -93,7 +104,7 @@ class Gone:
     aggregates: frozenset[int]
 
 
-def named(conn: Connection, what: Object, *, anywhere: bool) -> list[Address]:
+def named(conn: Connection, what: Object, path: Path) -> list[Address]:
     """The objects that a name may mean."""
     query = ROOTS.get(what.kind)
     if query is None:
@@ -101,18 +112,18 @@ def named(conn: Connection, what: Object, *, anywhere: bool) -> list[Address]:
     name, schema = what.name, what.schema
     if what.kind == "column":
         schema, _, name = what.parent.rpartition(".")
-    given = {"name": name, "schema": schema, "column": what.name, "anywhere": anywhere}
+    given = {"name": name, "schema": schema, "column": what.name, "path": None if path is None else list(path)}
     return [(row[0], row[1], row[2]) for row in conn.execute(query.encode(), given).fetchall()]
 
 
-def relations(conn: Connection, what: Object, *, anywhere: bool) -> frozenset[str]:
+def relations(conn: Connection, what: Object, path: Path) -> frozenset[str]:
     """The relations that a name may mean, `schema.name`, quoted as the catalog quotes."""
-    return _names(conn, named(conn, what, anywhere=anywhere), ROOTS_ALONE)
+    return _names(conn, named(conn, what, path), ROOTS_ALONE)
 
 
-def gone(conn: Connection, what: Object, *, cascade: bool, anywhere: bool) -> Gone:
+def gone(conn: Connection, what: Object, path: Path, *, cascade: bool) -> Gone:
     """What goes when this is dropped."""
-    names = _names(conn, named(conn, what, anywhere=anywhere), "gone g" if cascade else ROOTS_ALONE)
+    names = _names(conn, named(conn, what, path), "gone g" if cascade else ROOTS_ALONE)
     numbers = {row[0] for row in conn.execute(VIEWS).fetchall() if not names.isdisjoint(row[1:])}
     return Gone(names, frozenset(numbers))
 

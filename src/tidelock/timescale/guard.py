@@ -17,9 +17,10 @@ from tidelock.core.statement import Kind
 from tidelock.core.step import Mode
 from tidelock.core.threats import How, foreign, stores_code, threats
 from tidelock.timescale import history, look
-from tidelock.timescale.consent import among, file_of
+from tidelock.timescale.consent import NOTHING, File, among, file_of
 from tidelock.timescale.losses import BRIEF, Reckoning, refuse
 from tidelock.timescale.refusals import AggregateReplaced, HistoryLost, Loss
+from tidelock.timescale.soundness import genuine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from tidelock.app.ports import Scene
     from tidelock.config import Target
-    from tidelock.core.aggregates import Aggregate, History
+    from tidelock.core.aggregates import Aggregate, History, Stock
     from tidelock.core.model import PlannedMigration
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
@@ -62,14 +63,29 @@ SELECT EXISTS (SELECT FROM own) OR EXISTS (
 
 # By number: a name may have changed hands. The view's text shows whether another took its place.
 NOW = """
-SELECT a.mat_hypertable_id, pg_catalog.pg_get_viewdef(c.oid), a.materialized_only
+SELECT a.mat_hypertable_id, pg_catalog.pg_get_viewdef(c.oid), pg_catalog.pg_get_viewdef(d.oid), a.materialized_only
   FROM _timescaledb_catalog.continuous_agg a
   JOIN pg_catalog.pg_namespace n ON n.nspname = a.user_view_schema
-  JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = a.user_view_name"""
+  JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = a.user_view_name
+  JOIN pg_catalog.pg_namespace dn ON dn.nspname = a.direct_view_schema
+  JOIN pg_catalog.pg_class d ON d.relnamespace = dn.oid AND d.relname = a.direct_view_name"""
 TRACE = """
 SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(pg_catalog.hashtextextended(a::text, 0)), 0) FROM {relation} a
  WHERE {within}"""
 """Of the rows in a span: how many, and what is in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What readers of an aggregate see: its view, and the query that it was made with."""
+
+    text: str
+    direct: str
+    materialized_only: bool
+
+    def genuine(self, aggregate: Aggregate) -> bool:
+        """It is the one that TimescaleDB wrote."""
+        return genuine(replace(aggregate, real_time=not self.materialized_only), self.text, self.direct)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,7 @@ class Before:
 
     aggregate: Aggregate
     history: History | None
-    definition: tuple[str, bool]
+    view: View
     trace: tuple[int, int]
 
 
@@ -89,6 +105,7 @@ class Guard(StepHooks):
     scene: Scene
     target: Target
     pending: Sequence[PlannedMigration] = ()
+    file: File = field(default=NOTHING, init=False)
     before_step: dict[int, Before] = field(default_factory=dict, init=False)
     _decided: dict[tuple[int, int], bool] = field(default_factory=dict, init=False)
     _code: tuple[bool, bool] = field(init=False)
@@ -146,12 +163,22 @@ class Guard(StepHooks):
             stock = look.take(conn)
             if not stock.aggregates:
                 return
-            views = {number: (text, real) for number, text, real in conn.execute(NOW).fetchall()}
+            self.file = self.file_of(conn, step, stock)
+            views = {number: View(*rest) for number, *rest in conn.execute(NOW).fetchall()}
             for each in stock.aggregates:
                 if each.number in views:
                     found = history.of(conn, each)
                     trace = self.trace(conn, each, found) if found else (0, 0)
                     self.before_step[each.number] = Before(each, found, views[each.number], trace)
+
+    def file_of(self, conn: Connection, step: Step, stock: Stock) -> File:
+        """What the file says that counts for this step: kept is only what the very step makes anew."""
+        planned = self.planned(step)
+        if planned is None:
+            return NOTHING
+        made = {one.name for each in step.statements for one in each.facts.creates if one.kind == "aggregate"}
+        file = file_of(conn, planned, self.target, stock.aggregates)
+        return replace(file, rebuilds=frozenset(each for each in file.rebuilds if each[1] in made))
 
     def trace(self, conn: Connection, aggregate: Aggregate, found: History) -> tuple[int, int]:
         """What the rows of its history look like."""
@@ -169,19 +196,14 @@ class Guard(StepHooks):
             # What waits for COMMIT runs now, as the role that the file has taken, as it would with psql.
             self.scene.query(["SET CONSTRAINTS ALL IMMEDIATE"])
         self.scene.query(AS_CONNECTED)
-        now = {number: (text, real) for number, text, real in self.scene.conn.execute(NOW).fetchall()}
-        planned = self.planned(step)
-        file = file_of(planned, self.target) if planned else None
-        if file:  # kept is what this very step makes anew
-            made = {(one.schema, one.name) for each in step.statements for one in each.facts.creates}
-            file = replace(file, rebuilds=file.rebuilds & made)
-        known = [each.aggregate for each in self.before_step.values()]
+        now = {number: View(*rest) for number, *rest in self.scene.conn.execute(NOW).fetchall()}
+        file, known = self.file, [each.aggregate for each in self.before_step.values()]
         losses: list[Loss] = []
         for number, before in self.before_step.items():
             name = before.aggregate.name
-            if file and (among(name, file.accepts) or file.keeps(before.aggregate, known)):
+            if among(name, file.accepts) or file.keeps(before.aggregate, known):
                 continue
-            if number in now and self.replaced(before, now[number]) and not (file and "L044" in file.allows):
+            if number in now and self.replaced(before, now[number]) and "L044" not in file.allows:
                 raise AggregateReplaced(self.statement_of(step).place, name, done=True)
             if before.history is None:
                 continue
@@ -190,10 +212,10 @@ class Guard(StepHooks):
         if losses:
             raise HistoryLost(losses, done=True)
 
-    def replaced(self, before: Before, now: tuple[str, bool]) -> bool:
+    def replaced(self, before: Before, now: View) -> bool:
         """Another view stands where the aggregate's was: not one that real-time, or a renaming, wrote anew."""
-        relation = before.aggregate.relation.rpartition(".")[2]
-        return now[0] != before.definition[0] and now[1] == before.definition[1] and relation not in now[0]
+        changed = now.text != before.view.text
+        return changed and before.view.genuine(before.aggregate) and not now.genuine(before.aggregate)
 
     def statement_of(self, step: Step) -> Statement:
         """The likeliest culprit: the first that may take something."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.aggregates import REFRESH, RETENTION, Span
 from tidelock.core.threats import OPEN, Bound, How, Threat
-from tidelock.timescale import dependents, history, windows
+from tidelock.timescale import history, windows
 
 if TYPE_CHECKING:
     from tidelock.core.aggregates import Aggregate, Job
@@ -51,7 +51,7 @@ def policy(reckoning: Reckoning, threat: Threat) -> None:
             if not (threat.guarded and each.job(REFRESH)):
                 erode(reckoning, each, threat.start, kept_for(reckoning, each))
         return
-    found = dependents.relations(reckoning.conn, threat.what, anywhere=reckoning.file.anywhere)
+    found = reckoning.relations(threat.what)
     if threat.guarded:  # where one is there already, this one is passed over
         found -= {name for name in found if retention(reckoning, name)}
     for name in found:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.aggregates import History, Span
 from tidelock.core.facts.tree import identifier
+from tidelock.core.formerly import brought_into, formerly, search_path
 from tidelock.core.secrets import brief
 from tidelock.core.statement import Object
 from tidelock.core.step import Mode
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from tidelock.core.aggregates import Aggregate, Stock
+    from tidelock.core.formerly import Path
     from tidelock.core.model import Place, PlannedMigration
     from tidelock.core.rebuilding import Wanted
     from tidelock.core.statement import Statement
@@ -52,8 +54,10 @@ class Reckoning:
     """Those of them that come back with their history when the file creates them, or what they hung on."""
     fresh: set[str] = field(default_factory=set)
     """Names, as written, of aggregates that the plan makes: they have no history."""
-    names: dict[str, str] = field(default_factory=dict)
-    """Names, as written, that the plan gives to live aggregates."""
+    renames: list[tuple[Object, Object]] = field(default_factory=list)
+    """(before, after) of what is live, oldest first."""
+    path: Path = None
+    """Where the file at hand looks for names without a schema."""
     uprooted: dict[str, Span | None] = field(default_factory=dict)
     """Hypertables and aggregates whose rows the plan removes: where; None for all."""
     retention: dict[str, Bound] = field(default_factory=dict)
@@ -71,13 +75,18 @@ class Reckoning:
 
     def take(self, planned: PlannedMigration, found: Sequence[tuple[Mode, Statement, Sequence[Threat]]]) -> None:
         """Reckon what the statements of a file do, in order."""
-        self.file = file_of(planned, self.target)
+        self.file = file_of(self.conn, planned, self.target, self.stock.aggregates)
+        self.path = None
         for mode, statement, threats in found:
             self.statement = statement
+            self.path = search_path(statement, self.path)
             for before, after in statement.facts.renames:
-                for each in self.meant(Object("table", before.name, before.schema)):
-                    self.names[after.qualified] = each.name
-                    self.fresh.add(before.qualified)
+                self.fresh.discard(after.qualified)
+                if before.qualified in self.fresh:
+                    self.fresh.remove(before.qualified)
+                    self.fresh.add(after.qualified)
+                else:
+                    self.renames.append((before, after))
             for threat in threats:
                 self.consider(threat, mode)
 
@@ -120,25 +129,31 @@ class Reckoning:
 
     def meant(self, what: Object) -> list[Aggregate]:
         """The live aggregates that a name may mean, and that are still there."""
-        if what.qualified in self.names:
-            found = {self.names[what.qualified]}
-        elif what.qualified in self.fresh or not what.name:
-            found = set()
-        else:
-            found = set(dependents.relations(self.conn, what, anywhere=self.file.anywhere))
+        found = frozenset() if what.qualified in self.fresh or not what.name else self.relations(what)
         return [each for each in self.stock.aggregates if each.name in found - self.gone]
+
+    def relations(self, what: Object) -> frozenset[str]:
+        """The live relations that a name may mean by now."""
+        old = formerly(what, self.renames)
+        return frozenset().union(*(dependents.relations(self.conn, each, self.path) for each in old))
 
     def drop(self, threat: Threat) -> None:
         """DROP: what it names and, with CASCADE, what hangs on it."""
-        if threat.what.kind == "job" or (threat.what.qualified in self.fresh | self.names.keys()):
-            taken, relations = self.meant(threat.what), frozenset[str]()
+        relations: frozenset[str] = frozenset()
+        taken: list[Aggregate] = []
+        if threat.what.kind == "job" or threat.what.qualified in self.fresh:
+            pass
         elif (number := dependents.of_internal(self.conn, threat.what.name)) is not None:
             return self.empty(replace(threat, how=How.EMPTY), number)
         else:
-            found = dependents.gone(self.conn, threat.what, cascade=threat.cascade, anywhere=self.file.anywhere)
-            relations = found.relations
+            roots = [*formerly(threat.what, self.renames)]
+            if threat.what.kind == "schema":
+                roots += brought_into(threat.what, self.renames)
+            found = [dependents.gone(self.conn, each, self.path, cascade=threat.cascade) for each in roots]
+            relations = relations.union(*(each.relations for each in found))
+            numbers = {number for each in found for number in each.aggregates}
             everything = threat.what.kind == "extension" and threat.what.name == "timescaledb"
-            taken = [each for each in self.stock.aggregates if each.number in found.aggregates or everything]
+            taken = [each for each in self.stock.aggregates if each.number in numbers or everything]
         if threat.cascade:
             also = [above for each in taken for above in self.stock.above(each)]
             taken = [each for each in self.stock.aggregates if each in taken or each in also]
@@ -178,7 +193,7 @@ class Reckoning:
 
     def uproot(self, threat: Threat) -> None:
         """Rows that aggregates are computed from go: from then on what they hold of it exists nowhere else."""
-        found = dependents.relations(self.conn, threat.what, anywhere=self.file.anywhere)
+        found = self.relations(threat.what)
         tables = {each.name: each.kind for each in self.stock.hypertables}
         tables |= {each.name: each.kind for each in self.stock.aggregates}
         for name in found & tables.keys():
@@ -195,7 +210,6 @@ class Reckoning:
         """An aggregate is made, or IF NOT EXISTS finds another one there."""
         live = self.meant(threat.what) if threat.guarded else []
         if not live and not self.restored(threat.what):
-            self.names.pop(threat.what.qualified, None)
             self.fresh.add(threat.what.qualified)
         for each in live:
             assert self.statement is not None
@@ -205,7 +219,7 @@ class Reckoning:
 
     def restored(self, what: Object) -> bool:
         """A kept one is made anew: with its history, and with those above it."""
-        found = dependents.relations(self.conn, what, anywhere=self.file.anywhere) & self.kept
+        found = self.relations(what) & self.kept
         for each in self.stock.aggregates:
             if each.name in found:
                 back = {each.name, *(above.name for above in self.stock.above(each))} & self.kept

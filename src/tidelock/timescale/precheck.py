@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.report import Finding, Severity
+from tidelock.core.statement import Kind
 from tidelock.core.threats import How, threats
 from tidelock.timescale import budget, look
 from tidelock.timescale.consent import among
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from tidelock.config import Target
     from tidelock.core.model import Plan, PlannedMigration
     from tidelock.core.statement import Statement
-    from tidelock.core.step import Mode
+    from tidelock.core.step import Mode, Step
     from tidelock.core.threats import Threat
 
     Found = list[tuple[Mode, Statement, Sequence[Threat]]]
@@ -49,7 +51,26 @@ def check(conn: psycopg.Connection[Any], plan: Plan, target: Target, eroding: Co
 def threatening(planned: PlannedMigration) -> Found:
     """The statements that are left of a file, with what each may take."""
     steps = planned.steps[planned.done :]
-    return [(step.mode, each, threats(each)) for step in steps for each in step.statements]
+    return [(step.mode, each, threats(each)) for step in steps for each in lasting(step)]
+
+
+SAVEPOINT = re.compile(r"\s*(SAVEPOINT|ROLLBACK\b.*?\bTO(?:\s+SAVEPOINT)?)\s+(\S+)\s*", re.IGNORECASE | re.DOTALL)
+
+
+def lasting(step: Step) -> list[Statement]:
+    """The statements of a step that no ROLLBACK of the file undoes."""
+    if step.rolled_back:
+        return []
+    found: list[Statement] = []
+    points: dict[str, int] = {}
+    for each in step.statements:
+        point = SAVEPOINT.fullmatch(each.text) if each.facts.kind is Kind.SAVEPOINT and not each.guards else None
+        if point and point[1].upper() == "SAVEPOINT":
+            points[point[2].lower()] = len(found)
+        elif point:
+            del found[points.get(point[2].lower(), len(found)) :]
+        found.append(each)
+    return found
 
 
 def idle(planned: PlannedMigration, threatened: set[str]) -> list[Finding]:

@@ -18,6 +18,7 @@ from tidelock.core.step import Mode
 from tidelock.errors import LedgerFault
 from tidelock.timescale import history, look
 from tidelock.timescale.call import Way, Wish
+from tidelock.timescale.consent import accepted, among
 from tidelock.timescale.filling import known
 from tidelock.timescale.order import ordered
 from tidelock.timescale.points import number
@@ -90,7 +91,7 @@ class Refresher(StepHooks):
         if asked is None:
             self.refuse_blind(stock, statement)
             return False
-        if self.accepted(asked.aggregate):
+        if self.accepted(stock, asked.aggregate):
             return False
         self.refresh(step, statement, stock, asked)
         return True
@@ -98,18 +99,15 @@ class Refresher(StepHooks):
     def refuse_blind(self, stock: Stock, statement: Statement) -> None:
         """A CALL that cannot be read must not run while there is history."""
         with_history = [each.name for each in stock.aggregates if history.of(self.scene.conn, each)]
-        kept = [name for name in with_history if not self.accepted(stock.aggregate(name))]
+        kept = [name for name in with_history if not self.accepted(stock, stock.aggregate(name))]
         if kept:
             raise RefreshUnread(statement.place.path, statement.place, ", ".join(kept))
 
-    def accepted(self, aggregate: Aggregate | None) -> bool:
+    def accepted(self, stock: Stock, aggregate: Aggregate | None) -> bool:
         """`-- tidelock: accept-loss NAME: reason` stands in the file."""
         if aggregate is None:
             return False
-        names = (aggregate.name.lower(), aggregate.name.rpartition(".")[2].lower())
-        return any(
-            each.name == "accept-loss" and each.value.lower() in names for each in self.scene.migration.directives
-        )
+        return among(aggregate.name, accepted(self.scene.conn, self.scene.migration, stock.aggregates))
 
     def refresh(self, step: Step, statement: Statement, stock: Stock, asked: Asked) -> None:
         """What lies beneath when it is stale, then the aggregate itself."""

@@ -100,7 +100,7 @@ class DefinitionPassedOver(LedgerFault):
 
 
 class AggregateReplaced(LedgerFault):
-    """CREATE OR REPLACE VIEW with the name of an aggregate."""
+    """CREATE OR REPLACE VIEW, or RULE "_RETURN", with the name of an aggregate."""
 
     code = "L044"
 

@@ -58,7 +58,7 @@ class Warner(StepHooks):
         del step
         if self.had is None:
             return
-        names = accepted(self.scene.migration)
+        names = accepted(self.scene.conn, self.scene.migration, ())
         for policy, text in self.eroding().items():
             if policy not in self.had | self.told and not among(policy[0], names):
                 self.told.add(policy)

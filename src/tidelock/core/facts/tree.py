@@ -25,6 +25,7 @@ KINDS = {
     "OBJECT_FUNCTION": "function",
     "OBJECT_INDEX": "index",
     "OBJECT_MATVIEW": "materialized view",
+    "OBJECT_OPERATOR": "operator",
     "OBJECT_POLICY": "policy",
     "OBJECT_PROCEDURE": "procedure",
     "OBJECT_PUBLICATION": "publication",

@@ -69,7 +69,7 @@ def create_rule(node: Node) -> Iterator[Action]:
         what="create rule",
         table=relation(node["relation"]),
         name=node.get("rulename", ""),
-        flags=flags(replace=node.get("replace")),
+        flags=flags(replace=node.get("replace"), select=node.get("event") == "CMD_SELECT"),
     )
 
 
