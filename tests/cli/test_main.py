@@ -83,14 +83,14 @@ def test_a_wrong_option_is_told_as_json_where_that_is_wanted(tmp_path: Path):
 def test_apply_goes_on_and_ends_as_the_database_does_when_nobody_reads(project: Project, where: str, how: str):
     for number in range(1, 61):
         project.write(f"{number:03}_a.sql", f"CREATE TABLE t{number} (id int); DO $$ BEGIN RAISE WARNING 'x'; END $$;")
-    other = {"stdout": "stderr", "stderr": "stdout"}[where]
     if how == "full":
         end = os.open("/dev/full", os.O_WRONLY)
     else:
         read, end = os.pipe()
         os.close(read)
     command = [sys.executable, "-m", "tidelock", "apply", "-d", project.dsn, "--dir", str(project.folder)]
-    done = subprocess.run(command, **{where: end, other: subprocess.PIPE}, cwd=project.folder, check=False)
+    stdout, stderr = (end, subprocess.PIPE) if where == "stdout" else (subprocess.PIPE, end)
+    done = subprocess.run(command, stdout=stdout, stderr=stderr, cwd=project.folder, check=False)
     os.close(end)
     assert done.returncode == 0, done
     assert len(project.versions()) == 60

@@ -13,9 +13,10 @@ from tidelock.repo import directory
 from tidelock.repo.renumbering import mark
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-PACKED = {"gz": gzip.compress, "zst": zstandard.compress}
+PACKED: dict[str, Callable[[bytes], bytes]] = {"gz": gzip.compress, "zst": zstandard.compress}
 MANY = b"".join(b"INSERT INTO a VALUES (%d, '%s');\n" % (each, os.urandom(20).hex().encode()) for each in range(9000))
 """More than one block of either kind."""
 
