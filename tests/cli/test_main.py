@@ -36,7 +36,14 @@ def test_passwords_are_taken_out_of_connection_strings(secret: str):
 
 
 @pytest.mark.parametrize(
-    "given", [["-d", "postgresql://u@h/d"], ["--set", "password=abc"], ["--wait=5s"], ["-d", "farm"]]
+    "given",
+    [
+        ["-d", "postgresql://u@h/d"],
+        ["--set", "password=abc"],
+        ["-v", "c=host=h password=x"],
+        ["--wait=5s"],
+        ["-d", "farm"],
+    ],
 )
 def test_other_arguments_stay_as_they_are(given: list[str]):
     assert without_secrets(given) == (given, {})
@@ -61,6 +68,7 @@ def test_the_password_of_a_key_and_an_attached_value_are_hidden_too():
         ["status", "-hpostgresql://app:hunter2@h/db"],
         ["apply", "--databse", "postgres://app:hunter2@h/db"],
         ["aply", "postgresql://h/db?password=hunter2"],
+        ["apply", "--set", "postgresql://app:hunter2@h/db"],
     ],
 )
 def test_a_connection_string_elsewhere_is_refused_and_not_repeated(tmp_path: Path, given: list[str]):

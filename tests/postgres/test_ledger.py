@@ -253,7 +253,7 @@ def test_a_search_path_that_leads_nowhere_is_said(project: Project):
     project.write("001_a.sql", "CREATE TABLE a (id int);")
     fault = failed(project.apply(), "L012", 4)
     assert "leads to no schema" in fault.message
-    assert "has the ledger" not in fault.message
+    assert "this database has" not in fault.message
 
 
 def test_duplicate_versions_in_an_old_table_are_named(project: Project):

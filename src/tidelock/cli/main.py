@@ -31,7 +31,7 @@ CONNECTION = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """What is read as a connection string, wherever it stands."""
-ANYTHING = ("-v", "--set", "--store")
+ANYTHING = re.compile(r"(?:-v|--set) \w+=|--store ")
 """Options whose value may look like one and is none."""
 HIDDEN = "TIDELOCK_HIDDEN_"
 ACTING = (
@@ -217,7 +217,7 @@ def without_secrets(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
         option, equals, value = parted(argument)
         before = option or (cleaned[-1] if cleaned and cleaned[-1].startswith("-") else "")
         wanted = before in CONNECTIONS
-        if not wanted and before not in ANYTHING and CONNECTION.search(value):
+        if not wanted and not ANYTHING.match(f"{before} {value}") and CONNECTION.search(value):
             raise StrayConnection(f"after {before}" if before else "as an argument")
         if wanted and SECRET.search(value):
             name = f"{HIDDEN}{len(secrets) + 1}"
