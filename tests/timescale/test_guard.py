@@ -181,7 +181,7 @@ def test_what_the_plan_dropped_before_with_consent_is_no_longer_there(project: P
         "TRUNCATE hourly",
         "SELECT drop_chunks('hourly', INTERVAL '90 days')",
         "DELETE FROM _timescaledb_internal._materialized_hypertable_2",
-        "SET search_path = pg_catalog; DROP MATERIALIZED VIEW flat",
+        "SET search_path = pg_catalog, public; DROP MATERIALIZED VIEW flat",
         "CALL refresh_continuous_aggregate('hourly', NULL, NULL)",
         "CALL refresh_continuous_aggregate('public.hourly', now() - INTERVAL '60 days', NULL)",
         "CALL refresh_continuous_aggregate('hourly', now() - INTERVAL '1 day' * 60, now())",

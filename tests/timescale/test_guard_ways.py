@@ -70,6 +70,8 @@ def test_the_file_s_own_refresh_of_what_it_rebuilds_is_done_with_care(project: P
 def test_if_not_exists_behind_its_drop_makes_a_new_one(project: Project, preserve: bool):
     before = project.one("SELECT count(*) FROM hourly")
     again = AGAIN.replace("VIEW hourly", "VIEW IF NOT EXISTS hourly")
+    again += """CREATE MATERIALIZED VIEW IF NOT EXISTS daily WITH (timescaledb.continuous) AS
+SELECT time_bucket('1 day', bucket) AS bucket, device, max(v) AS v FROM hourly GROUP BY 1, 2 WITH NO DATA;"""
     told = "" if preserve else "-- tidelock: rebuild hourly\n"
     project.write("001_again.sql", f"{told}DROP MATERIALIZED VIEW IF EXISTS hourly CASCADE;{again}")
     ok(project.apply(**settings(project, PRESERVE if preserve else "")))
@@ -265,3 +267,20 @@ def test_a_default_of_an_earlier_file_is_forgotten_by_a_loop_and_neither_runs(pr
     )
     refused(project, "L046", "five of raw becomes NULL in 25 compressed chunks", "002_loop.sql:1")
     assert not project.query("SELECT 1 FROM pg_attribute WHERE attrelid = 'raw'::regclass AND attname = 'five'")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"SELECT format('{REFRESH}(%L, NULL, NULL)', view_name) FROM timescaledb_information.continuous_aggregates \\gexec\n",
+        "CALL p();",
+    ],
+)
+def test_code_that_refreshes_in_a_transaction_is_not_sent_where_it_is_refused(project: Project, sql: str):
+    project.query(f"CREATE PROCEDURE p() LANGUAGE plpgsql AS $$ BEGIN {REFRESH}('hourly', NULL, NULL); END $$")
+    project.write("001_x.sql", sql)
+    report = project.apply()
+    assert report.failure is not None
+    assert (report.failure.code, report.failure.exit_code) == ("D010", 5)
+    assert "as a statement of its own" in report.failure.hint
+    assert "no-transaction" not in report.failure.hint

@@ -188,6 +188,10 @@ HINTS = {
         "it cannot run inside a transaction: "
         "`-- tidelock: no-transaction` at the top of the file runs each statement on its own"
     ),
+    "refresh": (
+        "write CALL refresh_continuous_aggregate('NAME', …) as a statement of its own, with the name in words: it is "
+        "run outside of a transaction, and with care for what exists nowhere else (from code that is refused, L045)"
+    ),
     "55P04": (
         "a new enum value can be used only after its commit: "
         "put the use into the next file, or `-- tidelock: no-transaction`"
@@ -218,6 +222,7 @@ def statement_failed(
 ) -> StatementFailed:
     """The fault for an error of the server; `near` is a thing whose name comes close to one that is missing."""
     state = error.diag.sqlstate or ""
+    refresh = "refresh_continuous_aggregate" in (error.diag.message_primary or "")
     kind = PermissionMissing if state == "42501" else StatementFailed
     return kind(
         migration,
@@ -225,7 +230,7 @@ def statement_failed(
         remains,
         sqlstate=state,
         detail=describe(error, sources, place) + (f"\nnear   {near}" if near else ""),
-        hint=hint or HINTS.get(state, ""),
+        hint=hint or HINTS.get("refresh" if refresh and state == "25001" else state, ""),
     )
 
 

@@ -43,7 +43,7 @@ def consider(reckoning: Reckoning, threat: Threat) -> None:
             reckoning.fragile.clear()
             reckoning.recompressed = True
         return
-    tables = reckoning.relations(threat.what)
+    tables = reckoning.names.relations(threat.what)
     if not threat.what.name:
         tables = frozenset(each.name for each in reckoning.stock.hypertables if each.compressed)
     compressed = {each.name: each.compressed for each in reckoning.stock.hypertables if each.compressed}

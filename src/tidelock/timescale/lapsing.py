@@ -51,7 +51,7 @@ def policy(reckoning: Reckoning, threat: Threat) -> None:
             if not (threat.guarded and each.job(REFRESH)):
                 erode(reckoning, each, threat.start, kept_for(reckoning, each))
         return
-    found = reckoning.relations(threat.what)
+    found = reckoning.names.relations(threat.what)
     if threat.guarded:  # where one is there already, this one is passed over
         found -= {name for name in found if retention(reckoning, name)}
     for name in found:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.aggregates import History, Span
 from tidelock.core.facts.tree import identifier
-from tidelock.core.formerly import brought_into, formerly, search_path
 from tidelock.core.secrets import brief
 from tidelock.core.statement import Object
 from tidelock.core.step import Mode
 from tidelock.core.threats import Bound, How, Threat
 from tidelock.timescale import defaults, definitions, dependents, history, lapsing, windows
 from tidelock.timescale.consent import NOTHING, File, among, file_of
+from tidelock.timescale.names import Names
 from tidelock.timescale.points import text as written
 from tidelock.timescale.refusals import AggregateReplaced, DefinitionPassedOver, HistoryLost, Loss, Unseen, shown
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import psycopg
 
     from tidelock.core.aggregates import Aggregate, Stock
-    from tidelock.core.formerly import Path
     from tidelock.core.model import Place, PlannedMigration
     from tidelock.core.rebuilding import Wanted
     from tidelock.core.statement import Statement
@@ -39,6 +38,7 @@ BRIEF = 100
 class Reckoning:
     """What has become of the aggregates so far, and what was lost on the way."""
 
+    names: Names = field(init=False)
     conn: Connection
     stock: Stock
     target: Wanted
@@ -51,13 +51,7 @@ class Reckoning:
     gone: set[str] = field(default_factory=set)
     """Live aggregates that the plan has dropped by then."""
     kept: set[str] = field(default_factory=set)
-    """Those of them that come back with their history when the file creates them, or what they hung on."""
-    fresh: set[str] = field(default_factory=set)
-    """Names, as written, of aggregates that the plan makes: they have no history."""
-    renames: list[tuple[Object, Object]] = field(default_factory=list)
-    """(before, after) of what is live, oldest first."""
-    path: Path = None
-    """Where the file at hand looks for names without a schema."""
+    """Those that the file drops and has not made yet: they come back with their history, or with what they hung on."""
     uprooted: dict[str, Span | None] = field(default_factory=dict)
     """Hypertables and aggregates whose rows the plan removes: where; None for all."""
     retention: dict[str, Bound] = field(default_factory=dict)
@@ -71,22 +65,18 @@ class Reckoning:
     file: File = NOTHING
     statement: Statement | None = None
 
+    def __post_init__(self) -> None:
+        self.names = Names(self.conn)
+
     # --- a statement after the other -----------------------------------------------------------------------------
 
     def take(self, planned: PlannedMigration, found: Sequence[tuple[Mode, Statement, Sequence[Threat]]]) -> None:
         """Reckon what the statements of a file do, in order."""
         self.file = file_of(self.conn, planned, self.target, self.stock.aggregates)
-        self.path = None
+        self.kept, self.names.path = set(), None
         for mode, statement, threats in found:
             self.statement = statement
-            self.path = search_path(statement, self.path)
-            for before, after in statement.facts.renames:
-                self.fresh.discard(after.qualified)
-                if before.qualified in self.fresh:
-                    self.fresh.remove(before.qualified)
-                    self.fresh.add(after.qualified)
-                else:
-                    self.renames.append((before, after))
+            self.names.follow(statement)
             for threat in threats:
                 self.consider(threat, mode)
 
@@ -129,31 +119,16 @@ class Reckoning:
 
     def meant(self, what: Object) -> list[Aggregate]:
         """The live aggregates that a name may mean, and that are still there."""
-        found = frozenset() if what.qualified in self.fresh or not what.name else self.relations(what)
-        return [each for each in self.stock.aggregates if each.name in found - self.gone]
-
-    def relations(self, what: Object) -> frozenset[str]:
-        """The live relations that a name may mean by now."""
-        old = formerly(what, self.renames)
-        return frozenset().union(*(dependents.relations(self.conn, each, self.path) for each in old))
+        found = self.names.relations(what) - self.gone
+        return [each for each in self.stock.aggregates if each.name in found]
 
     def drop(self, threat: Threat) -> None:
         """DROP: what it names and, with CASCADE, what hangs on it."""
-        relations: frozenset[str] = frozenset()
-        taken: list[Aggregate] = []
-        if threat.what.kind == "job" or threat.what.qualified in self.fresh:
-            pass
-        elif (number := dependents.of_internal(self.conn, threat.what.name)) is not None:
+        if (number := dependents.of_internal(self.conn, threat.what.name)) is not None:
             return self.empty(replace(threat, how=How.EMPTY), number)
-        else:
-            roots = [*formerly(threat.what, self.renames)]
-            if threat.what.kind == "schema":
-                roots += brought_into(threat.what, self.renames)
-            found = [dependents.gone(self.conn, each, self.path, cascade=threat.cascade) for each in roots]
-            relations = relations.union(*(each.relations for each in found))
-            numbers = {number for each in found for number in each.aggregates}
-            everything = threat.what.kind == "extension" and threat.what.name == "timescaledb"
-            taken = [each for each in self.stock.aggregates if each.number in numbers or everything]
+        found = self.names.gone(threat.what, cascade=threat.cascade)
+        everything = threat.what.kind == "extension" and threat.what.name == "timescaledb"
+        taken = [each for each in self.stock.aggregates if each.number in found.aggregates or everything]
         if threat.cascade:
             also = [above for each in taken for above in self.stock.above(each)]
             taken = [each for each in self.stock.aggregates if each in taken or each in also]
@@ -167,7 +142,7 @@ class Reckoning:
                 self.threatened.add(each.name)
                 self.kept.add(each.name)
                 continue
-            rootless = each.hypertable in relations
+            rootless = each.hypertable in found.relations
             self.lose(each, self.history(each, rootless=rootless, orphan=each.parent in names))
         return None
 
@@ -193,7 +168,7 @@ class Reckoning:
 
     def uproot(self, threat: Threat) -> None:
         """Rows that aggregates are computed from go: from then on what they hold of it exists nowhere else."""
-        found = self.relations(threat.what)
+        found = self.names.relations(threat.what)
         tables = {each.name: each.kind for each in self.stock.hypertables}
         tables |= {each.name: each.kind for each in self.stock.aggregates}
         for name in found & tables.keys():
@@ -208,9 +183,9 @@ class Reckoning:
 
     def create(self, threat: Threat) -> None:
         """An aggregate is made, or IF NOT EXISTS finds another one there."""
-        live = self.meant(threat.what) if threat.guarded else []
+        live = [each for each in self.meant(threat.what) if threat.guarded and each.name not in self.kept]
         if not live and not self.restored(threat.what):
-            self.fresh.add(threat.what.qualified)
+            self.names.fresh.add(threat.what.qualified)
         for each in live:
             assert self.statement is not None
             difference = definitions.difference(self.conn, each, self.statement.text)
@@ -219,12 +194,11 @@ class Reckoning:
 
     def restored(self, what: Object) -> bool:
         """A kept one is made anew: with its history, and with those above it."""
-        found = self.relations(what) & self.kept
+        found = self.names.relations(what) & self.kept
         for each in self.stock.aggregates:
             if each.name in found:
-                back = {each.name, *(above.name for above in self.stock.above(each))} & self.kept
-                self.gone -= back
-                self.kept -= back
+                self.gone -= {each.name, *(above.name for above in self.stock.above(each))} & self.kept
+        self.kept -= found
         return bool(found)
 
     def unseen(self, mode: Mode) -> None:

@@ -64,8 +64,10 @@ def lasting(step: Step) -> list[Statement]:
     found: list[Statement] = []
     points: dict[str, int] = {}
     for each in step.statements:
-        point = SAVEPOINT.fullmatch(each.text) if each.facts.kind is Kind.SAVEPOINT and not each.guards else None
-        if point and point[1].upper() == "SAVEPOINT":
+        point = SAVEPOINT.fullmatch(each.text) if each.facts.kind is Kind.SAVEPOINT else None
+        if point and each.guards:  # nobody knows where one of that name will be
+            points.clear()
+        elif point and point[1].upper() == "SAVEPOINT":
             points[point[2].lower()] = len(found)
         elif point:
             del found[points.get(point[2].lower(), len(found)) :]
