@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -67,8 +66,8 @@ class Reader:
         return self._scripts[key]
 
     def _read(self, path: str, text: str, load: Callable[[str], str] | None) -> Script:
-        from tidelock.core.facts import facts_of
-        from tidelock.core.script import read
+        from tidelock.core.facts import facts_in
+        from tidelock.core.script import normalised, read
 
         return read(
             path,
@@ -77,7 +76,7 @@ class Reader:
             load=load,
             database=self.database,
             specials=self.specials,
-            facts=partial(facts_of, detailed=self.detailed),
+            facts=facts_in(normalised(text), detailed=self.detailed),
             digests=self.digests,
         )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tidelock.core import parser
 from tidelock.core.facts import timescale
 from tidelock.core.facts.search import look
-from tidelock.core.facts.tree import constant, named, on, options, relation, strings, unwrap, within
+from tidelock.core.facts.tree import PLACES, constant, named, on, options, relation, strings, unwrap, within
 from tidelock.core.statement import Kind
 from tidelock.core.values import record
 
@@ -140,9 +140,6 @@ def _key(element: Node) -> list[Any]:
     ]
 
 
-_NOISE = frozenset({"location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"})
-
-
 def canonical(node: Any) -> Any:
     """An expression as the server would print it again: casts, positions and spellings of one operator left out.
 
@@ -160,7 +157,7 @@ def canonical(node: Any) -> Any:
             return ["constant", _plain(constant(node))]
         if kind == "A_Expr":
             return _operation(body)
-    return {key: canonical(value) for key, value in node.items() if key not in _NOISE}
+    return {key: canonical(value) for key, value in node.items() if key not in PLACES}
 
 
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d)(:\d\d)?)?(?:[+-]\d\d(?::?\d\d)?|Z)?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from tidelock.core import parser
@@ -14,8 +14,9 @@ from tidelock.core.facts.tree import unwrap
 from tidelock.core.statement import Facts, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from tidelock.core.action import Action
     from tidelock.core.parser import Node
 
 
@@ -36,6 +37,17 @@ def facts_of(text: str, *, detailed: bool = False) -> Facts:
     return _several([_facts(each, detailed=detailed) for each in statements])
 
 
+def facts_in(file: str, *, detailed: bool = False) -> Callable[[str], Facts]:
+    """`facts_of` for the statements of a file, which are parsed together."""
+    trees = parser.parse_file(file)
+
+    def found(text: str) -> Facts:
+        tree = trees.pop(text, None)
+        return facts_of(text, detailed=detailed) if tree is None else _facts(tree, text, detailed=detailed)
+
+    return found
+
+
 def _facts(statement: Node, text: str = "", *, detailed: bool = False) -> Facts:
     kind, body = unwrap(statement)
     draft = Draft(text=text, detailed=detailed)
@@ -43,11 +55,17 @@ def _facts(statement: Node, text: str = "", *, detailed: bool = False) -> Facts:
     if handler is None:
         return Facts(command=kind.removesuffix("Stmt"))
     handler(draft, body)
-    if detailed:
-        from tidelock.core.facts.actions import actions_of
-
-        draft.actions[:0] = actions_of(kind, body)
+    if detailed and (actions := _reader_of_actions(kind)):
+        draft.actions[:0] = actions(body)
     return draft.finish()
+
+
+@cache
+def _reader_of_actions(kind: str) -> Callable[[Node], Iterable[Action]] | None:
+    """What reads actions from such a statement, if anything does; imported for the checks alone."""
+    from tidelock.core.facts.actions import READERS
+
+    return READERS.get(kind)
 
 
 def _several(found: list[Facts]) -> Facts:

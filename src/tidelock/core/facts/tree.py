@@ -47,6 +47,21 @@ ON_A_TABLE = frozenset({"column", "constraint", "policy", "rule", "trigger"})
 """Kinds that the parser names as [schema,] table, name."""
 
 
+PLACES = frozenset(
+    {
+        "location",
+        "stmt_location",
+        "stmt_len",
+        "name_location",
+        "list_start",
+        "list_end",
+        "rexpr_list_start",
+        "rexpr_list_end",
+    }
+)
+"""Fields that say where in its text a node stands: not what it is."""
+
+
 def unwrap(node: Node) -> tuple[str, Any]:
     """A wrapped node's type and body: `{"String": {…}}` → `("String", {…})`."""
     return next(iter(node.items()))
