@@ -114,6 +114,8 @@ class Cutter:
 
     migration: Migration
     surroundings: Surroundings
+    digests: bool = True
+    """Steps are to have digests, for the journal."""
     steps: list[Step] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     begin: Statement | None = None
@@ -124,6 +126,10 @@ class Cutter:
     """… tables whose rows they change, …"""
     deferred: set[str] = field(default_factory=set)
     """… and tables that get a constraint from them that is checked later."""
+    transactional: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.transactional = self.migration.transactional
 
     def take(self, item: Item) -> None:
         """Put one item where it belongs."""
@@ -164,7 +170,7 @@ class Cutter:
         why = self.why_alone(statement)
         if why and self.begin is not None:
             raise AloneInBlock(statement.place, statement.facts.command or "this statement", self.begin.place)
-        if self.begin is None and (why or not self.migration.transactional):
+        if self.begin is None and (why or not self.transactional):
             self.flush(self.reason)
             self.collect(statement)
             self.add(Mode.ALONE if why else Mode.TRANSACTION, reason=why or "the file says no-transaction")
@@ -189,13 +195,11 @@ class Cutter:
         facts = statement.facts
         if facts.alone:
             return facts.alone
-        if called := sorted(bare(name) for name in facts.calls if bare(name) in self.surroundings.committing):
+        if called := sorted(self.surroundings.committing.intersection(map(bare, facts.calls))):
             return f"{called[0]}() commits by itself"
         if statement.ending is Ending.GEXEC and any(BUILT_ALONE.match(text) for text in facts.literals):
             return "\\gexec runs what no transaction may hold"
-        if not self.migration.transactional and (
-            facts.kind in (Kind.CODE, Kind.UNKNOWN) or statement.ending is Ending.GEXEC
-        ):
+        if not self.transactional and (facts.kind in (Kind.CODE, Kind.UNKNOWN) or statement.ending is Ending.GEXEC):
             return "the file says no-transaction, and what this statement does is not known"
         return ""
 
@@ -232,7 +236,7 @@ class Cutter:
                 reason=reason,
                 begin=begin,
                 rolled_back=rolled_back,
-                digest=digest_of(mode, self.items),
+                digest=digest_of(mode, self.items) if self.digests else "",
             )
         )
         self.items = []
@@ -252,7 +256,7 @@ class Cutter:
 
 def steps_of(migration: Migration, script: Script, surroundings: Surroundings = Surroundings()) -> tuple[Step, ...]:
     """Cut one file into steps, in order. Raises a SourceFault when its transactions cannot be honoured."""
-    cutter = Cutter(migration, surroundings)
+    cutter = Cutter(migration, surroundings, digests=bool(script.tokens))
     for item in script.items:
         cutter.take(item)
     return cutter.finish()

@@ -108,8 +108,15 @@ class Engine:
     """`[timescale] on_recreate`."""
     files: list[File] = field(default_factory=list)
     found: list[Finding] = field(default_factory=list)
+    _rules: list[Rule] = field(init=False)
+    """Those that are selected."""
+    _of_files: list[tuple[Rule, Callable[[File], Remarks]]] = field(init=False)
     _asked: dict[tuple[frozenset[str], Kind], tuple[Asked, ...]] = field(default_factory=dict, init=False)
     """What statements do, and are → the rules for it, with what each asks."""
+
+    def __post_init__(self) -> None:
+        self._rules = [each for each in RULES.values() if self.selection.takes(each)]
+        self._of_files = [(each, each.file) for each in self._rules if each.file]
 
     def run(
         self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True, *, last: bool = True
@@ -185,23 +192,22 @@ class Engine:
         does = (frozenset([each.what for each in facts.actions]), facts.kind)
         found = self._asked.get(does)
         if found is None:
-            rules = (each for each in RULES.values() if self.selection.takes(each) and each.about(*does))
+            rules = (each for each in self._rules if each.about(*does))
             found = self._asked[does] = tuple((each, each.statement) for each in rules if each.statement)
         return found
 
     def ask_file(self, file: File) -> None:
         """Ask every file rule."""
-        for each in RULES.values():
-            if each.file and self.selection.takes(each):
-                place = Place(file.migration.path, 1)
-                self.found.extend(finding(each, remark, place=place) for remark in each.file(file))
+        place = Place(file.migration.path, 1)
+        for each, check in self._of_files:
+            self.found.extend(finding(each, remark, place=place) for remark in check(file))
 
     def ask_directory(self, only: Callable[[Migration], bool]) -> None:
         """Ask the rules about all files together."""
         files = {file.migration.path: file for file in self.files}
         directory = Directory(self.files, self.known, self.main_branch, self.critical)
-        for each in RULES.values():
-            if each.directory and self.selection.takes(each):
+        for each in self._rules:
+            if each.directory:
                 for remark in each.directory(directory):
                     made = finding(each, remark, place=Place("", 0))
                     file = files.get(made.place.path) if made.place else None

@@ -105,8 +105,9 @@ def search_path(look: Look) -> Iterator[Remark]:
             edit = replace_first(look.text, r"\A\s*SET\s+(?:SESSION\s+)?", "SET LOCAL ")
             names = ", ".join(each.names)
             yield Remark(message=f"it is {names} from here on", rewrite=rewritten(look.text, edit) if edit else "")
-    calls = (each.rpartition(".")[2] for each in look.facts.calls)
-    if "set_config" in calls and "search_path" in look.facts.literals and look.facts.session:
+    if "search_path" not in look.facts.literals or not look.facts.session:
+        return
+    if any(each.rpartition(".")[2] == "set_config" for each in look.facts.calls):
         empty = "" in look.facts.literals
         yield Remark(message="it is empty from here on, as in a dump" if empty else "it is another one from here on")
 

@@ -169,6 +169,8 @@ RESERVED = frozenset(
     window with
     """.split()  # noqa: SIM905
 )
+ORDINARY = re.compile(r"[a-z_][a-z0-9_]*")
+"""What nearly every name is."""
 UNQUOTED = re.compile(r"[^\W\d][\w$]*")
 
 
@@ -208,6 +210,8 @@ def wants_quotes(look: Look) -> Iterator[str]:
 
 
 def _wants_quotes(name: str) -> bool:
+    if ORDINARY.fullmatch(name):
+        return name in RESERVED
     parts = [name] if " " in name else name.split(".")
     return any(not UNQUOTED.fullmatch(each) or each != each.lower() or each in RESERVED for each in parts if each)
 
@@ -233,7 +237,7 @@ def _may_be_long(text: str) -> bool:
 )
 def long_name(look: Look) -> Iterator[str]:
     """Identifiers that are cut."""
-    if (look.file.plain and not look.statement.spans) or not _may_be_long(look.text):
+    if not _may_be_long(look.text):
         return
     names = [found[0][1:-1] for found in QUOTED.finditer(look.text) if found[0].startswith('"')]
     names += WORD.findall(QUOTED.sub(" ", look.text))
@@ -317,10 +321,11 @@ def twice_named(look: Look) -> Iterator[str]:
     """UPDATE … SET a = 1, a = 2; INSERT INTO t (a, a); CREATE TABLE t (a int, a int)."""
     for each in look.actions("update", "insert", "create table"):
         names = each.names if each.what != "create table" else tuple(column.name for column in each.columns)
-        if "parts" not in each.flags:
-            double = [name for name, count in Counter(names).items() if name and count > 1]
-            if double:
-                yield f"{listed(f'{each.table}.{name}' for name in double)} is named more than once"
+        if "parts" in each.flags or len(set(names)) == len(names):
+            continue
+        double = [name for name, count in Counter(names).items() if name and count > 1]
+        if double:
+            yield f"{listed(f'{each.table}.{name}' for name in double)} is named more than once"
 
 
 COMMENT = re.compile(r"\bCOMMENT\s+ON\s+TABLE\s+((?:\w+|\"[^\"]+\")(?:\.(?:\w+|\"[^\"]+\"))?)", re.IGNORECASE)

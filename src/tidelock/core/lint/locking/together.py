@@ -135,7 +135,7 @@ def several_alters(look: Look) -> Iterator[Remark]:
     """ALTER TABLE right behind another one of the same table."""
     if not look.facts.command.startswith("ALTER TABLE"):
         return
-    before = look.together[-1] if look.together else None
+    before = next(reversed(look.together), None)
     if before is None or not before.facts.command.startswith("ALTER TABLE"):
         return
     mine, first = ALTER.fullmatch(look.text), ALTER.fullmatch(before.text)
