@@ -13,7 +13,7 @@ from tidelock.core.statement import Facts, Guard, Kind, Script, Statement, Varia
 from tidelock.core.steps import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tidelock.app.sharing import Link, Ways
     from tidelock.core.lint.engine import Engine
@@ -36,15 +36,27 @@ def run(make: Callable[[], Engine], migrations: Sequence[Migration], only: Only)
 def of_part(engine: Engine, migrations: Sequence[Migration], part: slice, only: Only, link: Link) -> list[Finding]:
     """What is found in some of the files; those before them are read, and asked about, by other processes."""
     mine = migrations[part]
-    scripts = {each.path: tried(engine.read, each) for each in mine}
-    past = link.hand_on((list(scripts.values()), left_by(list(scripts.values()))))
+    scripts: dict[str, Script | None] = {}
+    for some in pieces(mine):
+        read_now = {each.path: tried(engine.read, each) for each in some}
+        link.tell(([*read_now.values()], left_by([*read_now.values()])))
+        scripts |= read_now
     read, engine.read = engine.read, lambda each: scripts[each.path] or read(each)
     link.keeps = engine
     upto = 0
-    for earlier, surroundings in past:
+    for earlier, surroundings in link.heard():
         engine.learn(zip(migrations[upto : upto + len(earlier)], earlier, strict=True), surroundings)
         upto += len(earlier)
     return engine.run(mine, only, last=part.stop == len(migrations))
+
+
+def pieces(files: Sequence[Migration]) -> Iterator[Sequence[Migration]]:
+    """Files in a few pieces, each told when it is read: those behind take it in while the next is being read."""
+    size = len(files) // PIECES + 1
+    return (files[start : start + size] for start in range(0, len(files), size))
+
+
+PIECES = 8
 
 
 def tried(read: Callable[[Migration], Script], migration: Migration) -> Script | None:
