@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
+
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 INCLUDES = re.compile(r"\\(?:i|ir|include|include_relative|copy)\b")
 
 
-@dataclass
+@record(frozen=False)
 class Reader:
     """Reads the migrations of one directory for one database."""
 

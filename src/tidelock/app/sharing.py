@@ -11,9 +11,11 @@ import os
 import pickle
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -46,7 +48,7 @@ def parts(sizes: Sequence[int]) -> list[slice]:
     return [slice(first, end) for first, end in zip([0, *ends], [*ends, len(sizes)], strict=True)]
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Link:
     """A process's place in the row."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from tidelock.core.arguments import boolean
 from tidelock.core.lexer import Known
 from tidelock.core.model import Place
 from tidelock.core.statement import Assign, Item, Variable
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +57,7 @@ AT_RUN_TIME = frozenset(
 SETTING = "standard_conforming_strings"
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Standard:
     """standard_conforming_strings, as far as the script itself sets it."""
 
@@ -107,7 +108,7 @@ class Standard:
         self.before, self.local = None, False
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Session:
     """What all files of one script share."""
 

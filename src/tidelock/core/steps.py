@@ -16,6 +16,7 @@ from tidelock.core.model import Place
 from tidelock.core.script_faults import EncodingRefused
 from tidelock.core.statement import Ending, Kind, Statement
 from tidelock.core.step import Mode, Step
+from tidelock.core.values import record
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ BUILT_ALONE = re.compile(
 )
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Cutter:
     """Collects items into steps; the only mutable thing here."""
 

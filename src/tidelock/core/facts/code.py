@@ -150,6 +150,8 @@ def _simpler(declarations: re.Match[str]) -> str:
 
 
 _COMMITS = {"PLpgSQL_stmt_commit": "COMMIT", "PLpgSQL_stmt_rollback": "ROLLBACK"}
+_DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
+_NOTED = _DYNAMIC | {*_COMMITS, "dynquery", "PLpgSQL_expr"}
 _QUERY = 0
 """PLpgSQL_expr.parseMode of a whole statement; every other mode is an expression or an assignment."""
 
@@ -162,14 +164,16 @@ def _plpgsql(whole: str, simpler: Callable[[], str], read: Read) -> Facts:
         return Facts(kind=Kind.UNKNOWN, command="plpgsql", alone=committing)
     dynamic: set[int] = set()
     for key, value in every(functions):
+        if key not in _NOTED:
+            continue
         if key in _COMMITS:
             draft.alone = draft.alone or f"its body has {_COMMITS[key]}, which no transaction block may hold"
             draft.rerunnable = False
-        elif key in ("PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"):
+        elif key in _DYNAMIC:
             dynamic.add(id(value.get("query", {}).get("PLpgSQL_expr")))
         elif key == "dynquery":
             dynamic.add(id(value.get("PLpgSQL_expr")))
-        elif key == "PLpgSQL_expr":
+        else:
             _expression(draft, value, read, dynamic=id(value) in dynamic)
     return draft.finish()
 

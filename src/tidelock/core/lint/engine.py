@@ -32,6 +32,7 @@ from tidelock.core.model import Place
 from tidelock.core.report import Finding
 from tidelock.core.statement import Kind
 from tidelock.core.steps import Surroundings, steps_of
+from tidelock.core.values import record
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def matches(code: str, wanted: Iterable[str]) -> bool:
     return any(code == each or code.rstrip("0123456789") == each for each in wanted)
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Engine:
     """One run over the files of a directory."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import cache
 from typing import TYPE_CHECKING
 
 from tidelock.core.lint.compose import quoted
@@ -39,6 +40,7 @@ def columns(look: Look) -> Iterator[tuple[Action, Column]]:
             yield each, column
 
 
+@cache
 def base(type_name: str) -> str:
     """A type without its size and array brackets."""
     return type_name.partition("(")[0].partition("[")[0]
