@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.script_faults import EncodingRefused
 from tidelock.core.statement import Ending, Kind, Statement
 from tidelock.core.step import Mode, Step
@@ -101,8 +102,8 @@ class Surroundings:
         return Surroundings(deferred=self.deferred | other.deferred, committing=self.committing | other.committing)
 
 
-UTF8 = re.compile(r"utf-?8|unicode|\bdefault\b|^\s*reset\b", re.IGNORECASE)
-BUILT_ALONE = re.compile(
+UTF8 = regex(r"utf-?8|unicode|\bdefault\b|^\s*reset\b", re.IGNORECASE)
+BUILT_ALONE = regex(
     r"\s*(?:CREATE\s+DATABASE|DROP\s+DATABASE|VACUUM|CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY"
     r"|REINDEX\s|ALTER\s+SYSTEM|CREATE\s+TABLESPACE|DROP\s+TABLESPACE)",
     re.IGNORECASE,

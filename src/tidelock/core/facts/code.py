@@ -10,6 +10,7 @@ from tidelock.core import parser
 from tidelock.core.facts import search, timescale
 from tidelock.core.facts.draft import STRENGTH, Draft
 from tidelock.core.facts.tree import constant, every, named, strings
+from tidelock.core.patterns import regex
 from tidelock.core.statement import Facts, Kind
 
 if TYPE_CHECKING:
@@ -90,12 +91,12 @@ def _atomic(tree: Any) -> Facts:
     return draft.finish()
 
 
-_COMMITTING = re.compile(r"\b(COMMIT|ROLLBACK)\b\s*(?:AND\s+(?:NO\s+)?CHAIN\s*)?;", re.IGNORECASE)
-_DECLARATIONS = re.compile(r"\bDECLARE\b.*?\bBEGIN\b", re.IGNORECASE | re.DOTALL)
+_COMMITTING = regex(r"\b(COMMIT|ROLLBACK)\b\s*(?:AND\s+(?:NO\s+)?CHAIN\s*)?;", re.IGNORECASE)
+_DECLARATIONS = regex(r"\bDECLARE\b.*?\bBEGIN\b", re.IGNORECASE | re.DOTALL)
 _UNKNOWN_TYPES = (
-    (re.compile(r'[\w."]+\s*%\s*ROWTYPE\b', re.IGNORECASE), "record"),
-    (re.compile(r'(?<=\s)(?:\w+|"[^"]+")\.(\w+|"[^"]+")(?=\s*(?:[\[;:=]|NOT\b|DEFAULT\b))', re.IGNORECASE), r"\1"),
-    (re.compile(r'(?<=\s)(?:\w+|"[^"]+")\s*\[\d*\]'), "text[]"),
+    (regex(r'[\w."]+\s*%\s*ROWTYPE\b', re.IGNORECASE), "record"),
+    (regex(r'(?<=\s)(?:\w+|"[^"]+")\.(\w+|"[^"]+")(?=\s*(?:[\[;:=]|NOT\b|DEFAULT\b))', re.IGNORECASE), r"\1"),
+    (regex(r'(?<=\s)(?:\w+|"[^"]+")\s*\[\d*\]'), "text[]"),
 )
 """The parser has no catalog: it refuses types in a schema, arrays of types and fields of rows that it does not know."""
 

@@ -11,6 +11,7 @@ from tidelock.core import parser
 from tidelock.core.facts import code, indexes, objects, queries, sessions, tables, upkeep
 from tidelock.core.facts.draft import Draft
 from tidelock.core.facts.tree import unwrap
+from tidelock.core.patterns import regex
 from tidelock.core.statement import Facts, Kind
 
 if TYPE_CHECKING:
@@ -101,13 +102,13 @@ HANDLERS: dict[str, Callable[[Draft, Node], None]] = {
     "CreateFunctionStmt": partial(code.create_function, read=facts_of),
 }
 
-_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
+_WORD = regex(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
 _NOISE = frozenset({"OR", "REPLACE", "TEMP", "TEMPORARY", "UNLOGGED", "UNIQUE"})
 _VERBS = frozenset({"CREATE", "ALTER", "DROP", "REFRESH"})
-_ALONE = re.compile(
+_ALONE = regex(
     r"VACUUM|(?:CREATE|DROP) (?:DATABASE|TABLESPACE|INDEX CONCURRENTLY)|ALTER SYSTEM|REINDEX (?:SCHEMA|DATABASE|SYSTEM)"
 )
-_EXTERNAL = re.compile(r"ALTER SYSTEM|(?:CREATE|DROP) TABLESPACE")
+_EXTERNAL = regex(r"ALTER SYSTEM|(?:CREATE|DROP) TABLESPACE")
 
 
 def _unreadable(text: str) -> Facts:

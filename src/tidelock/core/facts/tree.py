@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.patterns import regex
 from tidelock.core.statement import Object
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def every(root: Any) -> Iterator[tuple[str, Any]]:
             stack += [value for value in reversed(node.values()) if type(value) is dict or type(value) is list]
 
 
-_IDENTIFIER = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s."]+))\s*(\.)?')
+_IDENTIFIER = regex(r'\s*(?:"((?:[^"]|"")+)"|([^\s."]+))\s*(\.)?')
 
 
 def identifier(text: str) -> tuple[str, str]:

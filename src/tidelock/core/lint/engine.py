@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES, Remark, Rule
 from tidelock.core.lint.syntax import unreadable
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.report import Finding
 from tidelock.core.statement import Kind
 from tidelock.core.steps import Surroundings, steps_of
@@ -64,7 +64,7 @@ FAMILIES = (
 """Imported, and so registered."""
 SYNTAX = "HY000"
 UNUSED = "HY001"
-OF_PROVE = re.compile(r"P\d+")
+OF_PROVE = regex(r"P\d+")
 """What `prove` finds, and what may be allowed of that; nothing that lint knows of."""
 
 

@@ -10,6 +10,7 @@ from tidelock.core.lint.edit import replace_first, rewritten
 from tidelock.core.lint.guards import checked, in_do, sql_text
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, directory_rule, rule
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 from tidelock.core.statement import Kind
 
@@ -27,9 +28,9 @@ THERE = frozenset(
     """.split()  # noqa: SIM905
 )
 """Roles that a server, or a provider's, has from the beginning; pg_… as well."""
-CREATES = re.compile(r"\bCREATE\s+(?:ROLE|USER|GROUP)\s+(?:IF\s+NOT\s+EXISTS\s+)?(%?\w+|\"[^\"]+\")", re.IGNORECASE)
+CREATES = regex(r"\bCREATE\s+(?:ROLE|USER|GROUP)\s+(?:IF\s+NOT\s+EXISTS\s+)?(%?\w+|\"[^\"]+\")", re.IGNORECASE)
 
-MAY_CREATE = re.compile(r"create\s+(?:role|user|group)")
+MAY_CREATE = regex(r"create\s+(?:role|user|group)")
 """What a text in lower case must hold for that; found much faster."""
 
 

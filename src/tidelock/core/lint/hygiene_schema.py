@@ -12,6 +12,7 @@ from tidelock.core.lint.edit import QUOTED
 from tidelock.core.lint.guards import is_temporary, listed
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, directory_rule, rule
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 from tidelock.core.statement import Kind
 
@@ -136,9 +137,7 @@ def small_key(look: Look) -> Iterator[str]:
                 yield f"{each.table}.{column.name} ends at {LIMITS[column.type]}"
 
 
-MONEY = re.compile(
-    r"(?:^|_)(?:price|amount|cost|costs|balance|salary|fee|fees|tax|revenue|total_price|subtotal)(?:$|_)"
-)
+MONEY = regex(r"(?:^|_)(?:price|amount|cost|costs|balance|salary|fee|fees|tax|revenue|total_price|subtotal)(?:$|_)")
 
 
 @rule(
@@ -171,9 +170,9 @@ RESERVED = frozenset(
     window with
     """.split()  # noqa: SIM905
 )
-ORDINARY = re.compile(r"[a-z_][a-z0-9_]*")
+ORDINARY = regex(r"[a-z_][a-z0-9_]*")
 """What nearly every name is."""
-UNQUOTED = re.compile(r"[^\W\d][\w$]*")
+UNQUOTED = regex(r"[^\W\d][\w$]*")
 
 
 @rule(
@@ -218,7 +217,7 @@ def _wants_quotes(name: str) -> bool:
     return any(not UNQUOTED.fullmatch(each) or each != each.lower() or each in RESERVED for each in parts if each)
 
 
-WORD = re.compile(r"[^\W\d][\w$]{15,}")
+WORD = regex(r"[^\W\d][\w$]{15,}")
 """What may have more than 63 bytes in UTF-8, with up to four bytes a character."""
 LONGEST = 63
 
@@ -330,7 +329,7 @@ def twice_named(look: Look) -> Iterator[str]:
             yield f"{listed(f'{each.table}.{name}' for name in double)} is named more than once"
 
 
-COMMENT = re.compile(r"\bCOMMENT\s+ON\s+TABLE\s+((?:\w+|\"[^\"]+\")(?:\.(?:\w+|\"[^\"]+\"))?)", re.IGNORECASE)
+COMMENT = regex(r"\bCOMMENT\s+ON\s+TABLE\s+((?:\w+|\"[^\"]+\")(?:\.(?:\w+|\"[^\"]+\"))?)", re.IGNORECASE)
 
 
 @directory_rule(
