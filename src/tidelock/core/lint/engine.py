@@ -201,7 +201,8 @@ class Engine:
         """Ask every file rule."""
         place = Place(file.migration.path, 1)
         for each, check in self._of_files:
-            self.found.extend(finding(each, remark, place=place) for remark in check(file))
+            for remark in check(file):
+                self.found.append(finding(each, remark, place=place))
 
     def ask_directory(self, only: Callable[[Migration], bool]) -> None:
         """Ask the rules about all files together."""
