@@ -42,7 +42,7 @@ def parse(text: str) -> list[Node]:
 
 
 def parse_file(text: str) -> dict[str, Node]:
-    """The statements of a file by their text, in one call: half as dear as a call for each.
+    """The statements of a file by their text, in one call: a quarter cheaper than a call for each.
 
     Whoever misses one parses it by itself. All are missing when the file is not plain SQL, or has a fault, or is so
     large that its trees together would be a burden; and so are those with a comment at their very end.
