@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -19,16 +20,23 @@ from tidelock.core.statement import Script
 ROW = [slice(0, 30), slice(30, 60), slice(60, 100)]
 
 
-def test_each_part_hears_what_those_before_it_hand_on_and_results_come_in_order() -> None:
+def told(link: Link, *values: Any) -> list[Any]:
+    """Tell values, and hear those of the processes before."""
+    for each in values:
+        link.tell(each)
+    return list(link.heard())
+
+
+def test_each_part_hears_what_those_before_it_tell_and_results_come_in_order() -> None:
     def work(part: slice, link: Link) -> tuple[int, list[int]]:
-        return part.start, link.hand_on(part.stop)
+        return part.start, told(link, part.stop, -part.stop)
 
-    assert sharing.in_a_row(work, ROW, {}) == [(0, []), (30, [30]), (60, [30, 60])]
+    assert sharing.in_a_row(work, ROW, {}) == [(0, []), (30, [30, -30]), (60, [30, -30, 60, -60])]
 
 
-def test_more_than_a_pipe_holds_is_handed_on() -> None:
+def test_more_than_a_pipe_holds_is_told() -> None:
     def work(part: slice, link: Link) -> int:
-        return sum(map(len, link.hand_on("x" * 1_000_000)))
+        return sum(map(len, told(link, "x" * 1_000_000)))
 
     assert sharing.in_a_row(work, ROW, {}) == [0, 1_000_000, 2_000_000]
 
@@ -38,12 +46,12 @@ def test_a_process_that_raises_or_dies_gives_nothing_at_all(wrong: int) -> None:
     def dying(part: slice, link: Link) -> list[int]:
         if part.start == wrong:
             os._exit(9)
-        return link.hand_on(part.start)
+        return told(link, part.start)
 
     def raising(part: slice, link: Link) -> list[int]:
         if part.start == wrong:
             raise ValueError
-        return link.hand_on(part.start)
+        return told(link, part.start)
 
     assert sharing.in_a_row(dying, ROW, {}) is None
     assert sharing.in_a_row(raising, ROW, {}) is None

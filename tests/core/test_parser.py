@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
 from tidelock.core import parser
+from tidelock.core.facts.tree import PLACES
 from tidelock.core.parser import Unreadable
 
 
@@ -82,6 +84,7 @@ def test_a_body_that_is_not_plpgsql_is_unreadable() -> None:
 def test_importing_facts_imports_neither_the_parser_nor_protobuf_and_parsing_no_protobuf() -> None:
     program = """
 import sys
+from typing import Any
 from tidelock.core.facts import facts_of
 before = [name for name in sys.modules if name.startswith(("postgast", "google", "ctypes.util"))]
 facts_of("SELECT 1")
@@ -89,3 +92,34 @@ print(before, [name for name in sys.modules if name.startswith(("postgast", "goo
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[] []\n"
+
+
+def without_places(tree: Any) -> Any:
+    """A tree as it would be at any place of a text."""
+    if isinstance(tree, list):
+        return [without_places(each) for each in tree]
+    if isinstance(tree, dict):
+        return {key: without_places(value) for key, value in tree.items() if key not in PLACES}
+    return tree
+
+
+def test_the_statements_of_a_file_are_what_each_is_by_itself() -> None:
+    texts = [
+        "SELECT 'ß🐘' IN ('a', 'b')",
+        "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; SELECT 2; END",
+        "SELECT 3",
+    ]
+    file = "-- ü\n{} ;\n/* a; b */ {};;\n\n{}\n".format(*texts)
+    found = parser.parse_file(file)
+    assert list(found) == texts
+    for text in texts:
+        assert without_places([found[text]]) == without_places(parser.parse(text))
+
+
+@pytest.mark.parametrize("file", ["SELECT 1; selec 2", "SELECT :x;", "SELECT 1;" * parser.LARGEST])
+def test_a_file_that_cannot_be_parsed_as_a_whole_has_no_statements(file: str) -> None:
+    assert parser.parse_file(file) == {}
+
+
+def test_a_blank_that_belongs_to_a_name_stays_with_it() -> None:
+    assert list(parser.parse_file("SELECT 1 AS x\u00a0;")) == ["SELECT 1 AS x\u00a0"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
+
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 INCLUDES = re.compile(r"\\(?:i|ir|include|include_relative|copy)\b")
 
 
-@dataclass
+@record(frozen=False)
 class Reader:
     """Reads the migrations of one directory for one database."""
 
@@ -67,8 +68,8 @@ class Reader:
         return self._scripts[key]
 
     def _read(self, path: str, text: str, load: Callable[[str], str] | None) -> Script:
-        from tidelock.core.facts import facts_of
-        from tidelock.core.script import read
+        from tidelock.core.facts import facts_in
+        from tidelock.core.script import normalised, read
 
         return read(
             path,
@@ -77,7 +78,7 @@ class Reader:
             load=load,
             database=self.database,
             specials=self.specials,
-            facts=partial(facts_of, detailed=self.detailed),
+            facts=facts_in(normalised(text), detailed=self.detailed),
             digests=self.digests,
         )
 

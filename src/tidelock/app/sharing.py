@@ -1,6 +1,6 @@
 """Work shared out among processes, one for each core: reading is computation, and Python's threads share one core.
 
-Each process takes a part of a row of items, and what it hands on reaches all processes behind it: what rules say of a
+Each process takes a part of a row of items, and what it tells reaches all processes behind it: what rules say of a
 file depends on the files before it.
 """
 
@@ -11,12 +11,14 @@ import os
 import pickle
 import threading
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     Ways = Mapping[type[Any], Callable[[Any], Any]]
     """Type → how its values travel, as copyreg has it."""
@@ -27,7 +29,7 @@ MOST = 8
 """Processes; more of them only wait for one another."""
 LEAST = 60_000
 """Size of a part that is worth a process: starting one and hearing from it takes as long as reading so many bytes."""
-AHEAD = 0.98
+AHEAD = 1.08
 """How much larger the first part is than the others: those take in what it tells before they go on, and if it is too
 large they wait for it first."""
 
@@ -46,41 +48,60 @@ def parts(sizes: Sequence[int]) -> list[slice]:
     return [slice(first, end) for first, end in zip([0, *ends], [*ends, len(sizes)], strict=True)]
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Link:
     """A process's place in the row."""
 
     ways: Ways
-    before: int = -1
-    """Where it hears from the processes before it; -1 for the first."""
-    behind: int = -1
-    """Where it tells those behind it; -1 for the last."""
+    before: BinaryIO | None = None
+    """Where it hears from the processes before it; None for the first."""
+    behind: BinaryIO | None = None
+    """Where it tells those behind it; None for the last."""
+    own: list[bytes] = field(default_factory=list, init=False)
+    """What it has to tell once it has heard those before it."""
     telling: threading.Thread | None = field(default=None, init=False)
     keeps: Any = field(default=None, init=False)
     """What need not be taken apart before a result is told."""
 
-    def hand_on(self, value: Any) -> list[Any]:
-        """Give a value to all processes behind; those that the processes before gave, in order. Once only."""
-        own = packed(value, self.ways) if self.behind >= 0 else b""
-        heard: list[bytes] = []
-        if self.before >= 0:
-            with os.fdopen(self.before, "rb") as pipe:
-                heard = pickle.load(pipe)  # noqa: S301 - our own process's
-        if self.behind >= 0:  # not to wait for one that still reads
-            self.telling = threading.Thread(target=told, args=(self.behind, pickle.dumps([*heard, own])))
+    def tell(self, value: Any) -> None:
+        """Give a value to all processes behind, after those that the processes before give."""
+        if self.behind:
+            give = self.own.append if self.before else self._write
+            give(packed(value, self.ways))
+
+    def heard(self) -> Iterator[Any]:
+        """The values of the processes before, in order. To be heard to the end, once, when all of one's own is told."""
+        while self.before and (data := pickle.load(self.before)):  # noqa: S301 - our own process's
+            self._write(data)
+            yield pickle.loads(data)  # noqa: S301 - likewise
+        for each in (*self.own, END):
+            self._write(each)
+
+    def _write(self, data: bytes) -> None:
+        """In a thread: those behind may still be busy."""
+        if self.behind:
+            self.telling = threading.Thread(target=written, args=(data, self.behind, self.telling), daemon=True)
             self.telling.start()
-        return [pickle.loads(each) for each in heard]  # noqa: S301 - likewise
 
     def close(self) -> None:
         """Wait until those behind have heard all."""
         if self.telling:
             self.telling.join()
+        for each in filter(None, (self.before, self.behind)):
+            with suppress(BrokenPipeError):
+                each.close()
 
 
-def told(pipe: int, data: bytes) -> None:
-    """Write all to a pipe and close it; one that nobody reads any more is another process's fault to tell."""
-    with suppress(BrokenPipeError), os.fdopen(pipe, "wb") as file:
-        file.write(data)
+END = b""
+
+
+def written(data: bytes, pipe: BinaryIO, after: threading.Thread | None) -> None:
+    """Write to a pipe, behind what a thread still writes. That nobody reads it is another process's fault to tell."""
+    if after:
+        after.join()
+    with suppress(BrokenPipeError):
+        pickle.dump(data, pipe)
+        pipe.flush()
 
 
 def in_a_row(work: Callable[[slice, Link], Result], row: Sequence[slice], ways: Ways) -> list[Result] | None:
@@ -90,7 +111,7 @@ def in_a_row(work: Callable[[slice, Link], Result], row: Sequence[slice], ways: 
     """
     links = [os.pipe() for _ in row[1:]]
     others = [started(work, number, row, links, ways) for number in range(1, len(row))]
-    first = Link(ways, behind=kept(links, 0)[1])
+    first = Link(ways, *kept(links, 0))
     results: list[Result] | None = [work(row[0], first)]
     for pid, pipe in others:
         with os.fdopen(pipe, "rb") as file:
@@ -103,14 +124,14 @@ def in_a_row(work: Callable[[slice, Link], Result], row: Sequence[slice], ways: 
     return results
 
 
-def kept(links: Sequence[tuple[int, int]], number: int) -> tuple[int, int]:
+def kept(links: Sequence[tuple[int, int]], number: int) -> tuple[BinaryIO | None, BinaryIO | None]:
     """The ends that a process in the row has to do with; it closes all others, so that each end has one holder."""
     for place, (reading, writing) in enumerate(links):
         for end, mine in ((reading, place == number - 1), (writing, place == number)):
             if not mine:
                 os.close(end)
-    before = links[number - 1][0] if number else -1
-    return before, links[number][1] if number < len(links) else -1
+    before = os.fdopen(links[number - 1][0], "rb") if number else None
+    return before, os.fdopen(links[number][1], "wb") if number < len(links) else None
 
 
 def started(
@@ -129,7 +150,8 @@ def started(
     code = 1
     try:
         link = Link(ways, *kept(links, number))
-        told(writing, packed(work(row[number], link), ways))
+        with os.fdopen(writing, "wb") as file:
+            file.write(packed(work(row[number], link), ways))
         link.close()
         code = 0
     finally:

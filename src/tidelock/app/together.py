@@ -13,7 +13,7 @@ from tidelock.core.statement import Facts, Guard, Kind, Script, Statement, Varia
 from tidelock.core.steps import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from tidelock.app.sharing import Link, Ways
     from tidelock.core.lint.engine import Engine
@@ -36,15 +36,27 @@ def run(make: Callable[[], Engine], migrations: Sequence[Migration], only: Only)
 def of_part(engine: Engine, migrations: Sequence[Migration], part: slice, only: Only, link: Link) -> list[Finding]:
     """What is found in some of the files; those before them are read, and asked about, by other processes."""
     mine = migrations[part]
-    scripts = {each.path: tried(engine.read, each) for each in mine}
-    past = link.hand_on((list(scripts.values()), left_by(list(scripts.values()))))
+    scripts: dict[str, Script | None] = {}
+    for some in pieces(mine):
+        read_now = {each.path: tried(engine.read, each) for each in some}
+        link.tell(([*read_now.values()], left_by([*read_now.values()])))
+        scripts |= read_now
     read, engine.read = engine.read, lambda each: scripts[each.path] or read(each)
     link.keeps = engine
     upto = 0
-    for earlier, surroundings in past:
+    for earlier, surroundings in link.heard():
         engine.learn(zip(migrations[upto : upto + len(earlier)], earlier, strict=True), surroundings)
         upto += len(earlier)
     return engine.run(mine, only, last=part.stop == len(migrations))
+
+
+def pieces(files: Sequence[Migration]) -> Iterator[Sequence[Migration]]:
+    """Files in a few pieces, each told when it is read: those behind take it in while the next is being read."""
+    size = len(files) // PIECES + 1
+    return (files[start : start + size] for start in range(0, len(files), size))
+
+
+PIECES = 8
 
 
 def tried(read: Callable[[Migration], Script], migration: Migration) -> Script | None:
@@ -66,34 +78,34 @@ def left_by(scripts: Sequence[Script | None]) -> Surroundings:
 # How what is found, and what is known of files that other processes have read, travels.
 
 
-def statement_way(statement: Statement) -> tuple[Any, ...]:
-    """A statement with as much as others need: what it does and where; its text where that cannot be known."""
-    facts = statement.facts
-    text = statement.text if statement.runtime or facts.kind in (Kind.UNKNOWN, Kind.CODE) else ""
-    given = (text, statement.place, statement.guards, facts.kind, facts.literals, facts.actions)
-    return past_statement, given
-
-
-def past_statement(text: str, place: Place, guards: Any, kind: Any, literals: Any, actions: Any) -> Statement:
-    """The statement again."""
-    return Statement(
-        text=text, place=place, guards=guards, facts=Facts(kind=kind, literals=literals, actions=actions)
-    )  # fmt: skip
-
-
 def script_way(script: Script) -> tuple[Any, ...]:
-    """A script with its statements alone."""
-    return past_script, (script.statements,)
+    """A script with as much of its statements as others need."""
+    return past_script, ([given(each) for each in script.statements],)
 
 
-def past_script(statements: tuple[Statement, ...]) -> Script:
+def given(statement: Statement) -> tuple[Any, ...]:
+    """What a statement does and where; its text where that cannot be known."""
+    facts, place = statement.facts, statement.place
+    text = statement.text if statement.runtime or facts.kind in (Kind.UNKNOWN, Kind.CODE) else ""
+    return text, place.path, place.line, place.column, statement.guards, facts.kind, facts.literals, facts.actions
+
+
+def past_script(statements: Iterable[tuple[Any, ...]]) -> Script:
     """The script again."""
-    return Script(statements, MappingProxyType({}), "")
+    past = [
+        Statement(
+            text=text,
+            place=Place(path, line, column),
+            guards=guards,
+            facts=Facts(kind=kind, literals=literals, actions=actions),
+        )
+        for text, path, line, column, guards, kind, literals, actions in statements
+    ]
+    return Script(tuple(past), MappingProxyType({}), "")
 
 
 WAYS: Ways = {
     Script: script_way,
-    Statement: statement_way,
     Place: lambda place: (Place, (place.path, place.line, place.column)),
     MappingProxyType: lambda proxy: (dict, (dict(proxy),)),
     **{

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidelock.config import BadSetting, Target, duration, expanded, load, nearest
+from tidelock.core.patterns import regex
 from tidelock.core.source import in_part, migrations
 from tidelock.core.values import record
 from tidelock.errors import SourceFault
@@ -224,9 +225,7 @@ def shadow_hooks(target: Target, turn: Turn, pending: Sequence[PlannedMigration]
     return rebuilders(turn, target)
 
 
-OF_TIMESCALE = re.compile(
-    r"timescaledb\s*[.;]|\btsdb\.|create_hypertable|continuous_aggregate|_policy\s*\(", re.IGNORECASE
-)
+OF_TIMESCALE = regex(r"timescaledb\s*[.;]|\btsdb\.|create_hypertable|continuous_aggregate|_policy\s*\(", re.IGNORECASE)
 """What a file has that needs the extension."""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.lexer import QUOTES, VARIABLE, Known, interpolate
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.script_faults import ArgumentWrong, MetaCommandRefused
 from tidelock.core.statement import Quote, Variable
 from tidelock.core.values import record
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 
 Parts = tuple[str | Variable, ...]
 
-NAME = re.compile(r"[^ \t\n\r\f\v\\]*")
-SPACES = re.compile(r"[ \t\n\r\f\v]*")
-PLAIN = re.compile(r"[^ \t\n\r\f\v\\'\"`:]+")
-QUOTED = re.compile(r"'((?:[^'\\]|''|\\.)*+)'", re.DOTALL)
-DOUBLED = re.compile(r'"[^"]*"')
-ESCAPE = re.compile(r"''|\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.DOTALL)
+NAME = regex(r"[^ \t\n\r\f\v\\]*")
+SPACES = regex(r"[ \t\n\r\f\v]*")
+PLAIN = regex(r"[^ \t\n\r\f\v\\'\"`:]+")
+QUOTED = regex(r"'((?:[^'\\]|''|\\.)*+)'", re.DOTALL)
+DOUBLED = regex(r'"[^"]*"')
+ESCAPE = regex(r"''|\\([0-7]{1,3}|x[0-9A-Fa-f]{1,2}|.)", re.DOTALL)
 CONTROL = {"n": "\n", "t": "\t", "b": "\b", "r": "\r", "f": "\f"}
 
 

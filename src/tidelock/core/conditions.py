@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidelock.core.arguments import Parts, boolean, joined
 from tidelock.core.model import Place
 from tidelock.core.script_faults import BrokenCondition, DecidedTooLate
 from tidelock.core.statement import Guard, Variable
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from tidelock.core.arguments import Arguments
     from tidelock.core.script import Reader
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Branch:
     """One `\\if` … `\\endif` being read."""
 

@@ -6,12 +6,14 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from tidelock.core.patterns import regex
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-PAIR = re.compile(r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))")
-QUOTED = re.compile(r'"((?:[^"]|"")*)"')
-NETLOC = re.compile(r"(?:(?P<user>[^:@]*)(?::(?P<password>[^@]*))?@)?(?P<host>\[[^]]*\]|[^:]*|.*)(?::(?P<port>\d*))?")
+PAIR = regex(r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)*))")
+QUOTED = regex(r'"((?:[^"]|"")*)"')
+NETLOC = regex(r"(?:(?P<user>[^:@]*)(?::(?P<password>[^@]*))?@)?(?P<host>\[[^]]*\]|[^:]*|.*)(?::(?P<port>\d*))?")
 
 
 def target_of(words: Sequence[str]) -> tuple[str, Mapping[str, str]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from tidelock.core.lexer import Lexer, end_of_data
+from tidelock.core.patterns import regex
 from tidelock.core.script_faults import (
     ArgumentWrong,
     CopyRefused,
@@ -150,7 +151,7 @@ def refuse_copy(what: str, arguments: Arguments) -> None:
     )
 
 
-COPY_WORD = re.compile(r"""\s*(\(|\)|"(?:[^"]|"")*"|'(?:[^']|'')*'|[^\s()"']+)""")
+COPY_WORD = regex(r"""\s*(\(|\)|"(?:[^"]|"")*"|'(?:[^']|'')*'|[^\s()"']+)""")
 
 
 def parts_of_copy(line: str) -> tuple[str, str, str, str]:

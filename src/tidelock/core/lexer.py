@@ -8,7 +8,6 @@ comment starts are looked at.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -71,7 +70,7 @@ Found = Known | Variable | None
 """What looking up a variable gives: a value, something known at run time alone, or nothing."""
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Frame:
     """A text being read: the file itself, or the value of a variable."""
 
@@ -82,7 +81,7 @@ class Frame:
     """Where the variable stands; None for the file."""
 
 
-@dataclass(slots=True)  # not frozen: that costs three times as much to make, and there is one for each quote
+@record(frozen=False, slots=True)
 class Piece:
     """One stretch of the query buffer. `origin` is its offset in the file, or the place of its variable."""
 
@@ -94,7 +93,7 @@ class Piece:
     """What the digest takes in place of the text."""
 
 
-@dataclass(slots=True, kw_only=True)
+@record(frozen=False, slots=True, kw_only=True)
 class Draft:
     """A statement as the lexer leaves it."""
 

@@ -12,6 +12,7 @@ from tidelock.core.conninfo import target_of
 from tidelock.core.inclusion import Then, copy, include
 from tidelock.core.lexer import Known
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.results import columns_of
 from tidelock.core.script_faults import (
     ArgumentWrong,
@@ -77,7 +78,7 @@ DISPLAY = frozenset(
     ]
 )
 """They show something or change how results look, and do nothing to a database."""
-DESCRIBE = re.compile(
+DESCRIBE = regex(
     r"d(?:|a|A[cfop]?|b|c|config|C|d|dp|D|e[stuw]|E|f[anptw]*|F[dpt]?|g|[ilmnopstuvxyTXLOE]+|p|P[itn]*|rds|rg|R[ps])[S+x]*"
 )
 

@@ -17,6 +17,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 Node = dict[str, Any]
 """A parse-tree node: field name → value."""
 
@@ -37,6 +39,33 @@ def parse(text: str) -> list[Node]:
     """
     statements: list[Node] = [each["stmt"] for each in _call("pg_query_parse", text)["stmts"]]
     return statements
+
+
+def parse_file(text: str) -> dict[str, Node]:
+    """The statements of a file by their text, in one call: a quarter cheaper than a call for each.
+
+    Whoever misses one parses it by itself. All are missing when the file is not plain SQL, or has a fault, or is so
+    large that its trees together would be a burden; and so are those with a comment at their very end.
+    """
+    if len(text) > LARGEST:
+        return {}
+    try:
+        found = _call("pg_query_parse", text)["stmts"]
+    except Unreadable:
+        return {}
+    raw = text.encode()
+    return {_text_of(each, raw): each["stmt"] for each in found}
+
+
+LARGEST = 200_000
+"""Characters of a file that is parsed as a whole. Its trees take some hundred times as many bytes."""
+
+
+def _text_of(statement: Node, file: bytes) -> str:
+    """What is parsed, without its semicolon. The parser counts bytes."""
+    start = statement.get("stmt_location", 0)
+    end = start + statement["stmt_len"] if "stmt_len" in statement else len(file)
+    return file[start:end].decode().rstrip(" \t\n\r\f\v")
 
 
 def parse_plpgsql(text: str) -> list[Node]:
@@ -83,18 +112,19 @@ def _read(answer: bytes) -> Any:
     if hidden := _HIDDEN.match(answer):
         answer = hidden[1] + hidden[2].replace(b"{}}", b"{}") + answer[hidden.end() :]
     try:
-        return _decode(answer.decode(errors="surrogatepass"))[0]
-    except RecursionError:
-        return _read_deep(answer)
-    except json.JSONDecodeError:
-        pass
-    try:
-        return json.loads(_STRAY_BRACE.sub(b"{}", answer))
-    except (ValueError, RecursionError) as error:
-        raise Unreadable("libpg_query's answer is not readable") from error
+        return orjson.loads(answer)
+    except orjson.JSONDecodeError:
+        pass  # it refuses half of a surrogate pair, and what is nested deeper than 1,024 levels
+    for each in (answer, _STRAY_BRACE.sub(b"{}", answer)):
+        try:
+            return json.loads(each)
+        except RecursionError:
+            return _read_deep(each)
+        except ValueError:
+            pass
+    raise Unreadable("libpg_query's answer is not readable")
 
 
-_decode = json.JSONDecoder().raw_decode
 _TOKEN = re.compile(rb'\s*([{}\[\],:]|"(?:[^"\\]|\\.)*"|[^\s{}\[\],:"]+)')
 
 

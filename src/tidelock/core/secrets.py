@@ -5,30 +5,32 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tidelock.core.patterns import regex
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAIR = r"\b(?:host|hostaddr|dbname|user|port)\s*=\s*[^\s']+"
 SECRETS = (
-    ("a password", re.compile(r"\bPASSWORD\s+E?'+(?P<secret>[^'\n]+)'", re.IGNORECASE)),
-    ("a password in a URL", re.compile(r"\b[a-z][a-z0-9+]*://[^\s:/@'\"]+:(?P<secret>[^\s@'\"/]+)@", re.IGNORECASE)),
+    ("a password", regex(r"\bPASSWORD\s+E?'+(?P<secret>[^'\n]+)'", re.IGNORECASE)),
+    ("a password in a URL", regex(r"\b[a-z][a-z0-9+]*://[^\s:/@'\"]+:(?P<secret>[^\s@'\"/]+)@", re.IGNORECASE)),
     (
         "a password in a connection string",
-        re.compile(
+        regex(
             rf"{PAIR}[^'\n]*?\bpassword\s*=\s*(?P<secret>[^\s';]+)|\bpassword\s*=\s*(?P<second>[^\s';]+)\s[^'\n]*?{PAIR}",
             re.IGNORECASE,
         ),
     ),
-    ("an access key of AWS", re.compile(r"\b(?P<secret>(?:AKIA|ASIA)[0-9A-Z]{16})\b")),
+    ("an access key of AWS", regex(r"\b(?P<secret>(?:AKIA|ASIA)[0-9A-Z]{16})\b")),
     (
         "a secret key of AWS",
-        re.compile(r"aws_secret_access_key\W+(?P<secret>[A-Za-z0-9/+=]{40})", re.IGNORECASE),
+        regex(r"aws_secret_access_key\W+(?P<secret>[A-Za-z0-9/+=]{40})", re.IGNORECASE),
     ),
-    ("a private key", re.compile(r"-----BEGIN (?:[A-Z]+ )*(?P<secret>PRIVATE KEY)-----")),
-    ("a token of GitHub", re.compile(r"\b(?P<secret>gh[opsu]_[A-Za-z0-9]{36,})\b")),
-    ("a token of Slack", re.compile(r"\b(?P<secret>xox[abprs]-[A-Za-z0-9-]{10,})")),
-    ("a live key of Stripe", re.compile(r"\b(?P<secret>[sr]k_live_[A-Za-z0-9]{16,})\b")),
-    ("a key of Google's API", re.compile(r"\b(?P<secret>AIza[0-9A-Za-z_-]{35})\b")),
+    ("a private key", regex(r"-----BEGIN (?:[A-Z]+ )*(?P<secret>PRIVATE KEY)-----")),
+    ("a token of GitHub", regex(r"\b(?P<secret>gh[opsu]_[A-Za-z0-9]{36,})\b")),
+    ("a token of Slack", regex(r"\b(?P<secret>xox[abprs]-[A-Za-z0-9-]{10,})")),
+    ("a live key of Stripe", regex(r"\b(?P<secret>[sr]k_live_[A-Za-z0-9]{16,})\b")),
+    ("a key of Google's API", regex(r"\b(?P<secret>AIza[0-9A-Za-z_-]{35})\b")),
 )
 HINTS = (
     "password",
@@ -43,12 +45,12 @@ HINTS = (
     "aiza",
 )
 """In lower case: a text without any of them has none of those. (Searching for words is ten times as fast.)"""
-NONE = re.compile(r"[$<{%:\[].*|[*xX.]+|SCRAM-SHA-256\$.*|null", re.DOTALL | re.IGNORECASE)
+NONE = regex(r"[$<{%:\[].*|[*xX.]+|SCRAM-SHA-256\$.*|null", re.DOTALL | re.IGNORECASE)
 """Places for a secret, and a verifier that it cannot be computed from."""
 
 
 EXAMPLES = ("a password in a URL", "a password in a connection string")
-PLACEHOLDER = re.compile(
+PLACEHOLDER = regex(
     r"(?:(?:your|my|the|some|db)[-_]?)?(?:pass(?:word|wd)?|pwd|pw|secret|placeholder|change[-_]?me)(?:[-_]?here)?",
     re.IGNORECASE,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from tidelock.core.lexer import Known
 from tidelock.core.model import Place
 from tidelock.core.statement import Assign, Item, Variable
 from tidelock.core.tokens import digest
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -69,7 +70,7 @@ UNKNOWABLE = {
 SETTING = "standard_conforming_strings"
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Standard:
     """standard_conforming_strings, as far as the script itself sets it."""
 
@@ -120,7 +121,7 @@ class Standard:
         self.before, self.local = None, False
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Session:
     """What all files of one script share."""
 

@@ -8,15 +8,16 @@ from codecs import BOM_UTF8
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Directive, Migration, Place
+from tidelock.core.patterns import regex
 from tidelock.core.values import record
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-NAME = re.compile(r"(?P<number>\d+)(?:[_-](?P<description>.*))?\.sql(?:\.gz|\.zst)?", re.IGNORECASE)
-SQL = re.compile(r".*\.sql(?:\.gz|\.zst)?", re.IGNORECASE)
-DOWN = re.compile(r".*\.(?:down|undo|rollback|revert)\.sql(?:\.gz|\.zst)?", re.IGNORECASE)
+NAME = regex(r"(?P<number>\d+)(?:[_-](?P<description>.*))?\.sql(?:\.gz|\.zst)?", re.IGNORECASE)
+SQL = regex(r".*\.sql(?:\.gz|\.zst)?", re.IGNORECASE)
+DOWN = regex(r".*\.(?:down|undo|rollback|revert)\.sql(?:\.gz|\.zst)?", re.IGNORECASE)
 MAX_DIGITS = 18
 """A bigint holds every number of 18 digits."""
 
@@ -180,26 +181,26 @@ class DirectiveBelow(SourceFault):
         )
 
 
-DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h)", re.IGNORECASE)
+DURATION = regex(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|min|m|h)", re.IGNORECASE)
 SECONDS = {"ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 MOST_H = 596
 """Hours that fit into a setting of PostgreSQL's: 2^31 milliseconds."""
-REQUIREMENT = re.compile(
+REQUIREMENT = regex(
     r"(?P<name>[a-z_][\w-]*)(?:\s*(?P<operator>>=|<=|=|>|<)\s*(?P<version>\d+(?:\.\d+)*))?", re.IGNORECASE
 )
 
 # name → (how its value reads, what to say when it does not, does it need a reason)
 DIRECTIVES: dict[str, tuple[re.Pattern[str], str, bool]] = {
-    "no-transaction": (re.compile(""), "no value", False),
-    "out-of-order": (re.compile(""), "no value", False),
+    "no-transaction": (regex(""), "no value", False),
+    "out-of-order": (regex(""), "no value", False),
     "lock-timeout": (DURATION, f"a duration of up to {MOST_H}h", False),
     "statement-timeout": (DURATION, f"a duration of up to {MOST_H}h", False),
     "build-limit": (DURATION, f"a duration of up to {MOST_H}h", False),
     "requires": (REQUIREMENT, "an extension or postgresql, and a version", False),
-    "allow": (re.compile(r"[A-Z]+\d+"), "a rule's code and, after a colon, a reason", True),
-    "accept-loss": (re.compile(r"[^\s:]+"), "a name and, after a colon, a reason", True),
-    "rebuild": (re.compile(r"[^\s:]+"), "the name of a continuous aggregate", False),
-    "was": (re.compile(r"[a-z][a-z-]* \S.*"), "a tool, and what it called this migration", False),
+    "allow": (regex(r"[A-Z]+\d+"), "a rule's code and, after a colon, a reason", True),
+    "accept-loss": (regex(r"[^\s:]+"), "a name and, after a colon, a reason", True),
+    "rebuild": (regex(r"[^\s:]+"), "the name of a continuous aggregate", False),
+    "was": (regex(r"[a-z][a-z-]* \S.*"), "a tool, and what it called this migration", False),
 }
 EXAMPLES = {
     "no-transaction": "",
@@ -214,14 +215,14 @@ EXAMPLES = {
     "was": "dbmate 20240101120700",
 }
 WAYS_BACK = (
-    ("-- migrate:down", "dbmate", re.compile(r"^-- migrate:down\b.*$", re.MULTILINE)),
-    ("+goose", "goose", re.compile(r"^\s*--\s*\+goose\s+Down\s*$", re.MULTILINE | re.IGNORECASE)),
-    ("---- create above", "tern", re.compile(r"^---- create above / drop below ----", re.MULTILINE)),
+    ("-- migrate:down", "dbmate", regex(r"^-- migrate:down\b.*$", re.MULTILINE)),
+    ("+goose", "goose", regex(r"^\s*--\s*\+goose\s+Down\s*$", re.MULTILINE | re.IGNORECASE)),
+    ("---- create above", "tern", regex(r"^---- create above / drop below ----", re.MULTILINE)),
 )
 """(a part of the line, the tool, the line that its way back stands below)."""
 ANYWHERE = ("allow", "accept-loss")
-HEADER = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
-LINE = re.compile(
+HEADER = regex(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)*", re.DOTALL)
+LINE = regex(
     r"^[ \t]*--[ \t]*"
     r"(?:(?P<tool>(?i:tidelock)):[ \t]*(?P<directive>[^\r\n]*)|(?P<breaking>BREAKING):[ \t]*(?P<why>[^\r\n]*))",
     re.MULTILINE,

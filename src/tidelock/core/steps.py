@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.script_faults import EncodingRefused
 from tidelock.core.statement import Ending, Kind, Statement
 from tidelock.core.step import Mode, Step
+from tidelock.core.values import record
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
@@ -113,20 +115,22 @@ class Surroundings:
         return Surroundings(deferred=self.deferred | other.deferred, committing=self.committing | other.committing)
 
 
-UTF8 = re.compile(r"utf-?8|unicode|\bdefault\b|^\s*reset\b", re.IGNORECASE)
-BUILT_ALONE = re.compile(
+UTF8 = regex(r"utf-?8|unicode|\bdefault\b|^\s*reset\b", re.IGNORECASE)
+BUILT_ALONE = regex(
     r"\s*(?:CREATE\s+DATABASE|DROP\s+DATABASE|VACUUM|CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY|DROP\s+INDEX\s+CONCURRENTLY"
     r"|REINDEX\s|ALTER\s+SYSTEM|CREATE\s+TABLESPACE|DROP\s+TABLESPACE)",
     re.IGNORECASE,
 )
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Cutter:
     """Collects items into steps; the only mutable thing here."""
 
     migration: Migration
     surroundings: Surroundings
+    digests: bool = True
+    """Steps are to have digests, for the journal."""
     steps: list[Step] = field(default_factory=list)
     items: list[Item] = field(default_factory=list)
     begin: Statement | None = None
@@ -137,6 +141,10 @@ class Cutter:
     """… tables whose rows they change, …"""
     deferred: set[str] = field(default_factory=set)
     """… and tables that get a constraint from them that is checked later."""
+    transactional: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.transactional = self.migration.transactional
 
     def take(self, item: Item) -> None:
         """Put one item where it belongs."""
@@ -177,7 +185,7 @@ class Cutter:
         why = self.why_alone(statement)
         if why and self.begin is not None:
             raise AloneInBlock(statement.place, statement.facts.command or "this statement", self.begin.place)
-        if self.begin is None and (why or not self.migration.transactional):
+        if self.begin is None and (why or not self.transactional):
             self.flush(self.reason)
             self.collect(statement)
             self.add(Mode.ALONE if why else Mode.TRANSACTION, reason=why or "the file says no-transaction")
@@ -208,9 +216,7 @@ class Cutter:
             return f"{called[0]}() commits by itself"
         if statement.ending is Ending.GEXEC and any(BUILT_ALONE.match(text) for text in facts.literals):
             return "\\gexec runs what no transaction may hold"
-        if not self.migration.transactional and (
-            facts.kind in (Kind.CODE, Kind.UNKNOWN) or statement.ending is Ending.GEXEC
-        ):
+        if not self.transactional and (facts.kind in (Kind.CODE, Kind.UNKNOWN) or statement.ending is Ending.GEXEC):
             return "the file says no-transaction, and what this statement does is not known"
         return ""
 
@@ -247,7 +253,7 @@ class Cutter:
                 reason=reason,
                 begin=begin,
                 rolled_back=rolled_back,
-                digest=digest_of(mode, self.items),
+                digest=digest_of(mode, self.items) if self.digests else "",
             )
         )
         self.items = []
@@ -267,7 +273,7 @@ class Cutter:
 
 def steps_of(migration: Migration, script: Script, surroundings: Surroundings = Surroundings()) -> tuple[Step, ...]:
     """Cut one file into steps, in order. Raises a SourceFault when its transactions cannot be honoured."""
-    cutter = Cutter(migration, surroundings)
+    cutter = Cutter(migration, surroundings, digests=bool(script.tokens))
     for item in script.items:
         cutter.take(item)
     return cutter.finish()

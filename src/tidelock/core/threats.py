@@ -23,6 +23,7 @@ from tidelock.core import parser
 from tidelock.core.facts import facts_of, functions
 from tidelock.core.facts.timescale import FUNCTIONS
 from tidelock.core.facts.tree import identifier
+from tidelock.core.patterns import regex
 from tidelock.core.rebuilding import appended
 from tidelock.core.statement import Ending, Kind, Object
 
@@ -76,15 +77,15 @@ class Threat:
     action: Action | None = None
 
 
-WORDS = re.compile(
+WORDS = regex(
     r"\b(?:DROP|TRUNCATE|CASCADE|DELETE|UPDATE|MERGE|REPLACE|MATERIALIZED|VACUUM|CLUSTER|DEFAULT|(?:UN)?LOGGED|\w*SERIAL\d?)\b"
     r"|refresh_continuous|drop_chunks|run_job|_policy|\w_chunks?\b|_materialized_hypertable_|_hyper_\d",
     re.IGNORECASE,
 )
 """Without one of these words in it, a statement that can be read takes nothing."""
 
-REMOVES = re.compile(r"\b(?:DELETE|UPDATE|MERGE)\b", re.IGNORECASE)
-INTERNAL = re.compile(r"_materialized_hypertable_\d+|(?:compress)?_hyper_\d+_\d+_chunk")
+REMOVES = regex(r"\b(?:DELETE|UPDATE|MERGE)\b", re.IGNORECASE)
+INTERNAL = regex(r"_materialized_hypertable_\d+|(?:compress)?_hyper_\d+_\d+_chunk")
 
 
 def threats(statement: Statement) -> tuple[Threat, ...]:

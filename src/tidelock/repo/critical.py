@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.values import record
 from tidelock.errors import UsageFault
 from tidelock.repo.directory import shown_path
@@ -40,7 +41,7 @@ class CriticalUnfit(UsageFault):
         super().__init__(str(first), hint=first.remedy, detail="\n".join(map(str, others)))
 
 
-ENTRY = re.compile(r"^\s*\[\[\s*critical\s*\]\]", re.MULTILINE)
+ENTRY = regex(r"^\s*\[\[\s*critical\s*\]\]", re.MULTILINE)
 
 
 def place_of(critical: Critical) -> Place:

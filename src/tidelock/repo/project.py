@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidelock.core.patterns import regex
 from tidelock.errors import SourceFault, UsageFault
 from tidelock.repo import git
 
@@ -90,9 +91,9 @@ def with_sql(tool: str, directory: Path, originals: Sequence[Original]) -> list[
     return printed
 
 
-PIECE = re.compile(r"^-- Running upgrade .*$", re.MULTILINE)
-STATEMENTS_OF_VERSION = re.compile(r"(?:INSERT INTO|UPDATE|DELETE FROM) (?:\S+\.)?alembic_version [^;]*;")
-TRANSACTION = re.compile(r"^(?:BEGIN|COMMIT);\s*$", re.MULTILINE)
+PIECE = regex(r"^-- Running upgrade .*$", re.MULTILINE)
+STATEMENTS_OF_VERSION = regex(r"(?:INSERT INTO|UPDATE|DELETE FROM) (?:\S+\.)?alembic_version [^;]*;")
+TRANSACTION = regex(r"^(?:BEGIN|COMMIT);\s*$", re.MULTILINE)
 
 
 def alembic(directory: Path, original: Original) -> Original:

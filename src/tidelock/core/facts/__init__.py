@@ -3,7 +3,7 @@
 The only package that knows the node types of the parse tree; it reduces them to `model.Facts`, and no rule, planner
 or recovery ever sees a node. One file per noun:
 
-    statement   the text of one statement → Facts; the only entry
+    statement   the text of one statement, or of a file's → Facts; the only entry
     draft       Facts while they are collected
     tree        reading names, options and constants from nodes
     functions   what is known of functions: which ones leave nothing behind
@@ -21,6 +21,6 @@ or recovery ever sees a node. One file per noun:
 from __future__ import annotations
 
 from tidelock.core.facts.indexes import IndexDefinition, index_definition
-from tidelock.core.facts.statement import facts_of, transaction_control
+from tidelock.core.facts.statement import facts_in, facts_of, transaction_control
 
-__all__ = ["IndexDefinition", "facts_of", "index_definition", "transaction_control"]
+__all__ = ["IndexDefinition", "facts_in", "facts_of", "index_definition", "transaction_control"]

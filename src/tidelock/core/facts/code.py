@@ -10,6 +10,7 @@ from tidelock.core import parser
 from tidelock.core.facts import search, timescale
 from tidelock.core.facts.draft import STRENGTH, Draft
 from tidelock.core.facts.tree import constant, every, named, strings
+from tidelock.core.patterns import regex
 from tidelock.core.statement import Facts, Kind
 
 if TYPE_CHECKING:
@@ -90,12 +91,12 @@ def _atomic(tree: Any) -> Facts:
     return draft.finish()
 
 
-_COMMITTING = re.compile(r"\b(COMMIT|ROLLBACK)\b\s*(?:AND\s+(?:NO\s+)?CHAIN\s*)?;", re.IGNORECASE)
-_DECLARATIONS = re.compile(r"\bDECLARE\b.*?\bBEGIN\b", re.IGNORECASE | re.DOTALL)
+_COMMITTING = regex(r"\b(COMMIT|ROLLBACK)\b\s*(?:AND\s+(?:NO\s+)?CHAIN\s*)?;", re.IGNORECASE)
+_DECLARATIONS = regex(r"\bDECLARE\b.*?\bBEGIN\b", re.IGNORECASE | re.DOTALL)
 _UNKNOWN_TYPES = (
-    (re.compile(r'[\w."]+\s*%\s*ROWTYPE\b', re.IGNORECASE), "record"),
-    (re.compile(r'(?<=\s)(?:\w+|"[^"]+")\.(\w+|"[^"]+")(?=\s*(?:[\[;:=]|NOT\b|DEFAULT\b))', re.IGNORECASE), r"\1"),
-    (re.compile(r'(?<=\s)(?:\w+|"[^"]+")\s*\[\d*\]'), "text[]"),
+    (regex(r'[\w."]+\s*%\s*ROWTYPE\b', re.IGNORECASE), "record"),
+    (regex(r'(?<=\s)(?:\w+|"[^"]+")\.(\w+|"[^"]+")(?=\s*(?:[\[;:=]|NOT\b|DEFAULT\b))', re.IGNORECASE), r"\1"),
+    (regex(r'(?<=\s)(?:\w+|"[^"]+")\s*\[\d*\]'), "text[]"),
 )
 """The parser has no catalog: it refuses types in a schema, arrays of types and fields of rows that it does not know."""
 
@@ -150,6 +151,8 @@ def _simpler(declarations: re.Match[str]) -> str:
 
 
 _COMMITS = {"PLpgSQL_stmt_commit": "COMMIT", "PLpgSQL_stmt_rollback": "ROLLBACK"}
+_DYNAMIC = frozenset({"PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"})
+_NOTED = _DYNAMIC | {*_COMMITS, "dynquery", "PLpgSQL_expr"}
 _QUERY = 0
 """PLpgSQL_expr.parseMode of a whole statement; every other mode is an expression or an assignment."""
 
@@ -162,14 +165,16 @@ def _plpgsql(whole: str, simpler: Callable[[], str], read: Read) -> Facts:
         return Facts(kind=Kind.UNKNOWN, command="plpgsql", alone=committing)
     dynamic: set[int] = set()
     for key, value in every(functions):
+        if key not in _NOTED:
+            continue
         if key in _COMMITS:
             draft.alone = draft.alone or f"its body has {_COMMITS[key]}, which no transaction block may hold"
             draft.rerunnable = False
-        elif key in ("PLpgSQL_stmt_dynexecute", "PLpgSQL_stmt_dynfors"):
+        elif key in _DYNAMIC:
             dynamic.add(id(value.get("query", {}).get("PLpgSQL_expr")))
         elif key == "dynquery":
             dynamic.add(id(value.get("PLpgSQL_expr")))
-        elif key == "PLpgSQL_expr":
+        else:
             _expression(draft, value, read, dynamic=id(value) in dynamic)
     return draft.finish()
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.facts.tree import is_temporary_schema
 from tidelock.core.statement import Facts, Kind, Lock, Object
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from tidelock.core.action import Action
@@ -30,7 +31,7 @@ STRENGTH = {
 """Table lock modes from weak to strong, numbered as in lockdefs.h and in LOCK's parse tree."""
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Draft:
     """What a handler finds out. Starts as DDL that leaves nothing behind and must not run twice."""
 

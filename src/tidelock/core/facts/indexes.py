@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core import parser
 from tidelock.core.facts import timescale
 from tidelock.core.facts.search import look
-from tidelock.core.facts.tree import constant, named, on, options, relation, strings, unwrap, within
+from tidelock.core.facts.tree import PLACES, constant, named, on, options, relation, strings, unwrap, within
+from tidelock.core.patterns import regex
 from tidelock.core.statement import Kind
 from tidelock.core.values import record
 
@@ -140,9 +140,6 @@ def _key(element: Node) -> list[Any]:
     ]
 
 
-_NOISE = frozenset({"location", "list_start", "list_end", "rexpr_list_start", "rexpr_list_end"})
-
-
 def canonical(node: Any) -> Any:
     """An expression as the server would print it again: casts, positions and spellings of one operator left out.
 
@@ -160,10 +157,10 @@ def canonical(node: Any) -> Any:
             return ["constant", _plain(constant(node))]
         if kind == "A_Expr":
             return _operation(body)
-    return {key: canonical(value) for key, value in node.items() if key not in _NOISE}
+    return {key: canonical(value) for key, value in node.items() if key not in PLACES}
 
 
-_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d)(:\d\d)?)?(?:[+-]\d\d(?::?\d\d)?|Z)?")
+_MOMENT = regex(r"(\d{4}-\d\d-\d\d)(?:[ T](\d\d:\d\d)(:\d\d)?)?(?:[+-]\d\d(?::?\d\d)?|Z)?")
 
 
 def _plain(value: str | int | bool | None) -> str | bool | None:

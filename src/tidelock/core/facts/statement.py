@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from tidelock.core import parser
 from tidelock.core.facts import code, indexes, objects, queries, sessions, tables, upkeep
 from tidelock.core.facts.draft import Draft
 from tidelock.core.facts.tree import unwrap
+from tidelock.core.patterns import regex
 from tidelock.core.statement import Facts, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from tidelock.core.action import Action
     from tidelock.core.parser import Node
 
 
@@ -45,6 +47,17 @@ def transaction_control(text: str) -> str | None:
     return next((each.command for each in found if each.kind is not Kind.SAVEPOINT), "")
 
 
+def facts_in(file: str, *, detailed: bool = False) -> Callable[[str], Facts]:
+    """`facts_of` for the statements of a file, which are parsed together."""
+    trees = parser.parse_file(file)
+
+    def found(text: str) -> Facts:
+        tree = trees.pop(text, None)
+        return facts_of(text, detailed=detailed) if tree is None else _facts(tree, text, detailed=detailed)
+
+    return found
+
+
 def _facts(statement: Node, text: str = "", *, detailed: bool = False) -> Facts:
     kind, body = unwrap(statement)
     draft = Draft(text=text, detailed=detailed)
@@ -52,11 +65,17 @@ def _facts(statement: Node, text: str = "", *, detailed: bool = False) -> Facts:
     if handler is None:
         return Facts(command=kind.removesuffix("Stmt"))
     handler(draft, body)
-    if detailed:
-        from tidelock.core.facts.actions import actions_of
-
-        draft.actions[:0] = actions_of(kind, body)
+    if detailed and (actions := _reader_of_actions(kind)):
+        draft.actions[:0] = actions(body)
     return draft.finish()
+
+
+@cache
+def _reader_of_actions(kind: str) -> Callable[[Node], Iterable[Action]] | None:
+    """What reads actions from such a statement, if anything does; imported for the checks alone."""
+    from tidelock.core.facts.actions import READERS
+
+    return READERS.get(kind)
 
 
 def _several(found: list[Facts]) -> Facts:
@@ -92,13 +111,13 @@ HANDLERS: dict[str, Callable[[Draft, Node], None]] = {
     "CreateFunctionStmt": partial(code.create_function, read=facts_of),
 }
 
-_WORD = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
+_WORD = regex(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?\*/)*([A-Za-z]+)", re.DOTALL)
 _NOISE = frozenset({"OR", "REPLACE", "TEMP", "TEMPORARY", "UNLOGGED", "UNIQUE"})
 _VERBS = frozenset({"CREATE", "ALTER", "DROP", "REFRESH"})
-_ALONE = re.compile(
+_ALONE = regex(
     r"VACUUM|(?:CREATE|DROP) (?:DATABASE|TABLESPACE|INDEX CONCURRENTLY)|ALTER SYSTEM|REINDEX (?:SCHEMA|DATABASE|SYSTEM)"
 )
-_EXTERNAL = re.compile(r"ALTER SYSTEM|(?:CREATE|DROP) TABLESPACE")
+_EXTERNAL = regex(r"ALTER SYSTEM|(?:CREATE|DROP) TABLESPACE")
 
 
 def _unreadable(text: str) -> Facts:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.patterns import regex
 from tidelock.core.statement import Object
 
 if TYPE_CHECKING:
@@ -46,6 +46,21 @@ KINDS = {
 
 ON_A_TABLE = frozenset({"column", "constraint", "policy", "rule", "trigger"})
 """Kinds that the parser names as [schema,] table, name."""
+
+
+PLACES = frozenset(
+    {
+        "location",
+        "stmt_location",
+        "stmt_len",
+        "name_location",
+        "list_start",
+        "list_end",
+        "rexpr_list_start",
+        "rexpr_list_end",
+    }
+)
+"""Fields that say where in its text a node stands: not what it is."""
 
 
 def unwrap(node: Node) -> tuple[str, Any]:
@@ -202,7 +217,7 @@ def every(root: Any) -> Iterator[tuple[str, Any]]:
             stack += [value for value in reversed(node.values()) if type(value) is dict or type(value) is list]
 
 
-_IDENTIFIER = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^\s."]+))\s*(\.)?')
+_IDENTIFIER = regex(r'\s*(?:"((?:[^"]|"")+)"|([^\s."]+))\s*(\.)?')
 
 
 def identifier(text: str) -> tuple[str, str]:

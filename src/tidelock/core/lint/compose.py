@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 
 from tidelock.core import parser
+from tidelock.core.patterns import regex
 
-PLAIN = re.compile(r"[a-z_][a-z0-9_$]*")
+PLAIN = regex(r"[a-z_][a-z0-9_$]*")
 NAME_BYTES = 63
 NEXT_FILE = "-- in the next file, so that this one's locks are gone:"
 

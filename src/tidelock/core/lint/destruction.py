@@ -19,6 +19,7 @@ from tidelock.core.lint.guards import listed
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, file_rule
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 from tidelock.core.statement import Kind
 
@@ -274,7 +275,7 @@ HARMLESS = ("drop trigger", "drop policy", "drop rule", "drop index")
 
 # --- BREAKING itself ----------------------------------------------------------------------------------------------
 
-ALMOST = re.compile(r"^[ \t]*--[ \t]*BREAKING(?!:)(?:[ \t]+CHANGES?\b[^\n]*|[ \t]*-[^\n]*)?[ \t]*\r?$", re.MULTILINE)
+ALMOST = regex(r"^[ \t]*--[ \t]*BREAKING(?!:)(?:[ \t]+CHANGES?\b[^\n]*|[ \t]*-[^\n]*)?[ \t]*\r?$", re.MULTILINE)
 
 
 @file_rule(

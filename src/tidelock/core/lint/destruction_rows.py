@@ -10,6 +10,7 @@ from tidelock.core.lint.guards import listed
 from tidelock.core.lint.known import argument, target
 from tidelock.core.lint.narrowing import lost
 from tidelock.core.lint.rule import Remark
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ def _altered(look: Look) -> Iterator[Remark]:
             yield from _shorter(each, value)
 
 
-VALUE = re.compile(r'"drop_after"\s*:\s*(?:"([^"]+)"|(\d+))')
-SPAN = re.compile(r"\d+\s+[a-z]+(?:\s+\d+\s+[a-z]+)*", re.IGNORECASE)
+VALUE = regex(r'"drop_after"\s*:\s*(?:"([^"]+)"|(\d+))')
+SPAN = regex(r"\d+\s+[a-z]+(?:\s+\d+\s+[a-z]+)*", re.IGNORECASE)
 
 
 def _shorter(old: Policy, new: str | int | bool | None) -> Iterator[Remark]:
@@ -180,7 +181,7 @@ UNITS = {
     "yr": 365.25 * 86400,
     "y": 365.25 * 86400,
 }
-PART = re.compile(r"(-?\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
+PART = regex(r"(-?\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
 
 
 def seconds(value: str | int | bool | None) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tidelock.core.patterns import regex
 from tidelock.core.values import record
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def insert_behind(statement: str, pattern: str, text: str) -> Edit | None:
     return Edit(found.end(), found.end(), text) if found else None
 
 
-QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|[()]", re.DOTALL)
+QUOTED = regex(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|\$(\w*)\$.*?\$\1\$|--[^\n]*|/\*.*?\*/|[()]", re.DOTALL)
 
 
 def add_argument(statement: str, function: str, argument: str) -> Edit | None:

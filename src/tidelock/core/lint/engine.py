@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -29,9 +28,11 @@ from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES, Remark, Rule
 from tidelock.core.lint.syntax import unreadable
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.report import Finding
 from tidelock.core.statement import Kind
 from tidelock.core.steps import Surroundings, steps_of
+from tidelock.core.values import record
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ FAMILIES = (
 """Imported, and so registered."""
 SYNTAX = "HY000"
 UNUSED = "HY001"
-OF_PROVE = re.compile(r"P\d+")
+OF_PROVE = regex(r"P\d+")
 """What `prove` finds, and what may be allowed of that; nothing that lint knows of."""
 
 
@@ -91,7 +92,7 @@ def matches(code: str, wanted: Iterable[str]) -> bool:
     return any(code == each or code.rstrip("0123456789") == each for each in wanted)
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Engine:
     """One run over the files of a directory."""
 
@@ -108,8 +109,15 @@ class Engine:
     """`[timescale] on_recreate`."""
     files: list[File] = field(default_factory=list)
     found: list[Finding] = field(default_factory=list)
+    _rules: list[Rule] = field(init=False)
+    """Those that are selected."""
+    _of_files: list[tuple[Rule, Callable[[File], Remarks]]] = field(init=False)
     _asked: dict[tuple[frozenset[str], Kind], tuple[Asked, ...]] = field(default_factory=dict, init=False)
     """What statements do, and are → the rules for it, with what each asks."""
+
+    def __post_init__(self) -> None:
+        self._rules = [each for each in RULES.values() if self.selection.takes(each)]
+        self._of_files = [(each, each.file) for each in self._rules if each.file]
 
     def run(
         self, migrations: Sequence[Migration], only: Callable[[Migration], bool] = lambda _: True, *, last: bool = True
@@ -185,23 +193,23 @@ class Engine:
         does = (frozenset([each.what for each in facts.actions]), facts.kind)
         found = self._asked.get(does)
         if found is None:
-            rules = (each for each in RULES.values() if self.selection.takes(each) and each.about(*does))
+            rules = (each for each in self._rules if each.about(*does))
             found = self._asked[does] = tuple((each, each.statement) for each in rules if each.statement)
         return found
 
     def ask_file(self, file: File) -> None:
         """Ask every file rule."""
-        for each in RULES.values():
-            if each.file and self.selection.takes(each):
-                place = Place(file.migration.path, 1)
-                self.found.extend(finding(each, remark, place=place) for remark in each.file(file))
+        place = Place(file.migration.path, 1)
+        for each, check in self._of_files:
+            for remark in check(file):
+                self.found.append(finding(each, remark, place=place))
 
     def ask_directory(self, only: Callable[[Migration], bool]) -> None:
         """Ask the rules about all files together."""
         files = {file.migration.path: file for file in self.files}
         directory = Directory(self.files, self.known, self.main_branch, self.critical)
-        for each in RULES.values():
-            if each.directory and self.selection.takes(each):
+        for each in self._rules:
+            if each.directory:
                 for remark in each.directory(directory):
                     made = finding(each, remark, place=Place("", 0))
                     file = files.get(made.place.path) if made.place else None

@@ -9,6 +9,7 @@ from tidelock.core.lint.compose import quoted
 from tidelock.core.lint.edit import applied
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark
+from tidelock.core.patterns import regex
 from tidelock.core.statement import Kind
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tidelock.core.lint.edit import Edit
     from tidelock.core.lint.look import Look
 
-LOOKS = re.compile(r"\b(?:IF|EXCEPTION|CASE|LOOP)\b", re.IGNORECASE)
+LOOKS = regex(r"\b(?:IF|EXCEPTION|CASE|LOOP)\b", re.IGNORECASE)
 OWNED = ("trigger", "policy", "rule", "constraint", "column")
 """What has its name within a table."""
 OPPOSITE = {

@@ -10,6 +10,7 @@ from tidelock.core.lint.guards import listed
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, directory_rule, file_rule, rule
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 from tidelock.core.source import name_of, number_of
 from tidelock.core.statement import Kind
@@ -79,7 +80,7 @@ def description(file: File) -> Iterator[str]:
         yield f"{name} has capital letters"
 
 
-KEY = re.compile(r"[-._a-zA-Z0-9]{1,253}")
+KEY = regex(r"[-._a-zA-Z0-9]{1,253}")
 """What a ConfigMap takes as a key."""
 
 

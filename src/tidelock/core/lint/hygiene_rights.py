@@ -10,6 +10,7 @@ from tidelock.core.lint.edit import replace_first, rewritten
 from tidelock.core.lint.guards import checked, in_do, sql_text
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, directory_rule, rule
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 from tidelock.core.statement import Kind
 
@@ -27,9 +28,9 @@ THERE = frozenset(
     """.split()  # noqa: SIM905
 )
 """Roles that a server, or a provider's, has from the beginning; pg_… as well."""
-CREATES = re.compile(r"\bCREATE\s+(?:ROLE|USER|GROUP)\s+(?:IF\s+NOT\s+EXISTS\s+)?(%?\w+|\"[^\"]+\")", re.IGNORECASE)
+CREATES = regex(r"\bCREATE\s+(?:ROLE|USER|GROUP)\s+(?:IF\s+NOT\s+EXISTS\s+)?(%?\w+|\"[^\"]+\")", re.IGNORECASE)
 
-MAY_CREATE = re.compile(r"create\s+(?:role|user|group)")
+MAY_CREATE = regex(r"create\s+(?:role|user|group)")
 """What a text in lower case must hold for that; found much faster."""
 
 
@@ -105,8 +106,9 @@ def search_path(look: Look) -> Iterator[Remark]:
             edit = replace_first(look.text, r"\A\s*SET\s+(?:SESSION\s+)?", "SET LOCAL ")
             names = ", ".join(each.names)
             yield Remark(message=f"it is {names} from here on", rewrite=rewritten(look.text, edit) if edit else "")
-    calls = (each.rpartition(".")[2] for each in look.facts.calls)
-    if "set_config" in calls and "search_path" in look.facts.literals and look.facts.session:
+    if "search_path" not in look.facts.literals or not look.facts.session:
+        return
+    if any(each.rpartition(".")[2] == "set_config" for each in look.facts.calls):
         empty = "" in look.facts.literals
         yield Remark(message="it is empty from here on, as in a dump" if empty else "it is another one from here on")
 

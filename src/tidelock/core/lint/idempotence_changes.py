@@ -50,27 +50,27 @@ WORDS = {
     "drop column": r"\bDROP\s+(?:COLUMN\s+)?",
     "drop constraint": r"\bDROP\s+CONSTRAINT\s+",
 }
-DROPPED = (
-    "table",
-    "view",
-    "materialized view",
-    "index",
-    "sequence",
-    "schema",
-    "extension",
-    "function",
-    "procedure",
-    "trigger",
-    "policy",
-    "rule",
-    "type",
-    "domain",
-    "role",
-    "database",
-    "publication",
-    "subscription",
-    "tablespace",
-    "other",
+DROPS = (
+    "drop table",
+    "drop view",
+    "drop materialized view",
+    "drop index",
+    "drop sequence",
+    "drop schema",
+    "drop extension",
+    "drop function",
+    "drop procedure",
+    "drop trigger",
+    "drop policy",
+    "drop rule",
+    "drop type",
+    "drop domain",
+    "drop role",
+    "drop database",
+    "drop publication",
+    "drop subscription",
+    "drop tablespace",
+    "drop other",
 )
 
 
@@ -80,7 +80,7 @@ DROPPED = (
     Severity.WARNING,
     why="A second run stops, as it is gone already.",
     fix="write DROP … IF EXISTS",
-    on=("drop column", "drop constraint", *(f"drop {kind}" for kind in DROPPED)),
+    on=("drop column", "drop constraint", *DROPS),
 )
 def drop(look: Look) -> Iterator[Remark]:
     """A DROP that nobody guards."""
@@ -91,7 +91,7 @@ def drop(look: Look) -> Iterator[Remark]:
             edit = _before_name(look.text, pattern, each.what.upper(), "IF EXISTS")
             kind = each.what.partition(" ")[2]
             found.append((f"a second run stops, as {each.table} has no {kind} {each.name} any more", edit))
-    gone = [each for each in look.actions(*(f"drop {kind}" for kind in DROPPED)) if not _harmless(look, each)]
+    gone = [each for each in look.actions(*DROPS) if not _harmless(look, each)]
     if gone:
         kind = look.facts.command.removeprefix("DROP ").removesuffix(" CONCURRENTLY").lower()
         names = [f"{each.name} on {each.table}" if kind in OWNED else each.table or each.name for each in gone]

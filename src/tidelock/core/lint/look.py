@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from tidelock.core.step import Step
 
 
-NAME_BYTES = 63
-"""Of an identifier; PostgreSQL cuts what is longer."""
-
-
 @record(frozen=True, slots=True)
 class File:
     """One migration, read; `script` is None when it cannot be."""
@@ -39,15 +35,10 @@ class File:
     """What its statements do, by kind: (number of the statement, action) in their order."""
     controlled: bool = field(init=False, compare=False, repr=False)
     """It has a transaction of its own."""
-    plain: bool = field(init=False, compare=False, repr=False)
-    """No name in it can have more than 63 bytes: ASCII without double quotes, and no run without blanks as long."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "statements", self.script.statements if self.script else ())
         object.__setattr__(self, "controlled", any(each.mode is Mode.OWN for each in self.steps))
-        text = self.migration.text
-        plain = text.isascii() and '"' not in text and max(map(len, text.split()), default=0) <= NAME_BYTES
-        object.__setattr__(self, "plain", plain and (not self.script or len(self.script.sources) < 2))
         acts: dict[str, list[tuple[int, Action]]] = {}
         for number, statement in enumerate(self.statements):
             for each in statement.facts.actions:
@@ -112,9 +103,9 @@ class Look:
                 self.file.places.update((id(each), (step, at)) for at, each in enumerate(step.statements))
         return self.file.places.get(id(self.statement), (None, 0))
 
-    def actions(self, *what: str) -> Iterator[Action]:
+    def actions(self, *what: str) -> list[Action]:
         """What the statement does, of these kinds."""
-        return (each for each in self.statement.facts.actions if each.what in what)
+        return [each for each in self.statement.facts.actions if each.what in what]
 
     def calls(self, *names: str) -> Iterator[Action]:
         """The calls of these functions, without their schema; of functions of TimescaleDB only."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+from tidelock.core.patterns import regex
 
-TYPE = re.compile(r"(?P<name>.*?)(?:\((?P<sizes>[\d,-]+)\))?(?P<array>(?:\[\])*)")
+TYPE = regex(r"(?P<name>.*?)(?:\((?P<sizes>[\d,-]+)\))?(?P<array>(?:\[\])*)")
 SAME = {
     "serial": "int4",
     "serial4": "int4",

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 def readable(files: Sequence[SourceFile]) -> tuple[list[Migration], list[Finding]]:
     """What can be read, in numeric order, and what is wrong with the rest."""
+    try:
+        return list(migrations(files)), []
+    except SourceFault:
+        pass  # which one it is, and what is wrong with others, is found file by file
     read: list[Migration] = []
     found: list[Finding] = []
     for file in files:

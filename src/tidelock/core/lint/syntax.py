@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from tidelock.core import parser
+from tidelock.core.patterns import regex
 from tidelock.core.statement import Kind
 from tidelock.core.values import record
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from tidelock.core.model import Place
     from tidelock.core.statement import Statement
 
-WORD = re.compile(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|\w+|[^\s\w]")
+WORD = regex(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|\w+|[^\s\w]")
 KEYWORDS = tuple(
     """
     ADD ALTER AND AS BEGIN BY CASCADE CHECK COLUMN COMMENT COMMIT CONCURRENTLY CONFLICT CONSTRAINT CREATE DEFAULT

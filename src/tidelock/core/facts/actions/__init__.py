@@ -29,14 +29,7 @@ if TYPE_CHECKING:
     from tidelock.core.action import Action
     from tidelock.core.parser import Node
 
-__all__ = ["actions_of", "called"]
-
-
-def actions_of(kind: str, node: Node) -> tuple[Action, ...]:
-    """What a statement does; nothing for kinds that no check asks about."""
-    reader = READERS.get(kind)
-    return tuple(reader(node)) if reader else ()
-
+__all__ = ["READERS", "called"]
 
 READERS: dict[str, Callable[[Node], Iterable[Action]]] = {
     **tables.READERS,
@@ -49,3 +42,4 @@ READERS: dict[str, Callable[[Node], Iterable[Action]]] = {
     **objects.READERS,
     **upkeep.READERS,
 }
+"""No check asks about the kinds that are missing."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def flags(**given: object) -> frozenset[str]:
     """The names of those that are true; `_` in a name is a space."""
-    return frozenset(name.replace("_", " ") for name, value in given.items() if value)
+    return frozenset([name.replace("_", " ") for name, value in given.items() if value])
 
 
 def cascade(node: Node) -> bool:

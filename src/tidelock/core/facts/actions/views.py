@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tidelock.core.action import Action
 from tidelock.core.facts import timescale
 from tidelock.core.facts.actions.flags import flags
-from tidelock.core.facts.tree import constant, every, options, relation, strings, temporary
+from tidelock.core.facts.tree import PLACES, constant, every, options, relation, strings, temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -61,10 +61,6 @@ def definition(query: Any) -> str:
         if key not in PLACES:
             told.update(f"{key}={'' if type(value) in (dict, list) else value}\n".encode())
     return told.hexdigest()[:16]
-
-
-PLACES = frozenset(("location", "stmt_location", "stmt_len", "name_location"))
-"""Where in the text a node stands."""
 
 
 def select(node: Node) -> Iterator[Action]:

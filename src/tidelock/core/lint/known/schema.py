@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from tidelock.core.lint.known import columns, objects, relations, timescale
 from tidelock.core.lint.known.things import Table, key, made_by
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from tidelock.core.model import Place
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Known:
     """Everything that the files so far have made."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
+
+from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from tidelock.core.action import Action, Column, Constraint
@@ -15,7 +17,7 @@ def key(name: str) -> str:
     return name.removeprefix("public.")
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Table:
     """A table, hypertable or aggregate. `whole` when a file has created it, so that every column is known."""
 
@@ -53,7 +55,7 @@ class Table:
         return [each.columns for each in self.constraints if each.kind in ("primary key", "unique")]
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Aggregate:
     """A continuous aggregate."""
 
@@ -75,7 +77,7 @@ class Aggregate:
         return self.action.options.get("definition", "")
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Index:
     """An index that a file has created."""
 
@@ -90,7 +92,7 @@ class Index:
     """It holds some of the rows only."""
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class Policy:
     """A policy of TimescaleDB, with the arguments it was made with."""
 
@@ -111,7 +113,7 @@ class Policy:
         return any(each in self.nulls for each in (*names, str(place)))
 
 
-@dataclass(slots=True)
+@record(frozen=False, slots=True)
 class View:
     """A view or materialized view, and what it reads."""
 

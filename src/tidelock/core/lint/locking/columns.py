@@ -11,6 +11,7 @@ from tidelock.core.lint.edit import replace_first, rewritten
 from tidelock.core.lint.locking.rewriting import Change, change
 from tidelock.core.lint.locking.use import changes, has_columnstore, single
 from tidelock.core.lint.rule import Remark, rule
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _unless(new: str) -> str:
 
 # --- new columns -----------------------------------------------------------------------------------------------------
 
-DEFAULT = re.compile(
+DEFAULT = regex(
     r"(?P<before>.*?\bADD\s.*?)(?:\s+NOT\s+NULL)?\s+DEFAULT\s+(?P<value>.*?)(?:\s+NOT\s+NULL)?\s*", re.I | re.DOTALL
 )
 

@@ -6,8 +6,9 @@ ATColumnChangeRequiresRewrite): a binary-coercible type, or a length that cannot
 
 from __future__ import annotations
 
-import re
 from enum import StrEnum
+
+from tidelock.core.patterns import regex
 
 
 class Change(StrEnum):
@@ -23,7 +24,7 @@ class Change(StrEnum):
     """One of the types is not PostgreSQL's own."""
 
 
-TYPE = re.compile(r"(?P<base>[^(\[]+)(?:\((?P<sizes>[\d,-]+)\))?(?P<array>(?:\[\])*)")
+TYPE = regex(r"(?P<base>[^(\[]+)(?:\((?P<sizes>[\d,-]+)\))?(?P<array>(?:\[\])*)")
 SERIAL = {
     "serial": "int4",
     "serial4": "int4",

@@ -9,6 +9,7 @@ from tidelock.core.lint.compose import lines
 from tidelock.core.lint.known import key
 from tidelock.core.lint.locking.use import changes, fresh
 from tidelock.core.lint.rule import Remark, rule
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 from tidelock.core.statement import Kind
 
@@ -112,7 +113,7 @@ def several_tables(look: Look) -> Iterator[str]:
 # --- W12 -------------------------------------------------------------------------------------------------------------
 
 IDENTIFIER = r'(?:"(?:[^"]|"")+"|[\w$]+)'
-ALTER = re.compile(
+ALTER = regex(
     rf"\s*ALTER\s+TABLE\s+(?P<table>(?:IF\s+EXISTS\s+)?(?:ONLY\s+)?{IDENTIFIER}(?:\s*\.\s*{IDENTIFIER})?)\s+(?P<parts>(?!RENAME\b|SET\s+SCHEMA\b).+)",
     re.IGNORECASE | re.DOTALL,
 )
@@ -135,7 +136,7 @@ def several_alters(look: Look) -> Iterator[Remark]:
     """ALTER TABLE right behind another one of the same table."""
     if not look.facts.command.startswith("ALTER TABLE"):
         return
-    before = look.together[-1] if look.together else None
+    before = next(reversed(look.together), None)
     if before is None or not before.facts.command.startswith("ALTER TABLE"):
         return
     mine, first = ALTER.fullmatch(look.text), ALTER.fullmatch(before.text)

@@ -17,6 +17,7 @@ from tidelock.core.lint.timescale.sight import (
     lost,
     named_loss,
 )
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 
 if TYPE_CHECKING:
@@ -308,7 +309,7 @@ def cannot_be_made(look: Look) -> Iterator[str]:
 def _widths(look: Look, action: Action) -> Iterator[str]:
     beneath = next((name for name in action.names if look.known.is_aggregate(name)), "")
     old, new = bucket(look.known, beneath) if beneath else None, length(action.options.get("bucket", ""))
-    calendar = re.compile(r"mon|year|decade|cent", re.IGNORECASE)
+    calendar = regex(r"mon|year|decade|cent", re.IGNORECASE)
     below = look.known.aggregates[key(beneath)].bucket if beneath else ""
     if (
         old is None

@@ -161,11 +161,11 @@ def _rewritten(look: Look) -> Iterator[Table]:
 )
 def default_in_catalog(look: Look) -> Iterator[Remark]:
     """ADD COLUMN with a constant default over compressed chunks, unless the file recompresses."""
-    if any(_recompresses(each.facts.actions) for each in look.file.statements[look.number + 1 :]):
-        return
     for each in look.actions("add column"):
         table = compressed(look.known, each.table)
-        if table and table.hypertable and each.column and each.column.default == "constant" and not each.column.serial:
+        if not table or any(_recompresses(later.facts.actions) for later in look.file.statements[look.number + 1 :]):
+            continue
+        if table.hypertable and each.column and each.column.default == "constant" and not each.column.serial:
             yield Remark(
                 message=f"no compressed chunk of {each.table} holds {each.name}: a rewrite of the chunk makes it NULL",
                 rewrite="" if in_block(look) else f"{look.text.rstrip().rstrip(';')};\n{_recompress(each.table)}",

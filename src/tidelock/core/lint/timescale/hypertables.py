@@ -15,6 +15,7 @@ from tidelock.core.lint.timescale.sight import (
     hypertable,
     in_block,
 )
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ def literal_job(look: Look) -> Iterator[Remark]:
         yield Remark(message=f"{name}({number}): on another database {number} is another job, or none", rewrite=rewrite)
 
 
-INTERNAL = re.compile(r"\b(_hyper_\d+_\d+_chunk|_materialized_hypertable_\d+|_compressed_hypertable_\d+)\b")
+INTERNAL = regex(r"\b(_hyper_\d+_\d+_chunk|_materialized_hypertable_\d+|_compressed_hypertable_\d+)\b")
 
 
 @rule(

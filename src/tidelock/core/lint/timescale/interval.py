@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tidelock.core.patterns import regex
+
 DAY = 86400.0
 MONTH = 30 * DAY
 """A month counts as 30 days, 12 of them as a year of 365.25: what the server does depends on the calendar."""
@@ -37,11 +39,11 @@ UNITS = {
     "century": 100 * YEAR,
     "centurie": 100 * YEAR,
 }
-PART = re.compile(
+PART = regex(
     r"\s*(?:(?P<sign>[+-])?(?P<hours>\d+):(?P<minutes>\d\d)(?::(?P<seconds>\d\d(?:\.\d+)?))?"
     r"|(?P<number>[+-]?\d+(?:\.\d+)?)\s*(?P<unit>[a-zA-Z]+))\s*,?"
 )
-ISO = re.compile(r"\s*P(?:(?P<date>(?:\d+[YMWD])*))?(?:T(?P<time>(?:\d+[HMS])*))?\s*$", re.IGNORECASE)
+ISO = regex(r"\s*P(?:(?P<date>(?:\d+[YMWD])*))?(?:T(?P<time>(?:\d+[HMS])*))?\s*$", re.IGNORECASE)
 ISO_DATE = {"Y": YEAR, "M": MONTH, "W": 7 * DAY, "D": DAY}
 ISO_TIME = {"H": 3600.0, "M": 60.0, "S": 1.0}
 

@@ -9,6 +9,7 @@ from tidelock.core.lint.breaking import rebuilt_here
 from tidelock.core.lint.edit import Edit
 from tidelock.core.lint.known import Policy, key, made_by, target
 from tidelock.core.lint.timescale.interval import length, written
+from tidelock.core.patterns import regex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -149,7 +150,7 @@ def lost(look: Look, aggregate: Aggregate) -> str:
 # --- CREATE INDEX … WITH (timescaledb.transaction_per_chunk) ---------------------------------------------------------
 
 PER_CHUNK = "timescaledb.transaction_per_chunk"
-_TOKEN = re.compile(
+_TOKEN = regex(
     r"--[^\n]*|/\*.*?\*/|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|(?P<open>\()|(?P<close>\))|(?P<word>\w+)|.", re.DOTALL
 )
 
