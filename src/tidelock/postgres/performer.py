@@ -10,6 +10,7 @@ from psycopg.pq import ExecStatus
 from tidelock.core.facts import transaction_control
 from tidelock.core.model import Place
 from tidelock.core.report import Happening
+from tidelock.core.secrets import masked
 from tidelock.core.statement import Echo, Ending, Quit, Statement
 from tidelock.core.steps import RuntimeTransaction
 from tidelock.postgres import failures
@@ -98,17 +99,21 @@ class Performer:
 
         What the parser cannot read of it is judged by what the server answers. Raises RuntimeTransaction.
         """
-        sent = f"{caret(self.turn.sources, statement.place)}\nsent    {text[:200]}"
         control = transaction_control(text)
         if control:
             why = f"is what the run itself would send here; {failures.what_remains(step)}"
-            raise RuntimeTransaction(statement.place, control, why, WITHOUT_CONTROL, sent)
+            raise RuntimeTransaction(statement.place, control, why, WITHOUT_CONTROL, self.shown(statement, text))
         before = self.turn.session.status
         yield
         ended = [tag for tag in self.turn.session.tags if tag in CONTROL] if control is None else []
         if ended or self.turn.session.status != before:
             why = "came out of what the run itself sent, and ended its transaction; what ran before it may stay"
-            raise RuntimeTransaction(statement.place, ended[0] if ended else "COMMIT", why, COMPARE, sent)
+            command = ended[0] if ended else "COMMIT"
+            raise RuntimeTransaction(statement.place, command, why, COMPARE, self.shown(statement, text))
+
+    def shown(self, statement: Statement, text: str) -> str:
+        """A statement's place, and what the run makes of it there."""
+        return f"{caret(self.turn.sources, statement.place)}\nsent    {masked(text)[:200]}"
 
     def copy(self, statement: Statement, text: str) -> Rows:
         """COPY … FROM STDIN with the data that follows it in the file."""
