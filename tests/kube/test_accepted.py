@@ -159,3 +159,17 @@ def test_five_mib_of_sql(farm: Path, restricted: Namespace, flavour: str) -> Non
     assert {name: len(text) for name, text in held.items()} == {
         path.name: path.stat().st_size for path in (farm / "migrations").glob("*.sql")
     }
+
+
+@pytest.mark.parametrize("size_bytes", [20, 3000], ids=["small ones", "18 MiB"])
+def test_six_thousand_files_in_a_folder(farm: Path, restricted: Namespace, size_bytes: int) -> None:
+    names = [f"migrations/bausteine/größe {number:05}.sql" for number in range(6000)]
+    write(farm, dict.fromkeys(names, f"SELECT 1; --{'-' * (size_bytes - 12)}\n"))
+    write(farm, {"migrations/003_all.sql": "".join(f"\\ir '{each.partition('/')[2]}'\n" for each in names)})
+    folder = rendered(farm, restricted, "kubectl")
+    applied(restricted, "-f", str(folder / "migration-job.yaml"))
+    maps = restricted.get("configmaps", "-l", "tidelock.dev/bundle=postgresql-migrations")["items"]
+    assert sum(len(each["data"]) for each in maps) == 6003
+    (volume, *_) = jobs(restricted)["db-migration"]["spec"]["template"]["spec"]["volumes"]
+    sources = [each["configMap"] for each in volume["projected"]["sources"]]
+    assert sum(len(each.get("items") or ()) for each in sources) >= 6000
