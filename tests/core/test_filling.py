@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tidelock.core.aggregates import Span
@@ -36,9 +38,14 @@ def test_it_comes_back_from_the_journal_with_what_was_refreshed_since():
 
 
 def test_retention_that_went_on_takes_the_first_bucket_with_it():
-    assert FILL.from_now(span(150, 400), 160).empty == (span(160, 200), span(300, 400))
-    assert FILL.from_now(span(100, 400), 110) == FILL
-    assert FILL.from_now(None, None).empty == ()
+    def after(point: int) -> int:
+        return point + 10
+
+    assert FILL.from_now(span(150, 400), None, after).empty == (span(160, 200), span(300, 400))
+    assert FILL.from_now(span(100, 400), None, after) == FILL
+    assert FILL.from_now(None, None, after).empty == ()
+    behind = replace(FILL, begins=100)
+    assert behind.from_now(span(50, 400), 150, after).empty == (span(160, 200), span(300, 400)), "a late row at 50"
 
 
 def test_an_old_bucket_that_reaches_into_a_new_one_keeps_it_from_being_computed():

@@ -152,8 +152,7 @@ class Aggregate:
     raw: Span | None = None
     """Of the rows of its source; None when there are none."""
     doubtful: int | None = None
-    """Buckets that begin before this point may be in the source in part only: where its first chunk begins, and the
-    chunks that retention may have dropped, which late rows brought back."""
+    """Chunks of its source that end by this point may have been dropped by retention, and have come back."""
     history: History | None = None
     """What exists nowhere else; None when nothing does, or when nobody has looked."""
     size_bytes: int = 0

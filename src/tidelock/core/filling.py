@@ -28,19 +28,21 @@ class Fill:
     """Old buckets that the raw data held no more, or in part only: they stay as they are, for ever."""
     since: int | None = None
     """Where the raw rows began then."""
+    begins: int | None = None
+    """Where the first chunk that was made in the order of time began then: a late row does not move it back."""
 
     def filled(self, done: Iterable[Span]) -> Fill:
         """The same, after some of it was refreshed."""
         over = merged(done)
         return replace(self, empty=tuple(part for each in self.empty for part in reversed(without(each, over))))
 
-    def from_now(self, raw: Span | None, after: int | None) -> Fill:
-        """The same, when retention has gone on since: from `after` on, the first bucket that is there whole."""
+    def from_now(self, raw: Span | None, begins: int | None, after: Callable[[int], int]) -> Fill:
+        """The same, when retention has gone on since. `after`: from a point on, the first bucket that is whole."""
         if raw is None:
             return replace(self, empty=())
-        if self.since is None or raw.start <= self.since:
-            return self
-        return replace(self, empty=tuple(clipped(self.empty, after, None)))
+        pairs = ((self.since, raw.start), (self.begins, begins))
+        moved = [now for then, now in pairs if then is not None and now is not None and now > then]
+        return replace(self, empty=tuple(clipped(self.empty, after(max(moved)), None))) if moved else self
 
     def aligned(self, edges: Callable[[Sequence[int]], Sequence[tuple[int, int]]]) -> Fill:
         """The same in whole new buckets: none that an old one reaches into is computed."""
@@ -72,6 +74,7 @@ def detail_of(fill: Fill, number: int, refreshed: int = 0) -> dict[str, Any]:
         "number": number,
         "kind": next((each.kind for each in (*fill.empty, *fill.stays)), ""),
         "since": fill.since,
+        "begins": fill.begins,
         "refreshed": refreshed,
         "empty": [[each.start, each.end] for each in fill.empty],
         "stays": [[each.start, each.end] for each in fill.stays],
@@ -88,8 +91,10 @@ def read(rebuilt: Iterable[Mapping[str, Any]], refreshed: Sequence[Mapping[str, 
     def spans(pairs: Iterable[Sequence[int]]) -> tuple[Span, ...]:
         return tuple(Span(start=start, end=end, kind=kind) for start, end in pairs)
 
-    fill = Fill(empty=spans(found[-1]["empty"]), stays=spans(found[-1]["stays"]), since=found[-1]["since"])
-    done = [(each["from"], each["to"]) for each in refreshed[found[-1]["refreshed"] :] if each.get("number") == number]
+    last = found[-1]
+    starts = {"since": last["since"], "begins": last.get("begins")}
+    fill = Fill(empty=spans(last["empty"]), stays=spans(last["stays"]), **starts)
+    done = [(each["from"], each["to"]) for each in refreshed[last["refreshed"] :] if each.get("number") == number]
     return fill.filled(spans(done))
 
 

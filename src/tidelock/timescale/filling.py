@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from tidelock.core.aggregates import Span
 from tidelock.core.filling import Fill, above, gaps, read
 from tidelock.core.windows import merged
-from tidelock.timescale.ground import buckets, ground, in_part_until, remains
+from tidelock.timescale.ground import buckets, ground
+from tidelock.timescale.holes import begins, changes, remains
 
 if TYPE_CHECKING:
     import psycopg
 
     from tidelock.app.ports import Scene
-    from tidelock.core.aggregates import Aggregate, Stock
+    from tidelock.core.aggregates import Aggregate
 
     Connection = psycopg.Connection[Any]
 
@@ -30,30 +31,38 @@ def known(scene: Scene, aggregate: Aggregate) -> Fill | None:
     return read(rebuilt, [detail for _, _, detail in scene.noted("refreshed")] if rebuilt else [], aggregate.number)
 
 
-def reckoned(conn: Connection, stock: Stock, aggregate: Aggregate, before: Fill | None) -> Fill:
+def reckoned(conn: Connection, aggregate: Aggregate, before: Fill | None) -> Fill:
     """What a rebuild may replace, and what has to stay. `before`: it was rebuilt already, and perhaps never filled."""
     if aggregate.raw is None or aggregate.source_kind == "uuid":
         return Fill()
     before = current(conn, aggregate, before)
     pieces = ground(conn, aggregate, None, None, before)
-    until = in_part_until(conn, aggregate, stock)
+    noted = changes(conn, aggregate)
     stays: list[Span] = [*before.stays] if before else []
     for number in range(0, len(pieces), PIECES):
         for window in merged(pieces[number : number + PIECES]):
-            stays += remains(conn, aggregate, window, until, before)
-    return Fill(empty=tuple(merged(pieces)), stays=tuple(merged(stays)), since=aggregate.raw.start)
+            stays += remains(conn, aggregate, window, noted, before)
+    return Fill(
+        empty=tuple(merged(pieces)),
+        stays=tuple(merged(stays)),
+        since=aggregate.raw.start,
+        begins=begins(conn, aggregate),
+    )
 
 
 def current(conn: Connection, aggregate: Aggregate, fill: Fill | None) -> Fill | None:
     """As it is now, in whole buckets of the aggregate."""
     if fill is None:
         return None
-    edges, after = buckets(conn, aggregate), None
-    if aggregate.raw is not None:
-        [(first, end)] = edges.around(conn, [aggregate.raw.start])
-        begins = max((start for start, _ in aggregate.chunks if start <= aggregate.raw.start), default=first)
-        after = first if begins <= first else end
-    return fill.from_now(aggregate.raw, after).aligned(lambda points: edges.around(conn, points))
+    edges = buckets(conn, aggregate)
+
+    def after(point: int) -> int:
+        [(first, end)] = edges.around(conn, [point])
+        return first if max((start for start, _ in aggregate.chunks if start <= point), default=first) <= first else end
+
+    return fill.from_now(aggregate.raw, begins(conn, aggregate), after).aligned(
+        lambda points: edges.around(conn, points)
+    )
 
 
 def shape(conn: Connection, aggregate: Aggregate) -> tuple[str | None, ...]:

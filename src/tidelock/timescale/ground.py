@@ -1,4 +1,4 @@
-"""Where an aggregate can be computed anew: chunks of its source, edges of its buckets, and what has to stay."""
+"""Where an aggregate can be computed anew: chunks of its source and edges of its buckets."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import sql
 
-from tidelock.core.aggregates import EPOCH, INTEGERS, RETENTION, Span
+from tidelock.core.aggregates import EPOCH, INTEGERS, Span
 from tidelock.core.windows import clipped, marks, merged, pieces
-from tidelock.timescale.points import bucket_end, number, point, text
-from tidelock.timescale.thinning import thinned
+from tidelock.timescale.points import LIMITS, bucket_end, number, point, text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import psycopg
 
-    from tidelock.core.aggregates import Aggregate, Stock
+    from tidelock.core.aggregates import Aggregate
     from tidelock.core.filling import Fill
 
     Connection = psycopg.Connection[Any]
@@ -30,7 +29,6 @@ SELECT DISTINCT coalesce(c.range_start_integer, (extract(epoch FROM c.range_star
 FUNCTION = """
 SELECT split_part(bucket_func::text, '(', 1), bucket_width, bucket_timezone, bucket_origin, bucket_offset
   FROM _timescaledb_catalog.continuous_aggs_bucket_function WHERE mat_hypertable_id = %s"""
-AGE = "SELECT (extract(epoch FROM now() - %s::interval) * 1000000)::bigint"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +67,7 @@ class Buckets:
             start=number(kind, sql.SQL("b")),
             end=number(kind, bucket_end(self.aggregate, sql.SQL("b"))),
             bucket=self.start(sql.SQL("v::{}").format(sql.SQL(kind))),
-            points=sql.Literal([text(each, kind) for each in points]),
+            points=sql.Literal([text(min(each, LIMITS.get(kind, each)), kind) for each in points]),
         )
         return [(row[0], row[1]) for row in conn.execute(query)] if points else []
 
@@ -120,65 +118,11 @@ def ground(
     return pieces(clipped(occupied, start, end), (first for first, _ in around.values()))
 
 
-LEAST = "SELECT {number} FROM {source} WHERE {time} >= {start} AND {time} < {end} LIMIT 1"
-LOST = """
-SELECT {start}, {end} FROM (
-  SELECT DISTINCT a.{column} AS b FROM {relation} a WHERE a.{column} >= {low} AND a.{column} < {high}) b
- WHERE NOT EXISTS (SELECT FROM {source} s WHERE s.{time} >= b AND s.{time} < {after}
-                      AND s.{time} >= {low} AND s.{time} < {high})"""
 FLOAT = """
 CASE WHEN {0} IN ('NaN', 'Infinity', '-Infinity') THEN {0}::text ELSE to_char({0}::float8, '9.99999999EEEE') END"""
-# Compared as text: not every type that an aggregate can hold has an equality.
-IN_PART = """
-SELECT DISTINCT {start}, {end} FROM (
-  SELECT b FROM (SELECT {column} AS b, ROW({columns})::text AS r FROM {relation}
-                  WHERE {column} >= {low} AND {column} < {high}
-                 EXCEPT ALL
-                 SELECT {column}, ROW({columns})::text FROM {direct}
-                  WHERE {column} >= {low} AND {column} < {high}) other) found"""
 COLUMNS = """
 SELECT attname::text, atttypid::regtype::text FROM pg_attribute
  WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
-
-
-def remains(
-    conn: Connection, aggregate: Aggregate, window: Span, until: int | None, fill: Fill | None = None
-) -> list[Span]:
-    """Buckets of a window that the source cannot give any more, or gives in part only: those a refresh would erase.
-
-    `until`: before this point a bucket that the source gives otherwise counts as one that it holds in part; after it,
-    one of which the source has fewer rows than it was made from.
-    `fill`: it was rebuilt, and then it was settled what is replaced and what stays.
-    """
-    column, kind = sql.Identifier(aggregate.column), aggregate.kind
-    names = {
-        "start": number(kind, sql.SQL("b")),
-        "end": number(kind, bucket_end(aggregate, sql.SQL("b"))),
-        "after": bucket_end(aggregate, sql.SQL("b")),
-        "column": column,
-        "relation": sql.SQL(aggregate.relation),
-        "source": sql.SQL(aggregate.source),
-        "time": sql.Identifier(aggregate.source_time),
-        "direct": sql.SQL(aggregate.direct),
-        "low": point(window.start, kind),
-        "high": point(window.end, kind),
-    }
-    rows = conn.execute(sql.SQL(LOST).format(**names)).fetchall()
-    if until is not None and window.start < until and has_rows(conn, aggregate, window):
-        names |= {
-            "columns": compared(conn, aggregate.direct),
-            "high": point(min(window.end, until), kind),
-        }
-        rows += conn.execute(sql.SQL(IN_PART).format(**names)).fetchall()
-    found = [Span(start=start, end=end, kind=kind) for start, end in set(rows)]
-    settled = (*fill.empty, *fill.stays) if fill else ()
-    rest = Span(start=max(window.start, until or window.start), end=window.end, kind=kind)
-    edges = buckets(conn, aggregate)
-    found += [each.span for each in thinned(conn, aggregate, rest, lambda points: edges.around(conn, points), settled)]
-    if fill is None:
-        return merged(found)
-    found = [each for each in found if not fill.settles(each.start)]
-    return merged([*found, *clipped(fill.stays, window.start, window.end)])
 
 
 def compared(conn: Connection, relation: str) -> sql.Composable:
@@ -187,11 +131,6 @@ def compared(conn: Connection, relation: str) -> sql.Composable:
         sql.SQL(FLOAT).format(sql.Identifier(name)) if type_ in ("real", "double precision") else sql.Identifier(name)
         for name, type_ in conn.execute(COLUMNS, (relation,)).fetchall()
     )
-
-
-def has_rows(conn: Connection, aggregate: Aggregate, window: Span) -> bool:
-    """Whether the aggregate has anything in a window."""
-    return first_in(conn, aggregate.relation, aggregate.column, window)
 
 
 def first_in(conn: Connection, relation: str, column: str, window: Span) -> bool:
@@ -204,39 +143,6 @@ def first_in(conn: Connection, relation: str, column: str, window: Span) -> bool
         point(window.end, window.kind),
     )
     return conn.execute(query).fetchone() is not None
-
-
-def in_part_until(conn: Connection, aggregate: Aggregate, stock: Stock) -> int | None:
-    """Until where a bucket that the source gives otherwise is one that it holds in part only.
-
-    Narrower than `Aggregate.doubtful`, which holds the whole first chunk for doubtful: on a young database that is
-    all there is, and no refresh could ever take up rows that came late. Retention leaves doubt below its age. Other
-    ways to drop chunks leave some in the first chunk (a late row brings it back with that row alone), when the
-    aggregate has buckets from before it; and in the closed bucket that begins before it.
-    """
-    if aggregate.raw is None or aggregate.materialized is None:
-        return None
-    first = next((each for each in chunks(conn, aggregate) if each.end > aggregate.raw.start), None)
-    points: list[int] = []
-    if first is not None and aggregate.materialized.start < first.start:
-        [(_, after)] = buckets(conn, aggregate).around(conn, [aggregate.materialized.start])
-        if after <= first.start:
-            points.append(first.end)
-        elif after <= aggregate.raw.end:
-            points.append(after)
-    if age := kept_for(aggregate, stock):
-        points += [row[0] for row in conn.execute(AGE, (age,))]
-    return max(points, default=None)
-
-
-def kept_for(aggregate: Aggregate, stock: Stock) -> str:
-    """The age at which retention drops chunks of its source; empty for none, or over integers."""
-    if aggregate.kind in INTEGERS:
-        return ""
-    beneath = stock.aggregate(aggregate.parent)
-    found = next((each for each in stock.hypertables if each.name == aggregate.source), None)
-    jobs = beneath.jobs if beneath else found.jobs if found else ()
-    return next((str(each.config.get("drop_after", "")) for each in jobs if each.proc == RETENTION), "")
 
 
 OUTSIDE = "SELECT count(DISTINCT {column}), {first}, {end} FROM {relation} WHERE {asked} AND NOT ({there})"

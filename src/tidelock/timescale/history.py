@@ -1,8 +1,7 @@
 """What an aggregate has and its source can no longer give: counted, never guessed.
 
-A bucket is lost to the source when no row of the source lies in it. Where the source begins, and where retention has
-been, a bucket may be there in part (a row that came late makes one of sixty): there the aggregate is computed anew and
-compared. Elsewhere a DELETE may have taken rows of it (`thinning`).
+A bucket is lost to the source when no row of the source lies in it. Where rows were dropped, it may be there in part (a
+row that came late makes one of sixty): see `holes`. Elsewhere a DELETE may have taken rows of it (`thinning`).
 
 The source is read a few chunks at a time: one question over 1,000 of them takes a minute.
 """
@@ -15,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 from psycopg import sql
 
 from tidelock.core.aggregates import INTEGERS, History, Span
-from tidelock.timescale.ground import buckets, compared
-from tidelock.timescale.points import bucket_end, number, point
+from tidelock.timescale import holes
+from tidelock.timescale.ground import buckets
+from tidelock.timescale.points import as_source, bucket_end, number, point
 from tidelock.timescale.thinning import changed, thinned
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import psycopg
 
     from tidelock.core.aggregates import Aggregate
+    from tidelock.timescale.thinning import Thinned
 
     Connection = psycopg.Connection[Any]
 
@@ -33,13 +34,6 @@ SELECT count(*), sum(n), {first}, {end}
   FROM (SELECT a.{column} AS b, count(*) AS n FROM {relation} a WHERE {within} GROUP BY 1) kept WHERE {lost}"""
 NO_SOURCE = """
 ({end} <= {begin} OR NOT EXISTS (SELECT FROM {source} s WHERE {reach} AND {time} >= {first} AND {time} < {after}))"""
-# Compared as text: not every type that an aggregate can hold has an equality.
-IN_PART = """
-(NOT {gone} AND kept.b IN (
-   SELECT b FROM (SELECT {column} AS b, ROW({columns})::text AS r FROM {relation} WHERE {reach}
-                  EXCEPT ALL
-                  SELECT {column}, ROW({columns})::text FROM {direct} WHERE {reach}) other))"""
-NEXT_ROW = "SELECT {least} FROM {source} s WHERE {time} >= {after} AND {time} < {before}"
 # No month is longer than 31 days, no day than 25 hours.
 WIDTH = """
 SELECT ((extract(year FROM w) * 12 + extract(month FROM w)) * 31 + extract(day FROM w)) * 90000000000
@@ -70,10 +64,11 @@ def of(
     if rootless or aggregate.raw is None or aggregate.unread:
         return count(conn, aggregate, between(aggregate, start, end), sql.SQL("true"))
     found = gone(conn, aggregate, start, end)
-    until = doubtful_until(conn, aggregate, found)
-    found = plus(found, partial(conn, aggregate, start, min(end, until) if until is not None else start))
-    low = start if until is None else max(start, until)
-    return plus(found, thinner(conn, aggregate, low, end)) if deleted else found
+    doubts = holes.doubtful(
+        conn, aggregate, Span(start=start, end=end, kind=aggregate.kind), holes.changes(conn, aggregate)
+    )
+    found = plus(found, together(holes.in_part(conn, aggregate, doubts)))
+    return plus(found, together(thinner(conn, aggregate, start, end, doubts))) if deleted else found
 
 
 def gone(conn: Connection, aggregate: Aggregate, start: int, end: int) -> History | None:
@@ -98,70 +93,30 @@ def segments(aggregate: Aggregate, width: int, start: int, end: int) -> Iterator
     yield from pairwise([start, *cuts, end])
 
 
-def doubtful_until(conn: Connection, aggregate: Aggregate, lost: History | None) -> int | None:
-    """Until where a bucket may be there in part because older rows are gone."""
-    if lost is None:
-        return aggregate.doubtful
-    # The first row after what is lost may be what is left of a bucket, or a late row, and so is all before it.
-    return max(aggregate.doubtful or 0, row_after(conn, aggregate, lost.span.end))
-
-
-def partial(conn: Connection, aggregate: Aggregate, start: int, high: int) -> History | None:
-    """Buckets that the source has in part: it gives other rows for them than the aggregate has."""
-    assert aggregate.raw is not None
-    width = longest(conn, aggregate)
-    low = max(start, aggregate.raw.start - width)
-    if low >= high:
-        return None
-    differs = sql.SQL(IN_PART).format(
-        gone=no_source(aggregate, low, high + width),
-        column=sql.Identifier(aggregate.column),
-        columns=compared(conn, aggregate.direct),
-        relation=sql.SQL(aggregate.relation),
-        direct=sql.SQL(aggregate.direct),
-        reach=between(aggregate, low, high),
-    )
-    return count(conn, aggregate, between(aggregate, low, high), differs)
-
-
-def thinner(conn: Connection, aggregate: Aggregate, low: int, high: int) -> History | None:
+def thinner(conn: Connection, aggregate: Aggregate, start: int, end: int, settled: Sequence[Span]) -> list[Thinned]:
     """Buckets of which a DELETE took a part; not looked for where too much has changed to be computed for a look."""
-    within = Span(start=low, end=high, kind=aggregate.kind)
+    edges = buckets(conn, aggregate)
+    start = max(start, edges.around(conn, [aggregate.chunks[0][0]])[0][0])  # before is nothing to take from
+    if start >= end:
+        return []
+    within = Span(start=start, end=end, kind=aggregate.kind)
     there = changed(conn, aggregate, within)
     touched = [each for each in aggregate.chunks if any(one.start < each[1] and each[0] < one.end for one in there)]
     if not there or len(touched) > MOST_CHANGED:
-        return None
-    edges = buckets(conn, aggregate)
-    found = thinned(conn, aggregate, within, lambda points: edges.around(conn, points))
-    found = [each for each in found if each.span.start >= low]
+        return []
+    return thinned(conn, aggregate, within, lambda points: edges.around(conn, points), settled)
+
+
+def together(found: Sequence[Thinned]) -> History | None:
+    """Buckets, counted; None without any."""
     if not found:
         return None
     first, last = min(each.span.start for each in found), max(each.span.end for each in found)
     return History(
-        buckets=len(found), rows=sum(each.rows for each in found), span=Span(start=first, end=last, kind=aggregate.kind)
+        buckets=len(found),
+        rows=sum(each.rows for each in found),
+        span=Span(start=first, end=last, kind=found[0].span.kind),
     )
-
-
-def row_after(conn: Connection, aggregate: Aggregate, lost: int) -> int:
-    """Just behind the first row of the source from a point on; the point itself without one."""
-    time = own_time(aggregate)
-    for low, high in ((max(low, lost), high) for low, high in aggregate.chunks if high > lost):
-        query = sql.SQL(NEXT_ROW).format(
-            least=number(
-                aggregate.kind,
-                sql.SQL("min({})").format(
-                    sql.SQL("uuid_timestamp_micros({})").format(time) if aggregate.source_kind == "uuid" else time
-                ),
-            ),
-            source=sql.SQL(aggregate.source),
-            time=time,
-            after=as_source(aggregate, point(low, aggregate.kind)),
-            before=as_source(aggregate, point(high, aggregate.kind)),
-        )
-        row = conn.execute(query).fetchone()
-        if row and row[0] is not None:
-            return int(row[0]) + 1
-    return lost
 
 
 def count(conn: Connection, aggregate: Aggregate, within: sql.Composable, lost: sql.Composable) -> History | None:
@@ -215,11 +170,6 @@ def no_source(aggregate: Aggregate, low: int, high: int) -> sql.Composable:
         after=as_source(aggregate, bucket_end(aggregate, sql.SQL("kept.b"))),
         end=bucket_end(aggregate, sql.SQL("kept.b")),
     )
-
-
-def as_source(aggregate: Aggregate, value: sql.Composable) -> sql.Composable:
-    """A point in time as the source's time column has it."""
-    return sql.SQL("to_uuidv7_boundary({})").format(value) if aggregate.source_kind == "uuid" else value
 
 
 def own_time(aggregate: Aggregate) -> sql.Composable:

@@ -171,20 +171,8 @@ def aggregate(
         chunks=reach.get(source, ()),
         retention=dropping.offsets.get("drop_after") if dropping and dropping.scheduled else None,
     )
-    found = with_spans(conn, found, reach.get(relation, ()))
-    return replace(found, doubtful=doubtful(found, policies.aged(conn, dropping, clock, found.kind in INTEGERS)))
-
-
-def doubtful(found: Aggregate, aged: int | None) -> int | None:
-    """Until where buckets of the source may be there in part.
-
-    Retention drops whole chunks: what is cut is the bucket in which the first chunk begins. A chunk that is older than
-    retention allows may have been dropped, and come back with a late row.
-    """
-    if not found.chunks:
-        return None
-    late = [end for _, end in found.chunks if aged is not None and end <= aged]
-    return max([found.chunks[0][0], *late])
+    dropped = policies.aged(conn, dropping, clock, found.kind in INTEGERS)
+    return replace(with_spans(conn, found, reach.get(relation, ())), doubtful=dropped)
 
 
 def size(conn: Connection, name: str) -> int:

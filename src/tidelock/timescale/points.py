@@ -60,3 +60,8 @@ def bucket_end(found: Aggregate, start: sql.Composable) -> sql.Composable:
         zone = sql.Literal(found.timezone or "UTC")
         return sql.SQL("(({0} AT TIME ZONE {1} + {2}::interval) AT TIME ZONE {1})").format(start, zone, width)
     return sql.SQL("({} + {}::interval)").format(start, width)
+
+
+def as_source(found: Aggregate, value: sql.Composable) -> sql.Composable:
+    """A point in time as the time column of its source has it."""
+    return sql.SQL("to_uuidv7_boundary({})").format(value) if found.source_kind == "uuid" else value

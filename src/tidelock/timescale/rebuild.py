@@ -82,7 +82,7 @@ class Rebuilder(StepHooks):
             for each in stock.aggregates:
                 if identifier(each.name)[1] in names:
                     known = filling.known(self.scene, each)
-                    self.fills[each.name] = filling.reckoned(conn, stock, each, known)
+                    self.fills[each.name] = filling.reckoned(conn, each, known)
                     self.shapes[each.name] = filling.shape(conn, each)
 
     def before(self, step: Step, statement: Statement) -> None:

@@ -19,8 +19,9 @@ from tidelock.core.aggregates import REFRESH, Span
 from tidelock.core.windows import Pile, amount, clock, length, merged, without
 from tidelock.timescale.call import Call
 from tidelock.timescale.coarse import is_coarse
-from tidelock.timescale.ground import ground, in_part_until, outside
+from tidelock.timescale.ground import ground, outside
 from tidelock.timescale.held import held
+from tidelock.timescale.holes import changes
 from tidelock.timescale.worker import PATIENCE_S, Done, Worker
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Refreshing:
             call=Call.of(self.conn, aggregate, self.wish),
             way=self.way,
             pile=Pile(left=left, aim_s=self.way.lock_wait_s),
-            until=in_part_until(self.conn, aggregate, self.stock),
+            noted=changes(self.conn, aggregate),
             fill=self.fill,
             coarse=coarse,
             stop=self.stop,

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[Any]
     Around = Callable[[Sequence[int]], Sequence[tuple[int, int]]]
 
-FOREVER = -(2**63) + 1
-"""What begins there was never computed, or was put there by a rebuild: no change of rows."""
+SINCE = -(2**63) + 2
+"""What begins before was never computed, or was put there by a rebuild: no change of rows."""
+EVER = -(2**63)
+"""As `since`: that, too."""
 MOST_RANGES = 50
 
 # What changed in the source, and what of it was handed on to this aggregate.
@@ -41,7 +43,7 @@ SELECT low, high FROM (
     FROM _timescaledb_catalog.continuous_aggs_hypertable_invalidation_log l
     JOIN _timescaledb_catalog.continuous_agg a ON a.raw_hypertable_id = l.hypertable_id
    WHERE a.mat_hypertable_id = %(number)s) changed
- WHERE low > %(forever)s AND low < %(end)s AND high >= %(start)s"""
+ WHERE low >= %(since)s AND low < %(end)s AND high >= %(start)s"""
 DEFINITION = "SELECT pg_get_viewdef(%s::regclass)"
 FILTERED = re.compile(r"\b(?:WHERE|HAVING|JOIN)\b|\bFROM \S+,$", re.MULTILINE)
 COUNT = re.compile(r'^\s*(?:SELECT )?count\(\*\) AS (?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>\w+)),?$', re.MULTILINE)
@@ -86,16 +88,14 @@ def thinned(
     return [found for each in asked for found in compared(conn, aggregate, each, COUNT.search(definition))]
 
 
-def changed(conn: Connection, aggregate: Aggregate, within: Span) -> list[Span]:
+def changed(conn: Connection, aggregate: Aggregate, within: Span, since: int = SINCE) -> list[Span]:
     """Where the source has changed since it was taken up, as far as the aggregate has buckets there."""
     assert aggregate.materialized is not None
     start = max(within.start, aggregate.materialized.start)
     end = min(within.end, aggregate.materialized.end, LIMITS.get(within.kind, 2**63 - 2) + 1)
     if start >= end:
         return []
-    rows = conn.execute(
-        CHANGED, {"number": aggregate.number, "forever": FOREVER, "start": start, "end": end}
-    ).fetchall()
+    rows = conn.execute(CHANGED, {"number": aggregate.number, "since": since, "start": start, "end": end}).fetchall()
     return merged(Span(start=max(low, start), end=min(high + 1, end), kind=within.kind) for low, high in rows)
 
 

@@ -21,7 +21,8 @@ from tidelock.core.windows import joined, without
 from tidelock.errors import PassingFault
 from tidelock.timescale import coarse
 from tidelock.timescale.call import mark
-from tidelock.timescale.ground import first_in, remains
+from tidelock.timescale.ground import first_in
+from tidelock.timescale.holes import remains
 
 if TYPE_CHECKING:
     import queue
@@ -74,8 +75,8 @@ class Worker:
     call: Call
     way: Way
     pile: Pile
-    until: int | None
-    """Before this point a bucket may be in the source in part."""
+    noted: list[Span]
+    """What had changed before the first window."""
     fill: Fill | None
     coarse: bool
     """The server cuts windows in another way than buckets lie (`coarse`)."""
@@ -167,7 +168,7 @@ class Worker:
         # drop one waits for one window. If our own CALL gets behind him in the queue, its lock_timeout lets both go on.
         with guard.transaction():
             first_in(guard, aggregate.source, aggregate.source_time, window)
-            kept = remains(work, aggregate, window, self.until, self.fill)
+            kept = remains(work, aggregate, window, self.noted, self.fill)
             for part in without(window, kept):
                 asked = coarse.around(work, aggregate, part) if self.coarse else part
                 if asked is None:
