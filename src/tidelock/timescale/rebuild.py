@@ -21,6 +21,7 @@ from tidelock.core.step import Mode
 from tidelock.timescale import filling, look, policies, rows
 from tidelock.timescale.call import Wish
 from tidelock.timescale.restoring import OWNERS, Kept, Restoring, aggregate, exists
+from tidelock.timescale.rights import rights
 from tidelock.timescale.said import AGGREGATE, Said, closure, may_drop
 from tidelock.timescale.telling import rebuilt_line
 
@@ -114,6 +115,7 @@ class Rebuilder(StepHooks):
             jobs=policies.as_before(self.scene, policies.timed(conn)),
         )
         kept.closure = closure(kept.schema, [(AGGREGATE, name) for name in kept.names])
+        kept.rights = rights(conn, {*kept.names, *(name for _, name in kept.closure)})
         for number, each in enumerate(each for each in stock.aggregates if each.name in all_):
             self.scene.tell(Happening.PROGRESS, f"copying the rows of {each.name}")
             kept.copies[each.name] = rows.copy_out(conn, each, number)

@@ -37,8 +37,13 @@ class Said:
 
     def mentions(self, name: str, *words: str) -> bool:
         """A statement of it has the name and one of these words."""
-        bare = identifier(name)[1]
+        bare = identifier(name)[1].replace('"', '""')
         return any(bare in one.text and any(word in one.text.lower() for word in words) for one in self.script)
+
+    def entitles(self, name: str) -> bool:
+        """It grants or revokes something on this, or may."""
+        everywhere = any("on all tables" in " ".join(one.text.lower().split()) for one in self.script)
+        return everywhere or self.mentions(name, "grant", "revoke")
 
 
 JOBS = {"policy_retention": "retention", "policy_compression": "columnstore",

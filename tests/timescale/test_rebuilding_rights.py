@@ -1,0 +1,89 @@
+"""What hangs on a rebuilt aggregate is as it was: rights to the column, whatever the DROP says, whatever its name."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from tests.postgres.test_apply import ok
+from tests.timescale.test_holes import RAW
+from tests.timescale.test_refresh import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.rig.project import Project
+
+MADE = """CREATE MATERIALIZED VIEW {} WITH (timescaledb.continuous) AS
+SELECT time_bucket('1 day', at) AS bucket, sum(v) AS v{} FROM r GROUP BY 1 WITH NO DATA"""
+ABOVE = """CREATE MATERIALIZED VIEW {} WITH (timescaledb.continuous) AS
+SELECT time_bucket('{}', bucket) AS bucket, sum(v) AS v FROM {} GROUP BY 1 WITH NO DATA"""
+ACL = """
+SELECT c.relname, coalesce(a.attname, ''), coalesce(a.attacl, c.relacl)::text FROM pg_class c
+  LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attacl IS NOT NULL
+ WHERE c.relname IN ('a', 'above', 'seen', 'kept') ORDER BY 1, 2"""
+
+
+@pytest.fixture
+def reader(project: Project) -> Iterator[str]:
+    """A role that may be granted something."""
+    name = f"reader_{psycopg.conninfo.conninfo_to_dict(project.dsn)['dbname']}"[:60]
+    project.query(f"CREATE ROLE {name}")
+    yield name
+    with closing(psycopg.connect(project.dsn, autocommit=True)) as conn:
+        for each in ("DROP OWNED BY {}", "DROP ROLE {}"):
+            conn.execute(sql.SQL(each).format(sql.Identifier(name)))
+
+
+def rebuilt(project: Project, name: str = "a", *, more: str = "", cascade: str = "") -> Any:
+    made = MADE.format(name, ", max(v) AS most")
+    text = f"-- tidelock: rebuild {name}\nDROP MATERIALIZED VIEW {name}{cascade};\n{made};\n{more}"
+    project.write("001_a.sql", text)
+    return ok(project.apply())
+
+
+def tree(project: Project) -> None:
+    run(
+        project,
+        RAW,
+        MADE.format("a", ""),
+        ABOVE.format("above", "7 days", "a"),
+        "CREATE VIEW seen AS SELECT bucket, v FROM a",
+    )
+
+
+def test_rights_on_columns_come_back(project: Project, reader: str):
+    tree(project)
+    run(
+        project,
+        f"GRANT SELECT (bucket) ON a TO {reader} WITH GRANT OPTION",
+        f"GRANT SELECT (v) ON above TO {reader}",
+        f"GRANT SELECT (v), UPDATE (bucket) ON seen TO {reader}",
+    )
+    before = project.query(ACL)
+    rebuilt(project)
+    assert project.query(ACL) == before
+
+
+def test_what_default_privileges_add_to_the_new_one_is_taken_away_again(project: Project, reader: str):
+    tree(project)
+    run(
+        project,
+        f"GRANT INSERT ON above TO {reader}",
+        f"ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {reader}",
+    )
+    before = [each for each in project.query(ACL) if each[2]]
+    rebuilt(project)
+    assert not project.one(f"SELECT has_table_privilege('{reader}', 'a', 'SELECT')")
+    assert not project.one(f"SELECT has_table_privilege('{reader}', 'above', 'SELECT')")
+    assert not project.one(f"SELECT has_table_privilege('{reader}', 'seen', 'SELECT')")
+    assert [each for each in project.query(ACL) if each[0] == "above"] == before
+
+
+def test_what_the_file_grants_itself_stays(project: Project, reader: str):
+    tree(project)
+    rebuilt(project, more=f"GRANT SELECT ON a TO {reader};\n")
+    assert project.one(f"SELECT has_table_privilege('{reader}', 'a', 'SELECT')")
