@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 from tests.postgres.test_apply import ok
 from tests.timescale.test_holes import RAW
-from tests.timescale.test_refresh import run
+from tests.timescale.test_refresh import CALL, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,3 +87,14 @@ def test_what_the_file_grants_itself_stays(project: Project, reader: str):
     tree(project)
     rebuilt(project, more=f"GRANT SELECT ON a TO {reader};\n")
     assert project.one(f"SELECT has_table_privilege('{reader}', 'a', 'SELECT')")
+
+
+@pytest.mark.parametrize("cascade", ["", " CASCADE"])
+def test_three_levels_come_back_whatever_the_drop_says(project: Project, cascade: str):
+    tree(project)
+    run(project, ABOVE.format("higher", "28 days", "above"), "CREATE MATERIALIZED VIEW kept AS SELECT * FROM above")
+    run(project, *map(CALL.format, ("a", "above", "higher")))
+    before = project.query("SELECT * FROM higher ORDER BY 1")
+    rebuilt(project, cascade=cascade)
+    assert project.query("SELECT * FROM higher ORDER BY 1") == before
+    assert project.one("SELECT to_regclass('kept') IS NOT NULL")

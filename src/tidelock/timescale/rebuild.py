@@ -22,7 +22,7 @@ from tidelock.timescale import filling, look, policies, rows
 from tidelock.timescale.call import Wish
 from tidelock.timescale.restoring import OWNERS, Kept, Restoring, aggregate, exists
 from tidelock.timescale.rights import rights
-from tidelock.timescale.said import AGGREGATE, Said, closure, may_drop
+from tidelock.timescale.said import AGGREGATE, Said, closure, may_drop, readers
 from tidelock.timescale.telling import rebuilt_line
 
 if TYPE_CHECKING:
@@ -87,12 +87,12 @@ class Rebuilder(StepHooks):
                     self.shapes[each.name] = filling.shape(conn, each)
 
     def before(self, step: Step, statement: Statement) -> None:
-        """Keep everything before the first statement that may drop it, and make way for a DROP without CASCADE."""
+        """Keep everything before the first statement that may drop it, and make way for it."""
         if step.mode is Mode.ALONE or not may_drop(statement):
             return
         if self.kept is None:
             self.keep(step)
-        if self.kept is not None and not statement.facts.cascade:
+        if self.kept is not None:
             self.make_way(self.kept, statement)
 
     def keep(self, step: Step) -> None:
@@ -122,16 +122,19 @@ class Rebuilder(StepHooks):
         self.kept = kept
 
     def make_way(self, kept: Kept, statement: Statement) -> None:
-        """Drop what hangs on an aggregate that the statement drops."""
+        """Drop what hangs on an aggregate that the statement drops. CASCADE does it, but fails over three levels."""
         conn = self.scene.conn
         for each in statement.facts.drops:
             name = resolved(conn, each)
             if name not in kept.rebuilt:
                 continue
-            above = set(closure(kept.schema, [(AGGREGATE, name)])) - {(AGGREGATE, name)}
+            above = readers(kept.schema, (AGGREGATE, name))
+            if statement.facts.cascade and not any(readers(kept.schema, key) for key in above if key[0] == AGGREGATE):
+                continue
+            cascade = " CASCADE" if statement.facts.cascade else ""
             for key in reversed(ordered(kept.schema, above)):
-                if key[0] in ("view", "materialized view", AGGREGATE) and exists(conn, key[1]):
-                    self.scene.query([drop(kept.schema, key).rstrip(";")])
+                if exists(conn, key[1]):
+                    self.scene.query([drop(kept.schema, key).rstrip(";") + cascade])
 
     def closing(self, step: Step) -> None:
         """Put back what was kept, and see that nothing is missing."""

@@ -82,3 +82,9 @@ def closure(schema: Snapshot, keys: Iterable[Key]) -> list[Key]:
                 seen.add(each)
                 waiting.append(each)
     return sorted(seen)
+
+
+def readers(schema: Snapshot, key: Key) -> set[Key]:
+    """The views and aggregates that read one, through others too."""
+    kinds = ("view", "materialized view", AGGREGATE)
+    return {each for each in closure(schema, [key]) if each[0] in kinds and each != key}
