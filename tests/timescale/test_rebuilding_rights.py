@@ -98,3 +98,23 @@ def test_three_levels_come_back_whatever_the_drop_says(project: Project, cascade
     rebuilt(project, cascade=cascade)
     assert project.query("SELECT * FROM higher ORDER BY 1") == before
     assert project.one("SELECT to_regclass('kept') IS NOT NULL")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['"Öl Werk"."Tag ""x"".y"', '"Öl Werk"."a: b"', '"Öl Werk".x', '"Stunde %"'],
+    ids=["quotes", "a colon", "a blank", "a sign"],
+)
+@pytest.mark.parametrize("word", ["rebuild", "accept-loss"])
+def test_a_name_may_be_anything_in_quotes(project: Project, name: str, word: str):
+    run(project, RAW, 'CREATE SCHEMA "Öl Werk"', MADE.format(name, ""), CALL.format(name))
+    run(project, "SELECT drop_chunks('r', older_than => '2026-02-25'::timestamptz)")
+    number = project.one(f"SELECT count(*) FROM {name}")
+    project.write("001_a.sql", f"DROP MATERIALIZED VIEW {name};\n{MADE.format(name, ', max(v) AS most')};\n")
+    failure = project.apply().failure
+    assert failure is not None
+    line = f"-- tidelock: {word} {name}{': a test' if word == 'accept-loss' else ''}"
+    assert line.removesuffix(": a test") in failure.hint
+    project.write("001_a.sql", f"{line}\n{(project.folder / '001_a.sql').read_text()}")
+    ok(project.apply())
+    assert (project.one(f"SELECT count(*) FROM {name}") == number) is (word == "rebuild")

@@ -181,6 +181,8 @@ REQUIREMENT = re.compile(
     r"(?P<name>[a-z_][\w-]*)(?:\s*(?P<operator>>=|<=|=|>|<)\s*(?P<version>\d+(?:\.\d+)*))?", re.IGNORECASE
 )
 
+NAMED = re.compile(r'(?:"(?:[^"]|"")+"|[^\s:"])+')
+"""The name of an aggregate; in quotes it may have blanks and colons."""
 # name → (how its value reads, what to say when it does not, does it need a reason)
 DIRECTIVES: dict[str, tuple[re.Pattern[str], str, bool]] = {
     "no-transaction": (re.compile(""), "no value", False),
@@ -190,8 +192,8 @@ DIRECTIVES: dict[str, tuple[re.Pattern[str], str, bool]] = {
     "build-limit": (DURATION, "a duration", False),
     "requires": (REQUIREMENT, "an extension or postgresql, and a version", False),
     "allow": (re.compile(r"[A-Z]+\d+"), "a rule's code and, after a colon, a reason", True),
-    "accept-loss": (re.compile(r"[^\s:]+"), "a name and, after a colon, a reason", True),
-    "rebuild": (re.compile(r"[^\s:]+"), "the name of a continuous aggregate", False),
+    "accept-loss": (NAMED, "a name and, after a colon, a reason", True),
+    "rebuild": (NAMED, "the name of a continuous aggregate", False),
     "was": (re.compile(r"[a-z][a-z-]* \S.*"), "a tool, and what it called this migration", False),
 }
 EXAMPLES = {
@@ -354,7 +356,10 @@ def directive(line: str, place: Place) -> Directive:
     if name not in DIRECTIVES:
         raise UnknownDirective(name, place)
     pattern, wanted, reasoned = DIRECTIVES[name]
-    value, _, reason = (part.strip() for part in rest.partition(":")) if reasoned else (rest.strip(), "", "")
+    value, reason = rest.strip(), ""
+    if reasoned and (found := pattern.match(value)):
+        after, _, reason = (part.strip() for part in value[found.end() :].partition(":"))
+        value = f"{found[0]} {after}".strip()
     if not pattern.fullmatch(value) or (reasoned and not reason):
         raise BadDirective(name, rest.strip(), wanted, place)
     return Directive(name, value, reason, place)

@@ -49,7 +49,7 @@ def file_of(planned: PlannedMigration, target: Wanted) -> File:
     return File(
         accepts=accepted(migration),
         allows=frozenset(each.value for each in migration.directives if each.name == "allow"),
-        rebuilds=frozenset(identifier(each) for each in rebuilt(migration, planned.script, target)),
+        rebuilds=rebuilt(migration, planned.script, target),
         makes=frozenset(made.name for each in statements for made in each.facts.creates if made.kind == "aggregate"),
         anywhere=any(each.facts.sets == "search_path" for each in statements),
     )

@@ -72,7 +72,7 @@ class Rebuilder(StepHooks):
         names = {each.name for each in map(widened, step.statements) if each is not None}
         if any(map(may_drop, step.statements)):
             wanted = rebuilt(self.scene.plan.migration, self.scene.plan.script, self.target)
-            names |= {identifier(each)[1] for each in wanted}
+            names |= {name for _, name in wanted}
         if not names:
             return
         with self.scene.connect() as conn:
@@ -100,7 +100,7 @@ class Rebuilder(StepHooks):
         conn = self.scene.conn
         made = [each for one in step.statements for each in one.facts.creates if each.kind == "aggregate"]
         wanted = rebuilt(self.scene.plan.migration, self.scene.plan.script, self.target)
-        names = [resolved(conn, each) for each in made if each.qualified in wanted]
+        names = [resolved(conn, each) for each in made if (each.schema, each.name) in wanted]
         stock = look.take(conn)
         found = [each for each in stock.aggregates if each.name in names]
         if not found:

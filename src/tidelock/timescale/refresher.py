@@ -18,6 +18,7 @@ from tidelock.core.step import Mode
 from tidelock.errors import LedgerFault
 from tidelock.timescale import history, look
 from tidelock.timescale.call import Way, Wish
+from tidelock.timescale.consent import accepted, among
 from tidelock.timescale.filling import known
 from tidelock.timescale.order import ordered
 from tidelock.timescale.points import number
@@ -104,12 +105,7 @@ class Refresher(StepHooks):
 
     def accepted(self, aggregate: Aggregate | None) -> bool:
         """`-- tidelock: accept-loss NAME: reason` stands in the file."""
-        if aggregate is None:
-            return False
-        names = (aggregate.name.lower(), aggregate.name.rpartition(".")[2].lower())
-        return any(
-            each.name == "accept-loss" and each.value.lower() in names for each in self.scene.migration.directives
-        )
+        return aggregate is not None and among(aggregate.name, accepted(self.scene.migration))
 
     def refresh(self, step: Step, statement: Statement, stock: Stock, asked: Asked) -> None:
         """What lies beneath when it is stale, then the aggregate itself."""
