@@ -131,6 +131,20 @@ def test_directives_are_read_with_value_and_reason():
     ]
 
 
+@pytest.mark.parametrize("name", ['"Öl Werk"."Tag ""x"".y"', '"a: b"', 's."a b"', "energy_hourly", "s.energy_hourly"])
+def test_the_name_of_an_aggregate_may_have_blanks_colons_and_quotes(name: str):
+    [found] = read(("001_a.sql", f"-- tidelock: rebuild {name}\n-- tidelock: accept-loss {name} : why: so\n"))
+    assert [(each.value, each.reason) for each in found.directives] == [(name, ""), (name, "why: so")]
+
+
+@pytest.mark.parametrize(
+    "line", ["rebuild a b", 'rebuild "a', "accept-loss a b: why", 'accept-loss "a" b: why', "accept-loss a"]
+)
+def test_what_is_no_name_is_refused(line: str):
+    with pytest.raises(source.BadDirective):
+        read(("001_a.sql", f"-- tidelock: {line}\n"))
+
+
 def test_an_unknown_directive_names_the_nearest_one():
     with pytest.raises(source.UnknownDirective, match=r"001_a\.sql:2:1: unknown directive “no-transation”") as caught:
         read(("001_a.sql", "-- x\n-- tidelock: no-transation\n"))

@@ -441,6 +441,8 @@ def test_by_hand_a_name_that_is_none_names_the_nearest(project: Project):
     hourly(project)
     assert "did you mean hourly?" in hourly_(project, "hourli", code=2).stderr.lower()
     assert "U031" in hourly_(project, "hourly", "--from", "yesterdayish", code=2).stderr
+    backwards = ("hourly", "--from", "2026-11-29", "--to", "2026-11-20")
+    assert "U032 --from 2026-11-29 is not before --to 2026-11-20" in hourly_(project, *backwards, code=2).stderr
 
 
 def test_by_hand_a_signal_stops_it_at_a_window_and_the_next_run_goes_on(large: Project):

@@ -55,6 +55,18 @@ class BadMoment(UsageFault):
         )
 
 
+class EndsBeforeItBegins(UsageFault):
+    """--from is not before --to."""
+
+    code = "U032"
+
+    def __init__(self, start: str, end: str) -> None:
+        super().__init__(
+            f"--from {start} is not before --to {end}: nothing lies between them",
+            hint="exchange the two",
+        )
+
+
 class NoAggregates(DatabaseFault):
     """TimescaleDB is not there, or cannot do it."""
 
@@ -149,7 +161,10 @@ def found(stock: Stock, name: str) -> Aggregate:
 
 def moments(wanted: Wanted, aggregate: Aggregate) -> tuple[int | None, int | None]:
     """--from and --to as numbers."""
-    return point(wanted.start, "--from", aggregate.kind), point(wanted.end, "--to", aggregate.kind)
+    start, end = point(wanted.start, "--from", aggregate.kind), point(wanted.end, "--to", aggregate.kind)
+    if start is not None and end is not None and start >= end:
+        raise EndsBeforeItBegins(str(wanted.start), str(wanted.end))
+    return start, end
 
 
 def point(value: str | None, option: str, kind: str) -> int | None:

@@ -67,14 +67,14 @@ def matches(one: Object, other: tuple[str, str]) -> bool:
     return one.name == name and (not one.schema or not schema or one.schema == schema)
 
 
-def rebuilt(migration: Migration, script: Script, target: Wanted) -> frozenset[str]:
-    """Aggregates, as the file writes them, that it drops and creates again with their history kept.
+def rebuilt(migration: Migration, script: Script, target: Wanted) -> frozenset[tuple[str, str]]:
+    """(schema, name) of aggregates, as the file writes them, that it drops and creates again with their history kept.
 
     One that is created after a rebuilt one went with CASCADE may have gone with it, and is kept too.
     """
     asked = {identifier(each.value) for each in migration.directives if each.name == "rebuild"}
     gone: list[tuple[str, str]] = []
-    found: set[str] = set()
+    found: set[tuple[str, str]] = set()
     cascaded = False
     for facts in (each.facts for each in script.statements):
         for made in facts.creates:
@@ -82,7 +82,7 @@ def rebuilt(migration: Migration, script: Script, target: Wanted) -> frozenset[s
                 continue
             named = target.on_recreate == "preserve" or any(matches(made, each) for each in asked)
             if cascaded or (named and any(matches(made, each) for each in gone)):
-                found.add(made.qualified)
+                found.add((made.schema, made.name))
         for each in facts.drops:
             gone.append((each.schema, each.name))
             if facts.cascade and (target.on_recreate == "preserve" or any(matches(each, one) for one in asked)):
@@ -124,11 +124,11 @@ FILLER = r"(?:\s|--[^\n]*(?:\n|\Z)|/\*.*?\*/)"
 WITH_DATA = re.compile(rf"\bWITH{FILLER}+DATA({FILLER}*)\Z", re.IGNORECASE | re.DOTALL)
 
 
-def emptied(item: Item, names: frozenset[str], *, detailed: bool) -> Item:
+def emptied(item: Item, names: frozenset[tuple[str, str]], *, detailed: bool) -> Item:
     """CREATE of a rebuilt aggregate WITH NO DATA; everything else as it is."""
     if not isinstance(item, Statement) or not item.facts.alone:
         return item
-    if not any(each.kind == "aggregate" and each.qualified in names for each in item.facts.creates):
+    if not any(each.kind == "aggregate" and (each.schema, each.name) in names for each in item.facts.creates):
         return item
     facts = facts_of(without_data(item.text), detailed)
     if facts.alone:
@@ -204,7 +204,7 @@ def cascades(script: Script, create: Statement) -> bool:
 # --- refreshes -------------------------------------------------------------------------------------------------------
 
 
-def refreshes(script: Script, names: frozenset[str], *, detailed: bool) -> Iterator[Statement]:
+def refreshes(script: Script, names: frozenset[tuple[str, str]], *, detailed: bool) -> Iterator[Statement]:
     """A refresh for each aggregate that the file leaves empty, or with a column that is."""
     wanted: dict[Object, tuple[Statement, bool]] = {}
     for each in script.statements:
@@ -219,7 +219,7 @@ def refreshes(script: Script, names: frozenset[str], *, detailed: bool) -> Itera
         for gone in each.facts.drops:
             for known in [known for known in wanted if matches(known, (gone.schema, gone.name))]:
                 del wanted[known]
-        for known in [known for known in wanted if fills(each, known, whole=known.qualified in names)]:
+        for known in [known for known in wanted if fills(each, known, whole=(known.schema, known.name) in names)]:
             del wanted[known]
     for made, (statement, force) in wanted.items():
         yield refresh_of(made, statement, force=force, detailed=detailed)

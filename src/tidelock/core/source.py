@@ -189,6 +189,8 @@ REQUIREMENT = regex(
     r"(?P<name>[a-z_][\w-]*)(?:\s*(?P<operator>>=|<=|=|>|<)\s*(?P<version>\d+(?:\.\d+)*))?", re.IGNORECASE
 )
 
+NAMED = regex(r'(?:"(?:[^"]|"")+"|[^\s:"])+')
+"""The name of an aggregate; in quotes it may have blanks and colons."""
 # name → (how its value reads, what to say when it does not, does it need a reason)
 DIRECTIVES: dict[str, tuple[re.Pattern[str], str, bool]] = {
     "no-transaction": (regex(""), "no value", False),
@@ -198,8 +200,8 @@ DIRECTIVES: dict[str, tuple[re.Pattern[str], str, bool]] = {
     "build-limit": (DURATION, f"a duration of up to {MOST_H}h", False),
     "requires": (REQUIREMENT, "an extension or postgresql, and a version", False),
     "allow": (regex(r"[A-Z]+\d+"), "a rule's code and, after a colon, a reason", True),
-    "accept-loss": (regex(r"[^\s:]+"), "a name and, after a colon, a reason", True),
-    "rebuild": (regex(r"[^\s:]+"), "the name of a continuous aggregate", False),
+    "accept-loss": (NAMED, "a name and, after a colon, a reason", True),
+    "rebuild": (NAMED, "the name of a continuous aggregate", False),
     "was": (regex(r"[a-z][a-z-]* \S.*"), "a tool, and what it called this migration", False),
 }
 EXAMPLES = {
@@ -367,7 +369,10 @@ def directive(line: str, place: Place) -> Directive:
     if name not in DIRECTIVES:
         raise UnknownDirective(name, place)
     pattern, wanted, reasoned = DIRECTIVES[name]
-    value, _, reason = (part.strip() for part in rest.partition(":")) if reasoned else (rest.strip(), "", "")
+    value, reason = rest.strip(), ""
+    if reasoned and (found := pattern.match(value)):
+        after, _, reason = (part.strip() for part in value[found.end() :].partition(":"))
+        value = f"{found[0]} {after}".strip()
     too_long = pattern is DURATION and pattern.fullmatch(value) and seconds(value) > MOST_H * 3600
     if not pattern.fullmatch(value) or (reasoned and not reason) or too_long:
         raise BadDirective(name, rest.strip(), wanted, place)

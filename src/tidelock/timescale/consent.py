@@ -51,7 +51,7 @@ def file_of(conn: Connection, planned: PlannedMigration, target: Wanted, there: 
     return File(
         accepts=accepted(conn, migration, there),
         allows=frozenset(each.value for each in migration.directives if each.name == "allow"),
-        rebuilds=meant(conn, map(identifier, rebuilt(migration, planned.script, target)), there),
+        rebuilds=meant(conn, rebuilt(migration, planned.script, target), there),
         makes=frozenset(made.name for each in statements for made in each.facts.creates if made.kind == "aggregate"),
     )
 

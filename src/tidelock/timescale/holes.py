@@ -2,9 +2,10 @@
 
 Where no chunk is, there may never have been one: a source that rests at weekends has gaps, too. Rows were dropped there
 when the aggregate has a bucket that lies in it as a whole, when TimescaleDB notes a change in it (it notes each drop,
-until the buckets are computed anew), or when retention has been. Then the buckets that reach into the gap are doubtful,
-and those of the chunk beside it, if that was made after a later one: a late row brings back a chunk that was dropped,
-with that row alone. Doubtful buckets that come out otherwise now are in the source in part only.
+until the buckets are computed anew), or when retention has been. Then these buckets are doubtful: those that reach into
+the gap, those that lie in the chunk behind it, and those of a chunk beside it that was made after a later one: a late
+row brings back a chunk that was dropped, with that row alone. Doubtful buckets that come out otherwise now are in the
+source in part only.
 """
 
 from __future__ import annotations
@@ -99,15 +100,13 @@ def doubtful(conn: Connection, aggregate: Aggregate, within: Span, noted: Sequen
         return []
     around = buckets(conn, aggregate).around
     end = around(conn, [within.end - 1])[0][1]
-    made_late = late(chunks)
-    beside = {
-        gap: came_back(gap, made_late, noted if not aggregate.parent else ())
-        for gap in without(hull, [each for each, _ in chunks])
-    }
+    made_late, spans = late(chunks), [each for each, _ in chunks]
+    changes_ = noted if not aggregate.parent else ()  # a refresh of the parent changes whole chunks of it, too
+    beside = {gap: came_back(gap, made_late, changes_) for gap in without(hull, spans)}
     near = [
         gap
         for gap, chunks_ in beside.items()
-        if any(each.start < end and within.start < each.end for each in (gap, *chunks_))
+        if any(each.start < end and within.start < each.end for each in (gap, *behind(gap, spans), *chunks_))
     ]
     expired = [each for each, _ in chunks if aggregate.doubtful is not None and each.end <= aggregate.doubtful]
     dropped = [gap for gap in near if aggregate.doubtful is not None and gap.start < aggregate.doubtful]
@@ -119,6 +118,10 @@ def doubtful(conn: Connection, aggregate: Aggregate, within: Span, noted: Sequen
     for each in (*expired, *(one for gap in dropped for one in beside[gap])):
         (low, _), (_, high) = around(conn, [each.start, each.end - 1])
         found.append(Span(start=low, end=high, kind=within.kind))
+    for each in (one for gap in dropped for one in behind(gap, spans)):
+        (low, after), (high, _) = around(conn, [each.start, each.end])
+        low = low if low == each.start else after
+        found += [Span(start=low, end=high, kind=within.kind)] if low < high else []
     return clipped(merged(found), within.start, within.end)
 
 
@@ -159,6 +162,11 @@ def came_back(gap: Span, made_late: Sequence[Span], changes: Sequence[Span]) -> 
             found.append(each)
             start = each.start if all_of(each, changes) else start
     return found
+
+
+def behind(gap: Span, chunks: Sequence[Span]) -> list[Span]:
+    """The chunk behind a gap: of what only it holds, some may have gone before it is dropped as well."""
+    return [each for each in chunks if each.start == gap.end]
 
 
 def all_of(chunk: Span, changes: Sequence[Span]) -> bool:

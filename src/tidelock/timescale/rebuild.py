@@ -21,7 +21,8 @@ from tidelock.core.step import Mode
 from tidelock.timescale import filling, look, policies, rows
 from tidelock.timescale.call import Wish
 from tidelock.timescale.restoring import OWNERS, Kept, Restoring, aggregate, exists
-from tidelock.timescale.said import AGGREGATE, Said, closure, may_drop
+from tidelock.timescale.rights import rights
+from tidelock.timescale.said import AGGREGATE, Said, closure, may_drop, readers
 from tidelock.timescale.telling import rebuilt_line
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Rebuilder(StepHooks):
         names = {each.name for each in map(widened, step.statements) if each is not None}
         if any(map(may_drop, step.statements)):
             wanted = rebuilt(self.scene.plan.migration, self.scene.plan.script, self.target)
-            names |= {identifier(each)[1] for each in wanted}
+            names |= {name for _, name in wanted}
         if not names:
             return
         with self.scene.connect() as conn:
@@ -86,12 +87,12 @@ class Rebuilder(StepHooks):
                     self.shapes[each.name] = filling.shape(conn, each)
 
     def before(self, step: Step, statement: Statement) -> None:
-        """Keep everything before the first statement that may drop it, and make way for a DROP without CASCADE."""
+        """Keep everything before the first statement that may drop it, and make way for it."""
         if step.mode is Mode.ALONE or not may_drop(statement):
             return
         if self.kept is None:
             self.keep(step)
-        if self.kept is not None and not statement.facts.cascade:
+        if self.kept is not None:
             self.make_way(self.kept, statement)
 
     def keep(self, step: Step) -> None:
@@ -99,7 +100,7 @@ class Rebuilder(StepHooks):
         conn = self.scene.conn
         made = [each for one in step.statements for each in one.facts.creates if each.kind == "aggregate"]
         wanted = rebuilt(self.scene.plan.migration, self.scene.plan.script, self.target)
-        names = [resolved(conn, each) for each in made if each.qualified in wanted]
+        names = [resolved(conn, each) for each in made if (each.schema, each.name) in wanted]
         stock = look.take(conn)
         found = [each for each in stock.aggregates if each.name in names]
         if not found:
@@ -114,22 +115,26 @@ class Rebuilder(StepHooks):
             jobs=policies.as_before(self.scene, policies.timed(conn)),
         )
         kept.closure = closure(kept.schema, [(AGGREGATE, name) for name in kept.names])
+        kept.rights = rights(conn, {*kept.names, *(name for _, name in kept.closure)})
         for number, each in enumerate(each for each in stock.aggregates if each.name in all_):
             self.scene.tell(Happening.PROGRESS, f"copying the rows of {each.name}")
             kept.copies[each.name] = rows.copy_out(conn, each, number)
         self.kept = kept
 
     def make_way(self, kept: Kept, statement: Statement) -> None:
-        """Drop what hangs on an aggregate that the statement drops."""
+        """Drop what hangs on an aggregate that the statement drops. CASCADE does it, but fails over three levels."""
         conn = self.scene.conn
         for each in statement.facts.drops:
             name = resolved(conn, each)
             if name not in kept.rebuilt:
                 continue
-            above = set(closure(kept.schema, [(AGGREGATE, name)])) - {(AGGREGATE, name)}
+            above = readers(kept.schema, (AGGREGATE, name))
+            if statement.facts.cascade and not any(readers(kept.schema, key) for key in above if key[0] == AGGREGATE):
+                continue
+            cascade = " CASCADE" if statement.facts.cascade else ""
             for key in reversed(ordered(kept.schema, above)):
-                if key[0] in ("view", "materialized view", AGGREGATE) and exists(conn, key[1]):
-                    self.scene.query([drop(kept.schema, key).rstrip(";")])
+                if exists(conn, key[1]):
+                    self.scene.query([drop(kept.schema, key).rstrip(";") + cascade])
 
     def closing(self, step: Step) -> None:
         """Put back what was kept, and see that nothing is missing."""

@@ -15,7 +15,7 @@ from tidelock.core.ddl.words import literal
 from tidelock.core.facts.tree import identifier
 from tidelock.core.report import Happening
 from tidelock.errors import LedgerFault
-from tidelock.timescale import filling, look, policies, rows
+from tidelock.timescale import filling, look, policies, rights, rows
 from tidelock.timescale.said import AGGREGATE
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tidelock.app.ports import Scene
     from tidelock.core.aggregates import Aggregate, Stock
     from tidelock.core.snapshot import Key, Snapshot
+    from tidelock.timescale.rights import Right
     from tidelock.timescale.said import Said
 
 OWNERS = """
@@ -71,6 +72,7 @@ class Kept:
     copies: dict[str, rows.Copy] = field(default_factory=dict)
     owners: dict[str, str] = field(default_factory=dict)
     closure: list[Key] = field(default_factory=list)
+    rights: set[Right] = field(default_factory=set)
     jobs: list[policies.Timed] = field(default_factory=list)
     reshaped: dict[str, str] = field(default_factory=dict)
     """Aggregates whose buckets have another width now, and the old one."""
@@ -100,6 +102,7 @@ class Restoring:
         came = list(self.restore())
         policies.resume(self.scene, self.kept.schema, self.kept.jobs, came)
         self.own()
+        self.entitle()
         return came
 
     def make(self, key: Key, name: str) -> None:
@@ -174,6 +177,12 @@ class Restoring:
             if owner and name in now and now[name] != owner:
                 word = "VIEW" if kind == "view" else "MATERIALIZED VIEW"
                 self.scene.query([f"ALTER {word} {name} OWNER TO {owner}"])
+
+    def entitle(self) -> None:
+        """Give back who may do what, and take what default privileges have given to what was made anew."""
+        told = [name for name in {each[0] for each in self.kept.rights} if self.said.entitles(name)]
+        if changes := list(rights.as_before(self.scene.conn, self.kept.rights, told)):
+            self.scene.query(changes)
 
 
 def aggregate(stock: Stock, name: str) -> Aggregate:

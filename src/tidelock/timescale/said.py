@@ -37,8 +37,13 @@ class Said:
 
     def mentions(self, name: str, *words: str) -> bool:
         """A statement of it has the name and one of these words."""
-        bare = identifier(name)[1]
+        bare = identifier(name)[1].replace('"', '""')
         return any(bare in one.text and any(word in one.text.lower() for word in words) for one in self.script)
+
+    def entitles(self, name: str) -> bool:
+        """It grants or revokes something on this, or may."""
+        everywhere = any("on all tables" in " ".join(one.text.lower().split()) for one in self.script)
+        return everywhere or self.mentions(name, "grant", "revoke")
 
 
 JOBS = {"policy_retention": "retention", "policy_compression": "columnstore",
@@ -77,3 +82,9 @@ def closure(schema: Snapshot, keys: Iterable[Key]) -> list[Key]:
                 seen.add(each)
                 waiting.append(each)
     return sorted(seen)
+
+
+def readers(schema: Snapshot, key: Key) -> set[Key]:
+    """The views and aggregates that read one, through others too."""
+    kinds = ("view", "materialized view", AGGREGATE)
+    return {each for each in closure(schema, [key]) if each[0] in kinds and each != key}

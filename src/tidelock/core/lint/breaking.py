@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from tidelock.core.lint.guards import OWNED, is_temporary
-from tidelock.core.lint.known import key
+from tidelock.core.lint.known import key, meant
 from tidelock.core.lint.rule import rule
 from tidelock.core.statement import Kind
 
@@ -77,7 +77,7 @@ def added_here(look: Look, table: str, column: str) -> bool:
 
 def rebuilt_here(look: Look, name: str) -> bool:
     """`-- tidelock: rebuild NAME` stands in the file: its history stays, and what hangs on it comes back."""
-    return any(each.name == "rebuild" and key(each.value) == key(name) for each in look.file.migration.directives)
+    return any(each.name == "rebuild" and meant(each) == key(name) for each in look.file.migration.directives)
 
 
 def dependents(look: Look, table: str) -> Iterator[str]:

@@ -16,7 +16,7 @@ from tidelock.core.lint.breaking import (
 )
 from tidelock.core.lint.compose import named
 from tidelock.core.lint.guards import listed
-from tidelock.core.lint.known import key
+from tidelock.core.lint.known import key, meant
 from tidelock.core.lint.rule import Remark, file_rule
 from tidelock.core.model import Place
 from tidelock.core.patterns import regex
@@ -136,13 +136,13 @@ def drop_type(look: Look) -> Iterator[Remark]:
 )
 def drop_materialized_view(look: Look) -> Iterator[Remark]:
     """A materialized view; a continuous aggregate that comes back is a matter of TimescaleDB's rules."""
-    accepted = {each.value for each in look.file.migration.directives if each.name in ("accept-loss", "rebuild")}
+    accepted = {meant(each) for each in look.file.migration.directives if each.name in ("accept-loss", "rebuild")}
     for each in look.actions("drop materialized view"):
         again = made_again(look, each) or any(
             key(one.table) == key(each.table) for one in look.done_after("create aggregate")
         )
         aggregate = look.known.is_aggregate(each.table)
-        if made_before(look, each) or (aggregate and again) or {each.table, key(each.table)} & accepted:
+        if made_before(look, each) or (aggregate and again) or key(each.table) in accepted:
             continue
         kind = "continuous aggregate" if aggregate else "materialized view"
         yield Remark(message=f"the rows of the {kind} {each.table} are gone" + (" until it is filled again" * again))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tidelock.core.lint.known import key
+from tidelock.core.lint.known import meant
 from tidelock.core.lint.refusing import LIVE
 from tidelock.core.lint.timescale.sight import drop_after, retention, start_offset
 
@@ -123,7 +123,7 @@ def same(place: Place, places: frozenset[Place]) -> bool:
 def accepted(erosion: Erosion, pending: Iterable[Pending]) -> bool:
     """`-- tidelock: accept-loss NAME: why` stands in a file that has a part in it."""
     return any(
-        directive.name == "accept-loss" and key(directive.value.lower()) == erosion.aggregate
+        directive.name == "accept-loss" and meant(directive) == erosion.aggregate
         for each in pending
         if each.migration.path in erosion.paths
         for directive in each.migration.directives

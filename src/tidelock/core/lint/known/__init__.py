@@ -22,6 +22,7 @@ from tidelock.core.lint.known.things import (
     View,
     key,
     made_by,
+    meant,
     offsets,
 )
 from tidelock.core.lint.known.timescale import argument, target
@@ -37,6 +38,7 @@ __all__ = [
     "argument",
     "key",
     "made_by",
+    "meant",
     "offsets",
     "target",
 ]

@@ -5,16 +5,23 @@ from __future__ import annotations
 from dataclasses import field
 from typing import TYPE_CHECKING
 
+from tidelock.core.facts.tree import identifier
 from tidelock.core.values import record
 
 if TYPE_CHECKING:
     from tidelock.core.action import Action, Column, Constraint
-    from tidelock.core.model import Place
+    from tidelock.core.model import Directive, Place
 
 
 def key(name: str) -> str:
     """A name as it is known by: `public.t` and `t` are one."""
     return name.removeprefix("public.")
+
+
+def meant(directive: Directive) -> str:
+    """What a directive names, as it is known: `public."T"` and `"T"` are one."""
+    schema, name = identifier(directive.value)
+    return key(f"{schema}.{name}" if schema else name)
 
 
 @record(frozen=False, slots=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.lint.breaking import rebuilt_here
 from tidelock.core.lint.edit import Edit
-from tidelock.core.lint.known import Policy, key, made_by, target
+from tidelock.core.lint.known import Policy, key, made_by, meant, target
 from tidelock.core.lint.timescale.interval import length, written
 from tidelock.core.patterns import regex
 
@@ -57,7 +57,7 @@ def has_times(table: Table | None) -> bool:
 
 def accepts_loss(look: Look, name: str) -> bool:
     """`-- tidelock: accept-loss NAME: reason` stands in the file."""
-    return any(each.name == "accept-loss" and key(each.value) == key(name) for each in look.file.migration.directives)
+    return any(each.name == "accept-loss" and meant(each) == key(name) for each in look.file.migration.directives)
 
 
 def named_loss(look: Look, name: str) -> bool:
