@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import time
@@ -14,6 +15,7 @@ import pytest
 from tests.kube.site import IMAGE, JOB, MAP, SECRET, Site
 from tests.rig.kube.access import until
 from tests.rig.kube.namespace import Namespace, outcome
+from tests.rig.loopback import free_port
 
 if TYPE_CHECKING:
     from tests.rig.kube.cluster import Cluster
@@ -238,7 +240,8 @@ def test_a_namespace_that_is_not_there(site: Site):
 
 def test_an_api_server_that_is_not_there(site: Site, tmp_path: Path):
     wrong = tmp_path / "wrong"
-    wrong.write_text(site.namespace.cluster.kubeconfig.read_text().replace("https://127.0.0.1:", "https://127.0.0.1:1"))
+    given = site.namespace.cluster.kubeconfig.read_text()
+    wrong.write_text(re.sub(r"https://127\.0\.0\.1:\d+", f"https://127.0.0.1:{free_port()}", given))
     done = site.tidelock("kube", "deploy", "--kubeconfig", str(wrong))
     assert (done.returncode, "T040" in done.stderr) == (75, True), done.stderr
 
