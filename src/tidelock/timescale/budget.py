@@ -155,6 +155,8 @@ class Wanted:
     rewritten: bool = False
     dropped: bool = False
     cascade: bool = False
+    schema: bool = False
+    """It is a schema, with all that is in it."""
 
     def locks(self, found: Chunks) -> int:
         """How many locks that is on the chunks."""
@@ -219,8 +221,8 @@ def look(conn: Connection, steps: Iterable[dict[str, Wanted]]) -> list[Chunks]:
     given = [(name, each) for one in steps for name, each in one.items()]
     guarded = {(name, index) for name, each in given for index in each.guarded}
     values = {
-        "names": sorted({name for name, _ in given}),
-        "schemas": sorted({name for name, each in given if each.cascade and each.dropped}),
+        "names": sorted({name for name, each in given if not each.schema}),
+        "schemas": sorted({name for name, each in given if each.schema}),
         "guarded": [name for name, _ in sorted(guarded)],
         "indexes": [index for _, index in sorted(guarded)],
     }
@@ -264,7 +266,7 @@ def wanted(step: Step) -> dict[str, Wanted]:
                 at(quoted(one.parent), each).parts += 1
             elif one.kind in DROPPED or (one.kind == "schema" and facts.cascade):
                 to = at(sql.Identifier(one.name).as_string() if one.kind == "schema" else quoted(one.qualified), each)
-                to.dropped, to.cascade = True, to.cascade or facts.cascade
+                to.dropped, to.cascade, to.schema = True, to.cascade or facts.cascade, one.kind == "schema"
     return found
 
 
