@@ -28,8 +28,7 @@ class WrongBundle(SourceFault):
 
     def __init__(self, where: str, wanted: str, found: str, files: int, waited_s: float) -> None:
         super().__init__(
-            f"{where} holds another bundle: {files} files with digest {found}, meant is {wanted}; "
-            f"waited {waited_s:.0f} s, and nothing changed",
+            f"{another(where, wanted, found, files, waited_s)}, and nothing changed",
             hint="deploy ConfigMaps and Job together (`tidelock kube deploy`); "
             f"`cd {where} && sha256sum * | LC_ALL=C sort -k2` shows what is there",
         )
@@ -55,11 +54,18 @@ class MountLate(PassingFault):
 
     def __init__(self, where: str, wanted: str, found: str, files: int, waited_s: float) -> None:
         super().__init__(
-            f"{where} holds another bundle: {files} files with digest {found}, meant is {wanted}; waited "
-            f"{waited_s:.0f} s, and a kubelet may show an old one for {SETTLED_S:.0f} s",
+            f"{another(where, wanted, found, files, waited_s)}, "
+            f"and a kubelet may show an old one for {SETTLED_S:.0f} s",
             hint="the next attempt looks again; to wait for it in one, raise --wait ([kube] wait) to 3m; when each "
             "attempt ends so, deploy ConfigMaps and Job together (`tidelock kube deploy`)",
         )
+
+
+def another(where: str, wanted: str, found: str, files: int, waited_s: float) -> str:
+    """What both say of a mount that holds something else."""
+    return (
+        f"{where} holds another bundle: {files} files with digest {found}, meant is {wanted}; waited {waited_s:.0f} s"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,9 +151,10 @@ def listing(asked: Asked, out: Output, url: str | None) -> int:
     return with_store(asked, out, "backup list", url, act)
 
 
-def by_name(store: Store, database: str, wanted: str) -> Manifest:
+def by_name(store: Store, database: str, wanted: str, before: int | None = None) -> Manifest:
     """As `chosen`; an id may be of another database in the store, as `list` shows it."""
-    return chosen(store, database if wanted in ("", "latest") else "", wanted)
+    named = before is None and wanted not in ("", "latest")
+    return chosen(store, "" if named else database, wanted, before)
 
 
 def show(asked: Asked, out: Output, url: str | None, wanted: str, *, roles: bool) -> int:
@@ -246,10 +247,8 @@ def restore(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
 
     def act(target: Target, run: Run, store: Store) -> int:
         server = server_of(target, asked)
-        if how.into and how.before is None:  # beside the live one there is room for another database's too
-            found = by_name(store, server.database, how.wanted)
-        else:
-            found = chosen(store, server.database, how.wanted, how.before)
+        choose = by_name if how.into else chosen  # beside the live one there is room for another database's too
+        found = choose(store, server.database, how.wanted, how.before)
         bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
         return 0
 
