@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidelock.core.danger import danger
+from tidelock.core.danger import danger, made_by
 from tidelock.core.facts import facts_of
 from tidelock.core.model import Place
 from tidelock.core.statement import Statement
@@ -58,3 +58,8 @@ def test_what_adds_is_none(text: str) -> None:
 def test_what_the_plan_itself_made_is_nobodys_loss() -> None:
     assert whys("DROP TABLE a", {"a"}) == []
     assert whys("DELETE FROM a", {"a"}) == []
+
+
+def test_what_if_not_exists_names_may_have_been_there() -> None:
+    assert list(made_by(facts_of("CREATE TABLE a (i int)"))) == ["a"]
+    assert list(made_by(facts_of("CREATE TABLE IF NOT EXISTS a (i int)"))) == []

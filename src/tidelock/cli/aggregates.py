@@ -51,7 +51,7 @@ def one(out: Output, run: Run) -> int:
 def looked_at(database: PostgresDatabase) -> Stock:
     """Everything that is known, with sizes and what exists nowhere else; an empty Stock without the extension."""
     from tidelock.core.aggregates import Stock
-    from tidelock.postgres.database import translated
+    from tidelock.postgres.translation import translated
 
     if "timescaledb" not in database.observe().extensions:
         return Stock(version="", community=False)

@@ -90,7 +90,7 @@ def with_store(
     asked: Asked, out: Output, command: str, url: str | None, act: Callable[[Target, Run, Store], int]
 ) -> int:
     """Do something for every target with its store."""
-    from tidelock.postgres.database import translated
+    from tidelock.postgres.translation import translated
 
     try:
         targets = wiring.targets(asked)

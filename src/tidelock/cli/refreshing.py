@@ -124,7 +124,8 @@ def refresh(asked: Asked, out: Output, wanted: Wanted) -> int:
 
 def filled(run: Run, out: Output, target: Target, wanted: Wanted) -> int:
     """One database's aggregates, those beneath first when they are stale."""
-    from tidelock.postgres.database import PostgresDatabase, translated
+    from tidelock.postgres.database import PostgresDatabase
+    from tidelock.postgres.translation import translated
 
     database = run.database
     assert isinstance(database, PostgresDatabase)
@@ -229,7 +230,7 @@ def noter(database: Any, aggregate: Aggregate) -> Callable[[Span], None]:
     """Writes each window into the journal, when there is a ledger that this role may write."""
     import psycopg
 
-    from tidelock.postgres import ledger as ledgers
+    from tidelock.postgres import records
 
     def note(window: Span) -> None:
         if not database.ledger.format:
@@ -237,7 +238,7 @@ def noter(database: Any, aggregate: Aggregate) -> Callable[[Span], None]:
         detail = {"aggregate": aggregate.name, "number": aggregate.number, "from": window.start, "to": window.end}
         with suppress(psycopg.errors.InsufficientPrivilege):
             database.conn.execute(
-                ledgers.journal(database.ledger, database.author, "refreshed", detail=detail).encode()
+                records.journal(database.ledger, database.author, "refreshed", detail=detail).encode()
             )
 
     return note
@@ -248,7 +249,7 @@ def rebuilt(database: Any, aggregate: Aggregate) -> Fill | None:
     import psycopg
 
     from tidelock.core.filling import read
-    from tidelock.postgres.ledger import noted
+    from tidelock.postgres.records import noted
     from tidelock.timescale.filling import NOTED
 
     try:

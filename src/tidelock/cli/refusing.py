@@ -37,7 +37,7 @@ def refuse(database: PostgresDatabase, reader: Reader, plan: Plan, observed: Obs
 
     Returns what it would take, and what would then erode.
     """
-    from tidelock.postgres.database import translated
+    from tidelock.postgres.translation import translated
 
     with translated(database.target):
         return look(database, reader, plan, observed)

@@ -51,7 +51,7 @@ def secure(run: Run, target: Target, asked: Asked) -> Callable[[Plan, Observed],
             return provider_of(target).make(
                 plan.id, lambda text: run.sink.emit(Event(what=Happening.PROGRESS, label="backup", text=text))
             )
-        from tidelock.postgres.database import translated
+        from tidelock.postgres.translation import translated
 
         with translated(run.database.target):
             backup = taken(run, target, asked, plan, observed, found)

@@ -271,7 +271,7 @@ def checker(database: PostgresDatabase) -> Callable[[Observed], list[Check]]:
     def more_checks(observed: Observed) -> list[Check]:
         if "timescaledb" not in observed.extensions:
             return []
-        from tidelock.postgres.database import translated
+        from tidelock.postgres.translation import translated
         from tidelock.timescale.soundness import checks
 
         with translated(database.target):

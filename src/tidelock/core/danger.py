@@ -39,8 +39,13 @@ def dangers(plan: Plan) -> list[Danger]:
         for step in planned.steps[planned.done :]:
             for each in step.statements:
                 found += danger(each, made)
-                made |= {thing.qualified for thing in each.facts.creates if thing.kind in HOLDS_ROWS}
+                made |= set(made_by(each.facts))
     return found
+
+
+def made_by(facts: Facts) -> Iterator[str]:
+    """What was not there before the statement, for certain: what IF NOT EXISTS names may have been, with its rows."""
+    return (thing.qualified for thing in facts.creates if thing.kind in HOLDS_ROWS and not facts.guarded)
 
 
 def danger(statement: Statement, made: set[str]) -> Iterator[Danger]:

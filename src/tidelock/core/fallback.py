@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidelock.core.danger import HOLDS_ROWS, danger
+from tidelock.core.danger import danger, made_by
 from tidelock.core.statement import Kind
 from tidelock.errors import SourceFault
 
@@ -45,7 +45,7 @@ def unfit(script: Script) -> Iterator[FallbackUnfit]:
             yield FallbackUnfit(each, f"{ADDS}; here: {taken.why}")
         elif facts.cascade:
             yield FallbackUnfit(each, f"{ADDS}; here: CASCADE, and nobody knows what goes with it")
-        made |= {thing.qualified for thing in facts.creates if thing.kind in HOLDS_ROWS and not facts.guarded}
+        made |= set(made_by(facts))
 
 
 WHOLE = "a fallback runs as one transaction"

@@ -10,7 +10,7 @@ from tidelock.core.model import Outcome
 from tidelock.core.report import Happening
 from tidelock.core.statement import Kind
 from tidelock.errors import LedgerFault
-from tidelock.postgres import failures, lease, ledger, recovery
+from tidelock.postgres import failures, lease, records, recovery
 from tidelock.postgres.failures import caret
 from tidelock.postgres.presence import path_of
 from tidelock.postgres.session import BatchFailed
@@ -70,7 +70,7 @@ def record(turn: Turn, step: Step) -> None:
     try:
         turn.write(turn.record(step), provided=turn.only_own_row(step))
     except BatchFailed:
-        there = set(ledger.versions(turn.session.conn, turn.ledger)) - {step.version}
+        there = set(records.versions(turn.session.conn, turn.ledger)) - {step.version}
         known = turn.versions - {step.version}
         new, gone = [[str(each) for each in sorted(some)] for some in (there - known, known - there)]
         found = ", ".join([f"{each} is new" for each in new] + [f"{each} is gone" for each in gone])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 
 from tidelock.core.model import Observed
 from tidelock.postgres import ledger as ledgers
+from tidelock.postgres import records
 
 if TYPE_CHECKING:
     import psycopg
@@ -72,8 +73,8 @@ def observe(ask: Ask, configured_ledger: str | None, where: Where) -> tuple[Obse
         pooled=where.backend_pid != server["pid"],
         writable=not server["read_only"],
         ledger=ledger.name if ledger.exists else None,
-        applied=ledgers.applied(ask, ledger),
-        unfinished=ledgers.unfinished(ask, ledger),
+        applied=records.applied(ask, ledger),
+        unfinished=records.unfinished(ask, ledger),
         clean=run_id is None,
         overridden=server["overridden"] or {},
         extensions=server["extensions"] or {},

@@ -7,16 +7,15 @@ import socket
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC
 from typing import TYPE_CHECKING, Any, cast
 
 from tidelock import __version__
 from tidelock.core.model import Migration, PlannedMigration
-from tidelock.errors import ConnectionLost, DatabaseFault, PassingFault
-from tidelock.postgres import catalog, lease, libpq
+from tidelock.postgres import catalog, lease, libpq, records
 from tidelock.postgres import ledger as ledgers
-from tidelock.postgres.ledger import Author
 from tidelock.postgres.limits import Limits
+from tidelock.postgres.records import Author
+from tidelock.postgres.translation import ReadOnly, RoleUnfit, ServerSilent, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -44,45 +43,6 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[object, ...]]
 
 
-class ReadOnly(DatabaseFault):
-    """A standby, or a session that may not write."""
-
-    code = "D006"
-
-    def __init__(self, target: str) -> None:
-        super().__init__(
-            f"{target} is read-only: a standby, or default_transaction_read_only is on",
-            hint="connect to the primary: add target_session_attrs=read-write and all hosts to the connection string",
-        )
-
-
-class ServerSilent(PassingFault):
-    """The server took the connection, and does not answer to a look at its catalog."""
-
-    code = "T004"
-
-    def __init__(self, target: str, waited_s: float) -> None:
-        super().__init__(
-            f"{target} took the connection and has not answered for {waited_s:.0f} s",
-            hint="the server hangs, or somebody holds a lock on the ledger or the catalog: look at pg_stat_activity; "
-            "`--wait 5m` waits longer",
-        )
-
-
-BUNDLE_OF = """
-SELECT detail ->> 'bundle' FROM {journal} WHERE event = 'run' AND detail ->> 'plan' = %s ORDER BY id DESC LIMIT 1"""
-JOURNALED = "SELECT DISTINCT version FROM {journal} WHERE event = %s AND version IS NOT NULL"
-HISTORY = """
-SELECT id, at, run_id, event, version, step, statement, duration_ms, lock_wait_ms, detail FROM {journal}
- WHERE event <> 'snapshot'
- ORDER BY id DESC LIMIT %s"""
-
-
-ADOPTED = """
-SELECT at, detail ->> 'snapshot', ARRAY(SELECT version FROM {journal} a WHERE a.event = 'applied' AND a.id > j.id)
-  FROM {journal} j WHERE event = 'snapshot' ORDER BY id DESC LIMIT 1"""
-
-
 OTHERS = """
 SELECT EXISTS (SELECT FROM pg_catalog.pg_class WHERE relkind IN ('r', 'p') AND relname IN (
   'flyway_schema_history', 'schema_version', '_sqlx_migrations', 'goose_db_version', '__diesel_schema_migrations',
@@ -96,20 +56,6 @@ SELECT n.nspname || '.' || c.relname, (sum(greatest(p.reltuples, 0)))::bigint
     ON true
  WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema$|_timescaledb)'
  GROUP BY 1 HAVING max(p.reltuples) >= 0"""
-
-
-class RoleUnfit(DatabaseFault):
-    """--role names a role that is not there, or that the connecting one may not become."""
-
-    code = "D008"
-
-    def __init__(self, target: str, role: str, user: str, *, exists: bool) -> None:
-        super().__init__(
-            f"{target}: {user} may not become {role}" if exists else f"{target}: there is no role {role}",
-            hint=f'as an administrator: GRANT "{role}" TO "{user}"'
-            if exists
-            else "check --role (or `[database] role`)",
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,11 +172,11 @@ class PostgresDatabase:
 
     def stored_text(self, version: int) -> str | None:
         """The text that was applied."""
-        return ledgers.stored_text(self.conn, self.ledger, version)
+        return records.stored_text(self.conn, self.ledger, version)
 
     def beside(self, version: int) -> Mapping[str, str]:
         """What the files and variables were that it was applied with."""
-        return ledgers.beside(self.conn, self.ledger, version)
+        return records.beside(self.conn, self.ledger, version)
 
     def check(self, plan: Plan) -> None:
         """Refuse, before anything runs, what this connection cannot carry."""
@@ -371,7 +317,7 @@ class PostgresDatabase:
         """A line in the journal about no migration. Only inside `lease`."""
         assert self._executor is not None, "a run has the lease"
         turn = self._executor.turn
-        line = ledgers.journal(self.ledger, self.author, event, detail=detail)
+        line = records.journal(self.ledger, self.author, event, detail=detail)
         with translated(self.target):
             turn.session.run(["BEGIN", turn.fence, line, "COMMIT"])
 
@@ -420,17 +366,8 @@ class PostgresDatabase:
 
     def baseline(self) -> Baseline | None:
         """The schema as it was when the database was adopted, when that was kept."""
-        from tidelock.core.drift import Baseline
-        from tidelock.core.snapshot import unpacked
-
-        if not self.ledger.format:
-            return None
         with translated(self.target):
-            row = self.conn.execute(self.ledger.fill(ADOPTED).encode()).fetchone()
-        if row is None:
-            return None
-        at, packed, since = cast("tuple[datetime, str, list[int]]", row)
-        return Baseline(snapshot=unpacked(packed), at=at.astimezone(UTC), since=frozenset(since))
+            return records.baseline(self.conn, self.ledger)
 
     def critical(self, wanted: Sequence[Critical]) -> list[Seen]:
         """How the critical tables are found. Through libpq alone when nothing else has needed psycopg."""
@@ -491,22 +428,19 @@ class PostgresDatabase:
 
     def noted(self, event: str) -> list[tuple[int, str, dict[str, Any]]]:
         """(version, run, detail) of the journal's lines with an event, oldest first."""
-        return ledgers.noted(self.conn, self.ledger, event)
+        return records.noted(self.conn, self.ledger, event)
 
     def journaled(self, event: str) -> frozenset[int]:
         """Versions of which the journal has this event."""
-        if not self.ledger.format:
-            return frozenset()
         with translated(self.target):
-            rows = self.conn.execute(self.ledger.fill(JOURNALED).encode(), (event,))
-            return frozenset(cast("int", row[0]) for row in rows)
+            return records.journaled(self.conn, self.ledger, event)
 
     def move(self, files: Mapping[int, Migration]) -> None:
         """Give ledger rows (by version) to the files that were renumbered. Only inside `lease`."""
         assert self._executor is not None, "moving needs the lease"
         turn = self._executor.turn
         with translated(self.target):
-            turn.session.run(["BEGIN", turn.fence, *ledgers.moves(self.ledger, self.author, files), "COMMIT"])
+            turn.session.run(["BEGIN", turn.fence, *records.moves(self.ledger, self.author, files), "COMMIT"])
 
     def record_adopted(
         self, migrations: Sequence[tuple[Migration, Script]], still_pending: Sequence[Migration] = ()
@@ -517,16 +451,16 @@ class PostgresDatabase:
         assert self._executor is not None, "adopting needs the lease"
         for migration in still_pending:
             self._executor.turn.begin(adopted(migration, Script((), {}, "")))
-            self._executor.turn.write(ledgers.journal(self.ledger, self.author, "settled", version=migration.version))
+            self._executor.turn.write(records.journal(self.ledger, self.author, "settled", version=migration.version))
         for migration, script in migrations:
             self._executor.turn.begin(adopted(migration, script))
-            row = ledgers.record(self.ledger, migration, script, None, self.author, event="adopted")
+            row = records.record(self.ledger, migration, script, None, self.author, event="adopted")
             self._executor.turn.write(row)
         if migrations:  # what drift compares with: the files did not make this schema
             from tidelock.core.snapshot import packed
 
             detail = {"snapshot": packed(self.snapshot())}
-            self._executor.turn.write(ledgers.journal(self.ledger, self.author, "snapshot", detail=detail))
+            self._executor.turn.write(records.journal(self.ledger, self.author, "snapshot", detail=detail))
 
     def outlook(self, step: Step, record: StepRecord) -> tuple[bool, str]:
         """Whether `apply` goes on by itself, and why, or why a person must decide."""
@@ -540,7 +474,7 @@ class PostgresDatabase:
         """Write a person's decision about an interrupted step. Only inside `lease`."""
         assert self._executor is not None, "deciding needs the lease"
         self._executor.turn.write(
-            ledgers.journal(
+            records.journal(
                 self.ledger,
                 self.author,
                 "done" if done else "retry",
@@ -554,20 +488,13 @@ class PostgresDatabase:
 
     def bundle_of(self, plan_id: str) -> str | None:
         """The digest of the files that a run with this plan had, by the journal."""
-        if not self.ledger.format:
-            return None
         with translated(self.target):
-            row = self.conn.execute(self.ledger.fill(BUNDLE_OF).encode(), (plan_id,)).fetchone()
-        return cast("str", row[0]) if row else None
+            return records.bundle_of(self.conn, self.ledger, plan_id)
 
     def history(self, limit: int) -> list[dict[str, Any]]:
         """The journal's last lines, newest first."""
-        if not self.ledger.format:
-            return []
         with translated(self.target):
-            cursor = self.conn.execute(self.ledger.fill(HISTORY).encode(), (limit,))
-            names = [column.name for column in cursor.description or ()]
-            return [dict(zip(names, row, strict=True)) for row in cursor]
+            return records.history(self.conn, self.ledger, limit)
 
 
 def adopted(migration: Migration, script: Script) -> PlannedMigration:
@@ -592,31 +519,3 @@ def ledger_creation(scripts: Sequence[Script], ledger: Ledger) -> str | None:
             ):
                 return each.text
     return None
-
-
-@contextmanager
-def translated(target: str) -> Iterator[None]:
-    """psycopg's errors about our own statements, in our words."""
-    import psycopg
-
-    try:
-        yield
-    except psycopg.OperationalError as error:
-        words = (error.diag.message_primary or str(error)).strip().splitlines()
-        raise ConnectionLost(target, words[0] if words else "no answer") from None
-    except psycopg.errors.ReadOnlySqlTransaction:
-        raise ReadOnly(target) from None
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise NoRight(target, error.diag.message_primary or str(error)) from None
-
-
-class NoRight(DatabaseFault):
-    """The role may not read or write Tidelock's own ledgers."""
-
-    code = "D007"
-
-    def __init__(self, target: str, why: str) -> None:
-        super().__init__(
-            f"{target}: {why}",
-            hint="connect as the role that owns the ledger, or let it GRANT SELECT, INSERT, UPDATE on the three tables",
-        )

@@ -9,8 +9,7 @@ from tidelock.core.model import Place, PlannedMigration
 from tidelock.core.planner import check_requirements
 from tidelock.core.report import AppliedMigration, Happening
 from tidelock.core.step import Mode
-from tidelock.postgres import alone, catalog, hidden, lease, recovery, replay, transaction
-from tidelock.postgres import ledger as records
+from tidelock.postgres import alone, catalog, hidden, lease, records, recovery, replay, transaction
 from tidelock.postgres.failures import caret, statement_failed
 from tidelock.postgres.performer import Performer, marked
 from tidelock.postgres.presence import path_of
@@ -163,7 +162,7 @@ class Executor:
                 lock_timeout_ms=int(wanted[0] * 1000),
                 statement_timeout_ms=int(wanted[1] * 1000),
             )
-            prepare = [lease.prepare_fence(turn.ledger, turn.author.run_id), turn.ledger.prepare_record]
+            prepare = [lease.prepare_fence(turn.ledger, turn.author.run_id), records.prepare_record(turn.ledger)]
             turn.session.run([*settings, *([] if turn.prepared else prepare)])
             turn.settings, turn.prepared = wanted, True
 

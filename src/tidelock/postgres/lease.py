@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, cast
 from tidelock.app.patience import backoff
 from tidelock.core.report import Event, Happening
 from tidelock.errors import PassingFault
-from tidelock.postgres.ledger import journal, literal, refuse_no_lease
+from tidelock.postgres.ledger import literal, refuse_no_lease
+from tidelock.postgres.records import journal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from tidelock.app.patience import Patience
     from tidelock.app.ports import Sink
-    from tidelock.postgres.ledger import Author, Ledger
+    from tidelock.postgres.ledger import Ledger
+    from tidelock.postgres.records import Author
 
 OURS = ("BEGIN", "SET ", "EXECUTE tidelock", "SELECT CASE WHEN pg_catalog", "COMMIT")
 """How the statements begin that Tidelock puts around those of a file."""

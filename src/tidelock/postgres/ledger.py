@@ -1,28 +1,15 @@
-"""The ledger and what lies beside it: which tables they are, how they are read and written. `tables` makes them."""
+"""Which tables the ledger and what lies beside it are, and their shape: `tables` makes them, `records` fills them."""
 
 from __future__ import annotations
 
-import hashlib
-import itertools
-import json
-import re
-import zlib
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, LiteralString, NoReturn, TypedDict, cast
+from typing import TYPE_CHECKING, Any, LiteralString, NoReturn, TypedDict
 
-from tidelock.core.model import LedgerEntry, Outcome, StepRecord
 from tidelock.errors import LedgerFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
-
-    import psycopg
-
-    from tidelock.core.model import Migration
-    from tidelock.core.statement import Script
-    from tidelock.core.step import Step
+    from collections.abc import Callable, Iterable, Mapping
 
     Ask = Callable[[str], Any]
     """A query that returns one cell of JSON → its value. Through psycopg or, for a first look, through libpq alone."""
@@ -33,6 +20,22 @@ FORMAT = 1
 NAME = "schema_migrations"
 OWN_SCHEMA = "tidelock"
 INTEGERS = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
+
+
+MADE = {
+    "applied_at": "timestamptz DEFAULT now()",
+    "sha256": "text",
+    "tokens": "text",
+    "tokens_version": "integer",
+    "content": "bytea",
+    "path": "text",
+    "git_commit": "text",
+    "applied_by": "text",
+    "run_id": "text",
+    "duration_ms": "bigint",
+    "backup": "text",
+}
+"""Columns that `schema/001_ledger.sql` adds where another hand made the table, and their types."""
 
 
 class LedgerNewer(LedgerFault):
@@ -137,25 +140,14 @@ class Ledger:
         }
 
     def fill(self, template: LiteralString) -> str:
-        """A template with the names in it. `%` stays for values; see `literal`."""
-        return template.format_map(self.identifiers)
+        """A template with the names in it, made once. `%` stays for values; see `literal`."""
+        if template not in self._filled:
+            self._filled[template] = template.format_map(self.identifiers)
+        return self._filled[template]
 
     @cached_property
-    def record_template(self) -> str:
-        """`RECORD` with names, made once: it is used for every migration."""
-        return self.fill(RECORD)
-
-    @cached_property
-    def prepare_record(self) -> str:
-        """SQL that prepares `RECORD` in a session of ours: planning it each time costs as much as a small migration."""
-        numbers = itertools.count(1)
-        body = re.sub(r"%s", lambda _: f"${next(numbers)}", self.record_template)
-        return f"PREPARE {PREPARED_RECORD} ({RECORD_TYPES}) AS {body}"
-
-    @cached_property
-    def journal_template(self) -> str:
-        """`JOURNAL` with names."""
-        return self.fill(JOURNAL)
+    def _filled(self) -> dict[str, str]:
+        return {}
 
 
 # --- which table it is -----------------------------------------------------------------------------------------
@@ -286,273 +278,3 @@ def belongs_to_another_tool(columns: Mapping[str, str]) -> bool:
     return "dirty" in columns or (
         set(columns) == {"version"} and columns["version"].startswith(("character varying", "text"))
     )
-
-
-# --- reading it ------------------------------------------------------------------------------------------------
-
-APPLIED = "SELECT coalesce(json_agg(json_build_array({{columns}})), '[]') FROM {ledger}"
-MADE = {
-    "applied_at": "timestamptz DEFAULT now()",
-    "sha256": "text",
-    "tokens": "text",
-    "tokens_version": "integer",
-    "content": "bytea",
-    "path": "text",
-    "git_commit": "text",
-    "applied_by": "text",
-    "run_id": "text",
-    "duration_ms": "bigint",
-    "backup": "text",
-}
-"""Columns that `schema/001_ledger.sql` adds where another hand made the table, and their types."""
-OWN_COLUMNS = ("applied_at", "sha256", "tokens", "tokens_version", "git_commit", "applied_by", "backup")
-
-
-def applied(ask: Ask, ledger: Ledger) -> dict[int, LedgerEntry]:
-    """Every migration this database knows of, by version."""
-    if not ledger.exists:
-        return {}
-    columns = [
-        quoted(name) if name in ledger.columns else "NULL" for name in ("version", ledger.description, *OWN_COLUMNS)
-    ]
-    rows = ask(ledger.fill(APPLIED).format(columns=", ".join(columns)))
-    return {
-        version: LedgerEntry(
-            version=version,
-            description=description or "",
-            applied_at=moment(applied_at),
-            checksum=sha256,
-            tokens=tokens,
-            tokens_version=tokens_version,
-            commit=commit,
-            applied_by=by,
-            backup=backup,
-        )
-        for version, description, applied_at, sha256, tokens, tokens_version, commit, by, backup in rows
-    }
-
-
-def moment(text: object) -> datetime | None:
-    """A timestamp as JSON has it. None for what is none: `infinity`, or another hand's column of that name."""
-    try:
-        return datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-
-
-UNFINISHED = """
-SELECT coalesce(json_agg(json_build_array(version, step, event, digest, at, run_id, statement, detail)), '[]') FROM (
-  SELECT DISTINCT ON (j.version, j.step) j.version, j.step, j.event, j.digest, j.at, j.run_id, j.statement, j.detail
-    FROM {journal} j
-   WHERE j.event IN ('started', 'done', 'failed', 'retry') AND j.step IS NOT NULL
-     AND NOT EXISTS (SELECT FROM {ledger} l WHERE l.version = j.version)
-   ORDER BY j.version, j.step, j.id DESC) last"""
-
-
-def unfinished(ask: Ask, ledger: Ledger) -> dict[int, tuple[StepRecord, ...]]:
-    """The journal's last word on each step of versions that are not in the ledger."""
-    if ledger.format == 0:
-        return {}
-    found: dict[int, list[StepRecord]] = {}
-    for version, step, event, digest, at, run_id, statement, detail in ask(ledger.fill(UNFINISHED)):
-        known = detail or {}
-        found.setdefault(version, []).append(
-            StepRecord(
-                version=version,
-                step=step,
-                outcome=Outcome(event),
-                digest=digest or "",
-                at=moment(at),
-                run_id=run_id,
-                statement=statement or "",
-                evidence=known.get("evidence", {}),
-                variables=known.get("variables", {}),
-            )
-        )
-    return {version: tuple(records) for version, records in found.items()}
-
-
-def stored_text(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, version: int) -> str | None:
-    """The text that was applied as this version; None when it was not kept, or is no longer what was kept."""
-    if "content" not in ledger.columns:
-        return None
-    row = conn.execute(ledger.fill("SELECT content FROM {ledger} WHERE version = %s").encode(), (version,)).fetchone()
-    try:
-        return zlib.decompress(cast("bytes", row[0])).decode() if row and row[0] is not None else None
-    except (zlib.error, UnicodeDecodeError):
-        return None
-
-
-BESIDE = """
-SELECT detail -> 'beside' FROM {journal}
- WHERE version = %s AND event IN ('applied', 'adopted', 'renumbered') ORDER BY id DESC LIMIT 1"""
-
-
-def beside(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, version: int) -> Mapping[str, str]:
-    """The `Script.beside` of what was applied as this version; empty where that was not recorded."""
-    row = conn.execute(ledger.fill(BESIDE).encode(), (version,)).fetchone() if ledger.format else None
-    return cast("dict[str, str]", row[0]) if row and row[0] else {}
-
-
-# --- writing it ------------------------------------------------------------------------------------------------
-
-# The row of a migration and its line in the journal, in one statement. A row that the file itself wrote is completed,
-# and its own words are kept. Times are the server's: now() is the start of the transaction. A row that a trigger
-# swallowed fails it: the journal has no line without a run.
-RECORD = """
-WITH written AS (
-  INSERT INTO {ledger} AS l (version, {description}, sha256, tokens, tokens_version, content, path, git_commit,
-                             applied_by, run_id, backup, duration_ms)
-  VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,
-          %s + (extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000)::bigint)
-  ON CONFLICT (version) DO UPDATE SET
-    {description} = coalesce(l.{description}, excluded.{description}), sha256 = excluded.sha256,
-    tokens = excluded.tokens, tokens_version = excluded.tokens_version, content = excluded.content,
-    path = excluded.path, git_commit = excluded.git_commit, applied_by = excluded.applied_by,
-    run_id = excluded.run_id, backup = excluded.backup, duration_ms = excluded.duration_ms
-  RETURNING l.version, l.run_id, l.duration_ms)
-INSERT INTO {journal} (run_id, event, version, step, digest, duration_ms, lock_wait_ms, detail)
-SELECT run_id, %s, version, %s, %s, duration_ms, %s, %s::jsonb FROM (SELECT) AS one LEFT JOIN written ON true
-RETURNING extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())"""
-
-JOURNAL = """
-INSERT INTO {journal} (run_id, event, version, step, digest, statement, duration_ms, lock_wait_ms, detail)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Author:
-    """Who runs, and from what: the same for every row of a run."""
-
-    run_id: str
-    who: str
-    commit: str | None = None
-    backup: str | None = None
-    """The backup that precedes the run."""
-
-
-PREPARED_RECORD = "tidelock_record"
-RECORD_TYPES = (
-    "bigint, text, text, text, integer, bytea, text, text, text, text, text, bigint, text, integer, text, bigint, text"
-)
-
-
-def record(
-    ledger: Ledger,
-    migration: Migration,
-    script: Script,
-    step: Step | None,
-    author: Author,
-    *,
-    event: str = "applied",
-    earlier_ms: int = 0,
-    lock_wait_ms: int = 0,
-    prepared: bool = False,
-) -> str:
-    """SQL that writes a migration's ledger row and its line in the journal.
-
-    `prepared` says that the session has run `Ledger.prepare_record`.
-    """
-    from tidelock.core.script import TOKENS_VERSION
-
-    values = (
-        migration.version,
-        migration.description.replace("_", " "),
-        migration.checksum,
-        script.tokens,
-        TOKENS_VERSION,
-        zlib.compress(migration.text.encode(), 6),
-        migration.path,
-        author.commit,
-        author.who,
-        author.run_id,
-        author.backup,
-        earlier_ms,
-        event,
-        step.number if step else None,
-        step.digest if step else None,
-        lock_wait_ms,
-        json.dumps({"beside": dict(script.beside)}) if script.beside else None,
-    )
-    literals = tuple(map(literal, values))
-    return f"EXECUTE {PREPARED_RECORD} ({', '.join(literals)})" if prepared else ledger.record_template % literals
-
-
-def journal(
-    ledger: Ledger,
-    author: Author,
-    event: str,
-    *,
-    version: int | None = None,
-    step: Step | None = None,
-    statement: str | None = None,
-    duration_ms: int | None = None,
-    lock_wait_ms: int | None = None,
-    detail: Mapping[str, object] | None = None,
-) -> str:
-    """SQL that appends one line to the journal."""
-    values = (
-        author.run_id,
-        event,
-        version,
-        step.number if step else None,
-        step.digest if step else None,
-        statement[:2000].replace("\0", "") if statement else None,
-        duration_ms,
-        lock_wait_ms,
-        json.dumps(detail, default=str, ensure_ascii=False) if detail else None,
-    )
-    return ledger.journal_template % tuple(map(literal, values))
-
-
-NOTED = "SELECT coalesce(version, 0), run_id, coalesce(detail, '{{}}') FROM {journal} WHERE event = %s ORDER BY id"
-
-
-def noted(
-    conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, event: str
-) -> list[tuple[int, str, dict[str, Any]]]:
-    """(version, run, detail) of the journal's lines with this event, oldest first."""
-    if not ledger.format:
-        return []
-    return cast("list[tuple[int, str, dict[str, Any]]]", conn.execute(ledger.fill(NOTED).encode(), (event,)).fetchall())
-
-
-MOVE = "UPDATE {ledger} SET version = -%s, sha256 = %s, path = %s WHERE version = %s"
-MOVED = "UPDATE {ledger} SET version = -version WHERE version < 0"
-
-
-def moves(ledger: Ledger, author: Author, files: Mapping[int, Migration]) -> list[str]:
-    """SQL that gives rows their new versions, by way of negative ones: two may change places."""
-    move = ledger.fill(MOVE)
-    return [
-        *(move % (new.version, literal(new.checksum), literal(new.path), old) for old, new in files.items()),
-        ledger.fill(MOVED),
-        *(
-            journal(ledger, author, "renumbered", version=new.version, detail={"was": old})
-            for old, new in files.items()
-        ),
-    ]
-
-
-# Fails the transaction unless nobody else's row was touched: the file may write its own version's row, no other.
-ONLY_OWN_ROW = """
-SELECT CASE WHEN pg_catalog.encode(pg_catalog.sha256(coalesce(pg_catalog.string_agg(
-              version::text, ',' ORDER BY version), '')::bytea), 'hex') = %s
-            THEN 1 ELSE ('tidelock: foreign ledger rows ' || pg_catalog.count(*))::int END
-  FROM {ledger} WHERE version <> %s"""
-FOREIGN_ROWS = "tidelock: foreign ledger rows"
-
-
-def only_own_row(ledger: Ledger, version: int, known: Collection[int]) -> str:
-    """SQL that fails when the file wrote, deleted or renumbered a row of another version; `known` were there."""
-    others = ",".join(str(each) for each in sorted(known) if each != version)
-    return ledger.fill(ONLY_OWN_ROW) % (literal(hashlib.sha256(others.encode()).hexdigest()), version)
-
-
-VERSIONS = "SELECT coalesce(pg_catalog.array_agg(version ORDER BY version), '{{}}') FROM {ledger}"
-
-
-def versions(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger) -> list[int]:
-    """The versions that the ledger has now, in order."""
-    row = conn.execute(ledger.fill(VERSIONS).encode()).fetchone()
-    return cast("list[int]", row[0]) if row else []

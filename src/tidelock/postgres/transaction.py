@@ -11,8 +11,7 @@ from tidelock.core.report import Happening
 from tidelock.core.statement import Ending, Kind, Quit, Statement
 from tidelock.core.step import Mode, Step
 from tidelock.errors import SourceFault
-from tidelock.postgres import failures, lease
-from tidelock.postgres import ledger as tables
+from tidelock.postgres import failures, lease, records
 from tidelock.postgres.performer import marked
 from tidelock.postgres.presence import path_of
 from tidelock.postgres.session import UNLOCK, BatchFailed, prelude
@@ -143,7 +142,7 @@ def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: f
     place = place_in(turn, step, statement)
     if turn.watch.lost or lease.LOST in str(failed.error):
         raise lease.LeaseLost from None
-    if tables.FOREIGN_ROWS in str(failed.error):
+    if records.FOREIGN_ROWS in str(failed.error):
         raise failures.ForeignLedgerRow(turn.migration, place) from None
     lock_not_had = turn.lock_not_had(failed)
     if not lock_not_had and failed.error.diag.sqlstate not in PASSING:

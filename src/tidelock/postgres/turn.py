@@ -13,8 +13,7 @@ from tidelock.core.model import Place
 from tidelock.core.report import Event, Happening
 from tidelock.core.source import seconds
 from tidelock.core.step import Mode
-from tidelock.postgres import lease
-from tidelock.postgres import ledger as tables
+from tidelock.postgres import lease, records
 from tidelock.postgres.failures import StatementFailed, row_refused, statement_failed
 from tidelock.postgres.hidden import Hidden
 from tidelock.postgres.session import BatchFailed, rows_of
@@ -30,8 +29,9 @@ if TYPE_CHECKING:
     from tidelock.core.snapshot import Snapshot
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
-    from tidelock.postgres.ledger import Author, Ledger
+    from tidelock.postgres.ledger import Ledger
     from tidelock.postgres.limits import Limits
+    from tidelock.postgres.records import Author
     from tidelock.postgres.session import Rows, Session
     from tidelock.postgres.watch import Watch
 
@@ -184,7 +184,7 @@ class Turn:
 
     def note(self, event: str, detail: Mapping[str, object]) -> None:
         """A line in the journal about the migration at hand: of the open transaction, or committed at once."""
-        line = tables.journal(self.ledger, self.author, event, version=self.migration.version, detail=detail)
+        line = records.journal(self.ledger, self.author, event, version=self.migration.version, detail=detail)
         if self.session.in_transaction:
             with self.as_connected():
                 self.run(ours([line]))
@@ -195,10 +195,10 @@ class Turn:
         """(version, run, detail) of such lines, oldest first."""
         if self.session.in_transaction:
             with self.as_connected():
-                return tables.noted(self.session.conn, self.ledger, event)
+                return records.noted(self.session.conn, self.ledger, event)
         with self.session.conn.transaction():
             self.run(ours(AS_CONNECTED))
-            return tables.noted(self.session.conn, self.ledger, event)
+            return records.noted(self.session.conn, self.ledger, event)
 
     @contextmanager
     def as_connected(self) -> Iterator[None]:
@@ -251,7 +251,7 @@ class Turn:
         waited = int((self.tally.lock_wait_s + self.watch.blocked_s) * 1000)
         steps = self.plan.steps
         if step.number == len(steps):
-            return tables.record(
+            return records.record(
                 self.ledger,
                 self.migration,
                 self.plan.script,
@@ -266,11 +266,11 @@ class Turn:
 
     def line(self, event: str, step: Step, **columns: Any) -> str:
         """SQL for a line in the journal about a step."""
-        return tables.journal(self.ledger, self.author, event, version=step.version, step=step, **columns)
+        return records.journal(self.ledger, self.author, event, version=step.version, step=step, **columns)
 
     def only_own_row(self, step: Step) -> str:
         """SQL that fails when a step has touched a ledger row of another version."""
-        return tables.only_own_row(self.ledger, step.version, self.versions)
+        return records.only_own_row(self.ledger, step.version, self.versions)
 
     def write(self, record: str, *, durable: bool = False, provided: str = "") -> None:
         """Commit one record by itself, as the holder of the lease, `provided` that this SQL does not fail.
@@ -294,7 +294,7 @@ class Turn:
             self.session.rollback()
             if lease.LOST in str(failed.error):
                 raise lease.LeaseLost from None
-            if tables.FOREIGN_ROWS in str(failed.error):
+            if records.FOREIGN_ROWS in str(failed.error):
                 raise
             if refused := row_refused(self, failed.error):
                 raise refused from None
@@ -329,7 +329,7 @@ class Turn:
             detail = {"output": self.tally.output}
             version = self.migration.version
             with self.kept_if_possible():  # the migration itself is committed
-                self.write(tables.journal(self.ledger, self.author, "output", version=version, detail=detail))
+                self.write(records.journal(self.ledger, self.author, "output", version=version, detail=detail))
 
     @contextmanager
     def kept_if_possible(self) -> Iterator[None]:
