@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from tidelock.kube.attempts import JOB_UID, attempt, over, rollout
@@ -17,12 +19,14 @@ from tidelock.kube.client import EXISTS, MANAGER, named
 from tidelock.kube.cronjob import sources
 from tidelock.kube.delivery import BUNDLE, BUNDLE_DIGEST, SETTINGS
 from tidelock.kube.faults import JobVanished, LeftRunning, NotAllowed, Occupied, Rejected
+from tidelock.kube.feed import Feed, listening
 from tidelock.kube.job import fingerprint
 from tidelock.kube.ownership import sole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tidelock.core.rollout import Rollout
     from tidelock.kube.client import Cluster
 
     Object = dict[str, Any]
@@ -36,8 +40,10 @@ KIN = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.i
 ABANDONED_S = 90.0
 """A Job that stays suspended for longer was left by a deployment that is no more: one that is bears a silent API
 server for `Cluster.wait_s`, and may still be changing the ConfigMaps."""
-POLL_S = 0.5
-"""Between two looks at a Job of another deployment."""
+LOOK_S = 5.0
+"""Between two looks at a Job of another deployment of which nothing is heard."""
+READ_S = 1.0
+"""For this long a Job that was waited for stays after its end: its own deployment reads the last of its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,17 @@ class Claim:
     uid: str
     joined: bool
     """Somebody else has made it, and it is what we would have made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why there is no claim yet; without a reason it may be tried again at once."""
+
+    why: str = ""
+    digest: str = ""
+    """Of the bundle that the Job in the way brings."""
+    look_s: float = LOOK_S
+    """After which there is another look, whatever is heard."""
 
 
 @dataclass
@@ -65,6 +82,8 @@ class Deployment:
     """Gets (object, what became of it)."""
     timeout_s: float = 0.0
     """How long another deployment's Job is waited for; 0 is as long as it takes."""
+    _seen_at: dict[tuple[str, str], float] = field(default_factory=dict)
+    """(uid of a Job, suspended or over) → when it was first seen so."""
 
     @property
     def name(self) -> str:
@@ -142,64 +161,76 @@ class Deployment:
     def claim(self, wanted: Object) -> Claim:
         """The right to change the ConfigMaps, or a Job that does already what is wanted. Raises Occupied."""
         began = time.monotonic()
-        suspended_since: dict[str, float] = {}
         told = ""
-        mine = uuid.uuid4().hex
-        meta = wanted["metadata"]
-        suspended = {
-            **wanted,
-            "metadata": {**meta, "annotations": {**meta["annotations"], CLAIM: mine}},
-            "spec": {**wanted["spec"], "suspend": True},
-        }
-        while True:
-            there = self.cluster.get("Job", self.name)
-            waited = time.monotonic() - began
-            why = ""
-            if there is None:
-                if pod := self.still_running():
-                    why = f"waiting for pod {pod}, which runs without it, until it is over"
-                else:
-                    made = self.cluster.create(suspended)
-                    if made is not None:
-                        return Claim(made["metadata"]["uid"], joined=False)
+        news: SimpleQueue[object] = SimpleQueue()
+        mark = uuid.uuid4().hex
+        with ExitStack() as hearing:
+            while isinstance(found := self.claimed(wanted, mark, waited=bool(told)), Obstacle):
+                if not found.why:
                     continue
-                self.bear(told, why, "", waited)
-                told = why
-                continue
-            if claim_of(there) == mine:  # the answer to `create` was lost
-                return Claim(there["metadata"]["uid"], joined=False)
-            found = rollout(there, self.cluster.all_of("Pod", labels={JOB_UID: there["metadata"]["uid"]}))
-            same = is_same(there, wanted)
-            if there["metadata"].get("deletionTimestamp"):
-                why = "is being deleted: waiting until its pods are gone"
-            elif found.suspended:
-                why = "is being made ready by another deployment: waiting for it"
-                if time.monotonic() - suspended_since.setdefault(found.uid, time.monotonic()) > ABANDONED_S:
-                    self.cluster.delete("Job", self.name, found.uid)
-            elif over(found) or not (found.began or same):  # what never started is replaced by what is newer
-                # a container may begin just now: the Job stays until its pods are gone
-                self.cluster.delete("Job", self.name, found.uid, foreground=not over(found))
-                continue
-            elif same:
-                self.tell(self.name, "runs already, for the same bundle: joining it")
-                return Claim(found.uid, joined=True)
-            else:
-                why = f"runs another bundle ({short(found.digest)}): waiting until it is over"
-            self.bear(told, why, found.digest, waited)
-            told = why
+                if self.timeout_s and (waited := time.monotonic() - began) > self.timeout_s:
+                    raise Occupied(self.cluster.namespace, self.name, found.digest, waited)
+                if not told:
+                    hearing.enter_context(listening(self.cluster, self.in_the_way, news.put))
+                if found.why != told:
+                    self.tell(self.name, told := found.why)
+                with suppress(Empty):
+                    news.get(timeout=found.look_s)
+                    while True:
+                        news.get_nowait()
+        return found
 
-    def bear(self, told: str, why: str, digest: str, waited: float) -> None:
-        """Wait a moment, and say why, once. Raises Occupied when it was long enough."""
-        if self.timeout_s and waited > self.timeout_s:
-            raise Occupied(self.cluster.namespace, self.name, digest, waited)
-        if why != told:
-            self.tell(self.name, why)
-        time.sleep(POLL_S)
+    def claimed(self, wanted: Object, mark: str, *, waited: bool) -> Claim | Obstacle:
+        """One try to make the Job, suspended and with our mark. It removes what is over or was left behind."""
+        there = self.cluster.get("Job", self.name)
+        if there is None:
+            if pod := self.still_running():
+                return Obstacle(f"waiting for pod {pod}, which runs without it, until it is over")
+            made = self.cluster.create(claiming(wanted, mark))
+            return Claim(made["metadata"]["uid"], joined=False) if made else Obstacle()
+        if claim_of(there) == mark:  # the answer to `create` was lost
+            return Claim(there["metadata"]["uid"], joined=False)
+        found = rollout(there, self.cluster.all_of("Pod", labels={JOB_UID: there["metadata"]["uid"]}))
+        same = is_same(there, wanted)
+        if there["metadata"].get("deletionTimestamp"):
+            return Obstacle("is being deleted: waiting until its pods are gone", found.digest)
+        if found.suspended:
+            if self.seen_s(found, "suspended") > ABANDONED_S:
+                self.cluster.delete("Job", self.name, found.uid)
+            return Obstacle("is being made ready by another deployment: waiting for it", found.digest)
+        if over(found) and waited and (left_s := READ_S - self.seen_s(found, "over")) > 0:
+            return Obstacle("is over", found.digest, left_s)
+        if over(found) or not (found.began or same):  # what never started is replaced by what is newer
+            # a container may begin just now: the Job stays until its pods are gone
+            self.cluster.delete("Job", self.name, found.uid, foreground=not over(found))
+            return Obstacle()
+        if same:
+            self.tell(self.name, "runs already, for the same bundle: joining it")
+            return Claim(found.uid, joined=True)
+        return Obstacle(f"runs another bundle ({short(found.digest)}): waiting until it is over", found.digest)
+
+    def seen_s(self, found: Rollout, state: str) -> float:
+        """How long ago a Job was first seen in a state."""
+        now = time.monotonic()
+        return now - self._seen_at.setdefault((found.uid, state), now)
+
+    @property
+    def in_the_way(self) -> tuple[Feed, ...]:
+        """What is heard of while somebody else's Job is waited for: the Job, and the pods for the same database."""
+        return (
+            Feed(name="Job", kind="Job", fields={"metadata.name": self.name}),
+            Feed(name="Pod", kind="Pod", labels=self.kin),
+        )
+
+    @property
+    def kin(self) -> dict[str, str]:
+        """The labels that all pods for this database share."""
+        labels = self.job["metadata"].get("labels", {})
+        return {name: labels[name] for name in KIN if name in labels}
 
     def still_running(self) -> str:
         """A pod for the same database whose container runs: of a Job that was deleted, or made from hand; or empty."""
-        labels = self.job["metadata"].get("labels", {})
-        pods = self.cluster.all_of("Pod", labels={name: labels[name] for name in KIN if name in labels})
+        pods = self.cluster.all_of("Pod", labels=self.kin)
         container = str(self.job["spec"]["template"]["spec"]["containers"][0]["name"])
         found = ((str(each["metadata"]["name"]), attempt(each, container)) for each in pods)
         return next((name for name, each in found if each.began and not each.over), "")
@@ -245,6 +276,13 @@ def holds(found: Any, wanted: Any) -> bool:
         case list():
             return isinstance(found, list) and len(found) == len(wanted) and all(map(holds, found, wanted))
     return bool(found == wanted)
+
+
+def claiming(job: Object, mark: str) -> Object:
+    """The Job as a claim: suspended, with the mark of whoever made it."""
+    meta, spec = job["metadata"], job["spec"]
+    annotations = {**meta["annotations"], CLAIM: mark}
+    return {**job, "metadata": {**meta, "annotations": annotations}, "spec": {**spec, "suspend": True}}
 
 
 def marked(job: Object) -> Object:

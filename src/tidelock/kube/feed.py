@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lightkube import ApiError
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tidelock.kube.client import Cluster
 
@@ -75,3 +76,22 @@ class Feed:
                 if not (isinstance(error, ApiError) and error.status.code == TOO_OLD):
                     yield Broken(self.name, error)
             stop.wait(PAUSE_S)
+
+
+@contextmanager
+def listening(
+    cluster: Cluster, feeds: tuple[Feed, ...], put: Callable[[Listed | Seen | Broken], None]
+) -> Iterator[threading.Event]:
+    """Hear feeds, each on a thread of its own, until the block ends; what it yields is set then."""
+    stop = threading.Event()
+
+    def hear(feed: Feed) -> None:
+        for news in feed.heard(cluster, stop):
+            put(news)
+
+    for each in feeds:
+        threading.Thread(target=hear, args=(each,), daemon=True).start()
+    try:
+        yield stop
+    finally:
+        stop.set()

@@ -14,7 +14,7 @@ from lightkube import ApiError
 from tidelock.core.rollout import Rollout
 from tidelock.kube.attempts import JOB_UID, UNSCHEDULABLE, attempt, how, mend, obstacle, over, rollout
 from tidelock.kube.faults import JobVanished, LeftRunning, NeverStarted, Unanswered
-from tidelock.kube.feed import Broken, Feed, Listed, Seen
+from tidelock.kube.feed import Broken, Feed, Listed, Seen, listening
 from tidelock.kube.refusals import MISSING, NOT_OURS, fault, reason_of
 
 if TYPE_CHECKING:
@@ -87,14 +87,13 @@ class Follower:
 
     def run(self) -> Rollout:
         """Return when the Job is over. Raises NeverStarted, JobVanished, LeftRunning or Unanswered."""
-        for each in (
+        feeds = (
             Feed(name="Job", kind="Job", fields={"metadata.name": self.name}),
             Feed(name="Pod", kind="Pod", labels={JOB_UID: self.uid}),
-        ):
-            threading.Thread(target=self._feed, args=(each,), daemon=True).start()
+        )
         began = time.monotonic()
         over_at: float | None = None
-        try:
+        with listening(self.cluster, feeds, self._news.put) as self._stop:
             while True:
                 self._hear()
                 if self._job is None:
@@ -110,8 +109,6 @@ class Follower:
                     self._look_for_obstacles(found)
                 if self.timeout_s and time.monotonic() - began > self.timeout_s:
                     raise LeftRunning(found.job, f"waited {self.timeout_s:.0f} s")
-        finally:
-            self._stop.set()
 
     # What comes in
 
@@ -137,19 +134,25 @@ class Follower:
             case Listed("Job", objects):
                 self._silent_since = None
                 self._keep_job(next((each for each in objects if each["metadata"]["uid"] == self.uid), None))
-            case Listed(_, objects):
+            case Listed(_, objects) if not self._is_over:
                 self._pods = {each["metadata"]["uid"]: each for each in objects}
             case Seen("Job", what, found) if found["metadata"]["uid"] == self.uid:
                 self._keep_job(None if what == "DELETED" else found)
             case Seen("Pod", "DELETED", found):
-                self._pods.pop(found["metadata"]["uid"], None)
+                if not self._is_over:
+                    self._pods.pop(found["metadata"]["uid"], None)
             case Seen("Pod", _, found):
                 self._pods[found["metadata"]["uid"]] = found
 
     def _keep_job(self, found: Object | None) -> None:
-        if found is None or found["metadata"].get("deletionTimestamp"):
+        if found is not None and not found["metadata"].get("deletionTimestamp"):
+            self._job = found
+        elif not self._is_over:  # else the next deployment has cleared it away: how it ended is known
             raise JobVanished(f"{self.cluster.namespace}/{self.name}")
-        self._job = found
+
+    @property
+    def _is_over(self) -> bool:
+        return self._job is not None and over(rollout(self._job, self._pods.values()))
 
     def _bear(self, broken: Broken) -> None:
         error, doing = broken.error, f"watching {broken.feed.lower()}s"
@@ -161,10 +164,6 @@ class Follower:
             self.tell(f"the API server does not answer ({why}); the Job goes on, waiting for it")
         elif now - self._silent_since > self.cluster.wait_s:
             raise Unanswered(self.cluster.server, f"watching job/{self.name}", why, now - self._silent_since)
-
-    def _feed(self, feed: Feed) -> None:
-        for news in feed.heard(self.cluster, self._stop):
-            self._news.put(news)
 
     # What goes out
 
