@@ -6,6 +6,8 @@ import pytest
 from tests.postgres.test_apply import failed, ok
 from tests.rig.project import Project
 
+from tidelock.core.report import exit_code
+
 
 @pytest.mark.parametrize("own", [False, True], ids=["ours", "the file's"])
 @pytest.mark.parametrize(
@@ -58,3 +60,17 @@ def test_savepoints_may_come_out_of_gexec(project: Project):
     )
     ok(project.apply())
     assert project.query("SELECT a FROM t") == [(2,)]
+
+
+def test_what_gexec_had_sent_is_known_when_it_was_cut_off(project: Project):
+    project.write("000_t.sql", "CREATE TABLE t (a int);")
+    project.write(
+        "001_a.sql",
+        "-- tidelock: no-transaction\n"
+        "SELECT unnest(ARRAY['INSERT INTO t VALUES (1)', 'SELECT pg_terminate_backend(pg_backend_pid())']) \\gexec\n",
+    )
+    assert exit_code(project.apply(wait="1s")) != 0
+    assert project.query("SELECT a FROM t") == [(1,)]
+    shown = project.tidelock("recover")
+    assert "1 of 2 had run" in shown.stdout
+    assert "pg_terminate_backend" in shown.stdout

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import psycopg
+import pytest
 from tests.postgres.test_apply import ok
 
 if TYPE_CHECKING:
@@ -44,3 +45,44 @@ def test_a_name_with_a_quote_in_it_is_a_database_that_is_not_there(project: Proj
     done = project.tidelock("status", "--database", psycopg.conninfo.make_conninfo(project.dsn, dbname='no"such'))
     assert done.returncode == 5
     assert "D002" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "told"),
+    [
+        ({"PGPORT": "abc"}, 'invalid integer value "abc"'),
+        ({"PGSSLMODE": "bogus"}, 'invalid sslmode value: "bogus"'),
+        ({"PGOPTIONS": "-c nonsense=1"}, "nonsense"),
+    ],
+)
+def test_a_setting_that_libpq_or_the_server_cannot_read_is_not_waited_for(
+    project: Project, env: dict[str, str], told: str
+):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    known = {name: str(value) for name, value in psycopg.conninfo.conninfo_to_dict(project.dsn).items()}
+    where = {
+        "PGHOST": known["host"],
+        "PGPORT": known["port"],
+        "PGUSER": known["user"],
+        "PGDATABASE": known["dbname"],
+    }
+    done = project.tidelock("status", "--dir", str(project.folder), env={**where, **env}, where=False)
+    assert (done.returncode, "U002" in done.stderr, told in done.stderr) == (2, True, True), done.stderr
+
+
+def test_a_server_without_tls_is_not_a_wrong_password(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    done = project.tidelock("status", env={"PGSSLMODE": "require"})
+    assert (done.returncode, "PGSSLMODE" in done.stderr, "PGPASSWORD" in done.stderr) == (5, True, False), done.stderr
+
+
+def test_a_short_statement_timeout_of_the_role_does_not_end_a_look(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    short = {"PGOPTIONS": "-c statement_timeout=200"}
+    with psycopg.connect(project.dsn) as conn:
+        conn.execute("LOCK TABLE schema_migrations IN ACCESS EXCLUSIVE MODE")
+        looking = project.start("status", env=short)
+        time.sleep(2)
+    said = looking.communicate(timeout=30)
+    assert looking.returncode == 0, said

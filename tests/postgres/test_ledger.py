@@ -150,6 +150,54 @@ def test_a_lone_statement_may_write_its_own_row(project: Project):
     assert project.query("SELECT version, description FROM schema_migrations") == [(1, "x")]
 
 
+OWN = "INSERT INTO schema_migrations(version, description) VALUES (2, 'own words')"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{OWN};\nVACUUM t;\nINSERT INTO t VALUES (1 / {{zero}});\n",
+        f"{OWN} ON CONFLICT DO NOTHING;\nCREATE INDEX CONCURRENTLY t_i ON t (i);\nSELECT 1 / {{zero}};\nINSERT INTO t VALUES (1);\n",
+        f"BEGIN;\n{OWN};\nCOMMIT;\nBEGIN;\nINSERT INTO t VALUES (1 / {{zero}});\nCOMMIT;\n",
+        f"-- tidelock: no-transaction\n{OWN};\nINSERT INTO t VALUES (1 / {{zero}});\n",
+        f"DO $$BEGIN {OWN}; COMMIT; END$$;\nINSERT INTO t VALUES (1 / {{zero}});\n",
+    ],
+    ids=["vacuum", "concurrently", "own transactions", "no transaction", "a lone DO"],
+)
+def test_a_file_that_writes_its_row_early_counts_when_it_has_run_to_its_end(project: Project, text: str):
+    project.write("001_t.sql", "CREATE TABLE t (i int);\n")
+    path = project.write("002_early.sql", text.format(zero=0))
+    for _ in range(2):
+        assert exit_code(project.apply()) == 5
+        assert project.query("SELECT i FROM t") == []
+    path.write_text(text.format(zero=1))
+    report = project.apply()
+    assert report.failure is None, report.failure.message
+    assert project.query("SELECT i FROM t") == [(1,)]
+    assert project.query("SELECT description, run_id IS NOT NULL FROM schema_migrations WHERE version = 2") == [
+        ("own words", True)
+    ]
+    assert exit_code(project.apply()) == 0
+
+
+def test_a_lone_statement_that_wrote_its_row_and_failed_is_not_applied(project: Project):
+    project.write("001_t.sql", "CREATE TABLE t (i int);\n")
+    project.write("002_do.sql", f"DO $$BEGIN {OWN}; COMMIT; PERFORM 1 / 0; END$$;\nINSERT INTO t VALUES (1);\n")
+    assert exit_code(project.apply()) == 5
+    assert exit_code(project.apply()) == 4
+    assert project.tidelock("recover", "--mark-done").returncode == 0
+    assert exit_code(project.apply()) == 0
+    assert project.query("SELECT i FROM t") == [(1,)]
+
+
+def test_a_row_that_a_person_wrote_counts(project: Project):
+    project.write("001_t.sql", "CREATE TABLE t (i int);\n")
+    project.write("002_two.sql", "VACUUM t;\nINSERT INTO t VALUES (1 / 0);\n")
+    assert exit_code(project.apply()) == 5
+    project.query(OWN)
+    assert exit_code(project.apply()) == 0
+
+
 def test_the_version_column_grows_when_a_version_needs_it(project: Project):
     project.query(SEED)
     project.write("20260302081400_a.sql", "SELECT 1;")

@@ -241,6 +241,23 @@ TOGETHER = MigrationSet(
     },
 )
 
+OWN_ROW = "INSERT INTO schema_migrations (version, description) VALUES ({}, 'own words')"
+OWN_ROWS = MigrationSet(
+    "own-rows",
+    "files that write their own ledger row long before their end, as those of other runners do",
+    {
+        "001_base.sql": WITNESS + TABLE.format(rows=3000) + witness("001"),
+        "002_early.sql": OWN_ROW.format(2)
+        + " ON CONFLICT DO NOTHING;\n"
+        + witness("002.1")
+        + "CREATE INDEX CONCURRENTLY t_v ON t (v);\n"
+        + witness("002.3"),
+        "003_own.sql": f"BEGIN;\n{OWN_ROW.format(3)};\n{witness('003.1')}COMMIT;\n"
+        f"BEGIN;\n{witness('003.2')}COMMIT;\nVACUUM t;\n{witness('003.4')}",
+    },
+    {"CREATE INDEX CONCURRENTLY t_v": BUILT.format(name="t_v"), "VACUUM": UNSEEN},
+)
+
 SETS = (
-    CONCURRENT, UPKEEP, OWN, COPY, BIG, SEQUENCES, ENUM, NO_TRANSACTION, SESSION, VARIABLES, SLOW, TOGETHER,
+    CONCURRENT, UPKEEP, OWN, OWN_ROWS, COPY, BIG, SEQUENCES, ENUM, NO_TRANSACTION, SESSION, VARIABLES, SLOW, TOGETHER,
 )  # fmt: skip

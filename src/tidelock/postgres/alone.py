@@ -68,7 +68,7 @@ def record(turn: Turn, step: Step) -> None:
         turn.write(turn.record(step))
         return
     try:
-        turn.write(turn.record(step), provided=turn.only_own_row(step))
+        turn.write(turn.record(step), provided=[turn.only_own_row(step), *turn.own_row(step)])
     except BatchFailed:
         there = set(records.versions(turn.session.conn, turn.ledger)) - {step.version}
         known = turn.versions - {step.version}

@@ -64,6 +64,7 @@ def observe(ask: Ask, configured_ledger: str | None, where: Where) -> tuple[Obse
     run_id, format_ = (ask(ledger.fill(HOLDER)) or ledgers.refuse_no_lease(ledger)) if ledger.format else (None, 0)
     if format_ > ledgers.FORMAT:
         raise ledgers.LedgerNewer(ledger.name, format_)
+    unfinished = records.unfinished(ask, ledger)
     return Observed(
         database=server["database"],
         user=server["user"],
@@ -73,8 +74,8 @@ def observe(ask: Ask, configured_ledger: str | None, where: Where) -> tuple[Obse
         pooled=where.backend_pid != server["pid"],
         writable=not server["read_only"],
         ledger=ledger.name if ledger.exists else None,
-        applied=records.applied(ask, ledger),
-        unfinished=records.unfinished(ask, ledger),
+        applied={each: row for each, row in records.applied(ask, ledger).items() if each not in unfinished},
+        unfinished=unfinished,
         clean=run_id is None,
         overridden=server["overridden"] or {},
         extensions=server["extensions"] or {},

@@ -12,6 +12,7 @@ from psycopg import conninfo
 from tidelock.core.report import Event, Happening
 from tidelock.errors import DatabaseFault, PassingFault, TidelockError
 from tidelock.postgres.address import BadConninfo
+from tidelock.postgres.libpq import PATIENT
 
 if TYPE_CHECKING:
     from tidelock.app.patience import Patience
@@ -50,6 +51,12 @@ class LoginRefused(DatabaseFault):
     code = "D001"
 
     def __init__(self, target: str, user: str, why: str) -> None:
+        if "SSL was required" in why or "SSL connection is required" in why:
+            super().__init__(
+                f"{target}: {why}",
+                hint="set sslmode (PGSSLMODE) to what the server offers, or switch its TLS on: `ssl = on`",
+            )
+            return
         super().__init__(
             f"{target} refused user {user}: {why}",
             hint="check PGUSER and PGPASSWORD (or ~/.pgpass, or the Secret behind them), and pg_hba.conf of the server",
@@ -76,8 +83,12 @@ REFUSED_LOGIN = re.compile(
     re.IGNORECASE,
 )
 NO_DATABASE = re.compile(r"database \"(?P<name>.*)\" does not exist|no such database: (?P<pooled>\S+)", re.IGNORECASE)
-NO_SERVICE = re.compile(r"definition of service .* not found|service file .* not found|syntax error in service file")
-"""Of a service: it is named, and the file does not have it. Waiting changes nothing."""
+BAD_SETTING = re.compile(
+    r"definition of service .* not found|service file .* not found|syntax error in service file"
+    r"|invalid (?:\w+ )?value|invalid port number|could not match \d+|invalid connection option"
+    r"|unrecognized configuration parameter|invalid command-line argument"
+)
+"""Of the connection string, a PG* variable or PGOPTIONS. Waiting changes nothing."""
 NOT_READY = re.compile(
     r"starting up|shutting down|not yet accepting|not accepting|in recovery"
     r"|too many (?:clients|connections)|remaining connection slots"
@@ -99,7 +110,8 @@ def asking(conn: psycopg.Connection[tuple[object, ...]]) -> Ask:
     """A function from a query that returns one cell of JSON to its value."""
 
     def ask(query: str) -> Any:
-        row = conn.execute(query.encode()).fetchone()
+        cursor = conn.execute((PATIENT + query).encode())
+        row = cursor.fetchone() if cursor.nextset() else None
         assert row is not None, "it returns one row"
         return row[0]
 
@@ -136,7 +148,7 @@ def connect_patiently(
 def explain_failure(error: psycopg.OperationalError, where: Address, waited_s: float) -> TidelockError:
     """Translate what libpq says of a failed connection. Only the server's and the kernel's words are passed on."""
     text = str(error)
-    if NO_SERVICE.search(text):
+    if BAD_SETTING.search(text):
         return BadConninfo(first_line(text).removeprefix("connection is bad: "))
     if found := NO_DATABASE.search(text):
         return DatabaseMissing(where.target, found["name"] or found["pooled"])

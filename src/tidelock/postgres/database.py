@@ -310,7 +310,9 @@ class PostgresDatabase:
     def renewed(self) -> Observed:
         """A second look, as the holder of the lease: what was seen before may be old."""
         observed = self.observe()
-        cast("Executor", self._executor).turn.versions = set(observed.applied)
+        with translated(self.target):  # a row may be there whose file did not come to its end
+            there = records.versions(self.conn, self.ledger) if observed.unfinished else observed.applied
+        cast("Executor", self._executor).turn.versions = set(there)
         return observed
 
     def note(self, event: str, detail: Mapping[str, object]) -> None:
@@ -484,6 +486,7 @@ class PostgresDatabase:
                 detail={"decided_by": self.author.who},
             ),
             durable=True,
+            provided=[records.own_row(self.ledger, self.author, step)],
         )
 
     def bundle_of(self, plan_id: str) -> str | None:

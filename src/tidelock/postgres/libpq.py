@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CONNECT_S = 2.0
 """A server that takes longer is psycopg's to wait for."""
+PATIENT = "SET LOCAL statement_timeout = 0; "
+"""Before a question of ours: a role's default is meant for its applications."""
 ANSWER_S = 10.0
 """A server that says nothing for so long to a look at its catalog hangs."""
 BAD, TUPLES = 1, 2
@@ -134,7 +136,7 @@ class Glance:
     def ask(self, query: str) -> Any:
         """The value of a query that returns one cell of JSON. Raises Unavailable for every failure."""
         pq, conn = self._pq, self._conn
-        if not pq.PQsendQuery(conn, query.encode()):
+        if not pq.PQsendQuery(conn, (PATIENT + query).encode()):
             raise Unavailable
         answer: bytes | None = None
         while result := self._result():

@@ -12,6 +12,7 @@ from tidelock.core.model import Place
 from tidelock.core.report import Happening
 from tidelock.core.secrets import masked
 from tidelock.core.statement import Echo, Ending, Quit, Statement
+from tidelock.core.step import Mode
 from tidelock.core.steps import RuntimeTransaction
 from tidelock.postgres import failures
 from tidelock.postgres.failures import caret
@@ -129,7 +130,12 @@ class Performer:
         if statement.ending is Ending.GSET:
             self.keep(statement, results[-1])
         elif statement.ending is Ending.GEXEC:
-            for cell in (cell for row in results[-1].rows for cell in row if cell is not None):
+            cells = [cell for row in results[-1].rows for cell in row if cell is not None]
+            for number, cell in enumerate(cells):
+                if step.mode is Mode.ALONE:
+                    self.turn.made = f"-- \\gexec: {number} of {len(cells)} had run, then this was sent:\n{cell}"
+                    self.turn.write(self.turn.line("started", step, statement=self.turn.made))
+                    self.turn.attend()
                 with self.decided_now(step, statement, cell):
                     made = self.turn.run([(cell, statement)])
                 self.show(made, statement)

@@ -65,17 +65,24 @@ def moment(text: object) -> datetime | None:
         return None
 
 
+# A row without a run is the file's own, or a person's. It says that the version is applied, unless it came with a step
+# that was not the last: then the journal has noted it, or has not seen the end of that step.
 UNFINISHED = """
-SELECT coalesce(json_agg(json_build_array(version, step, event, digest, at, run_id, statement, detail)), '[]') FROM (
-  SELECT DISTINCT ON (j.version, j.step) j.version, j.step, j.event, j.digest, j.at, j.run_id, j.statement, j.detail
+WITH last AS (
+  SELECT DISTINCT ON (j.version, j.step) j.*
     FROM {journal} j
    WHERE j.event IN ('started', 'done', 'failed', 'retry') AND j.step IS NOT NULL
-     AND NOT EXISTS (SELECT FROM {ledger} l WHERE l.version = j.version)
-   ORDER BY j.version, j.step, j.id DESC) last"""
+     AND NOT EXISTS (SELECT FROM {ledger} l WHERE l.version = j.version AND l.run_id IS NOT NULL)
+   ORDER BY j.version, j.step, j.id DESC)
+SELECT coalesce(json_agg(json_build_array(version, step, event, digest, at, run_id, statement, detail)), '[]')
+  FROM last j
+ WHERE NOT EXISTS (SELECT FROM {ledger} l WHERE l.version = j.version)
+    OR EXISTS (SELECT FROM {journal} o WHERE o.version = j.version AND o.event = 'row')
+    OR EXISTS (SELECT FROM last o WHERE o.version = j.version AND o.event <> 'done')"""
 
 
 def unfinished(ask: Ask, ledger: Ledger) -> dict[int, tuple[StepRecord, ...]]:
-    """The journal's last word on each step of versions that are not in the ledger."""
+    """The journal's last word on each step of versions that are not applied to their end."""
     if ledger.format == 0:
         return {}
     found: dict[int, list[StepRecord]] = {}
@@ -307,6 +314,16 @@ def journal(
         json.dumps(detail, default=str, ensure_ascii=False) if detail else None,
     )
     return ledger.fill(JOURNAL) % tuple(map(literal, values))
+
+
+OWN_ROW = """
+INSERT INTO {journal} (run_id, event, version, step)
+SELECT %s, 'row', version, %s FROM {ledger} WHERE version = %s AND run_id IS NULL"""
+
+
+def own_row(ledger: Ledger, author: Author, step: Step) -> str:
+    """SQL that notes that the file has written its row, for a step that is not its last: more of it is to come."""
+    return ledger.fill(OWN_ROW) % (literal(author.run_id), step.number, step.version)
 
 
 MOVE = "UPDATE {ledger} SET version = -%s, sha256 = %s, path = %s WHERE version = %s"

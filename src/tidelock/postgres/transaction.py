@@ -132,7 +132,7 @@ def closing(turn: Turn, step: Step) -> list[str]:
     if fenced_late(turn, step):
         statements.append(turn.fence)
     if may_write_ledger(step, turn.ledger.table) or turn.leaves(step):
-        statements.append(turn.only_own_row(step))
+        statements += [turn.only_own_row(step), *turn.own_row(step)]
     return [*statements, turn.record(step), "COMMIT"]
 
 

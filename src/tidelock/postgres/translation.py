@@ -62,6 +62,21 @@ class NoRight(DatabaseFault):
         )
 
 
+CANCELED = "57014"
+
+
+class CutShort(DatabaseFault):
+    """A question or a record of Tidelock's own took longer than the session's statement_timeout."""
+
+    code = "D009"
+
+    def __init__(self, target: str) -> None:
+        super().__init__(
+            f"{target}: a statement of Tidelock's own took longer than statement_timeout allows",
+            hint="give it more time: ALTER ROLE … SET statement_timeout = '1min', or take it out of PGOPTIONS",
+        )
+
+
 @contextmanager
 def translated(target: str) -> Iterator[None]:
     """psycopg's errors about our own statements, in our words."""
@@ -70,6 +85,8 @@ def translated(target: str) -> Iterator[None]:
     try:
         yield
     except psycopg.OperationalError as error:
+        if error.sqlstate == CANCELED and "statement timeout" in str(error):
+            raise CutShort(target) from None
         words = (error.diag.message_primary or str(error)).strip().splitlines()
         raise ConnectionLost(target, words[0] if words else "no answer") from None
     except psycopg.errors.ReadOnlySqlTransaction:

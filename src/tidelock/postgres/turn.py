@@ -12,6 +12,7 @@ import psycopg
 from tidelock.core.model import Place
 from tidelock.core.report import Event, Happening
 from tidelock.core.source import seconds
+from tidelock.core.statement import Ending
 from tidelock.core.step import Mode
 from tidelock.postgres import lease, records
 from tidelock.postgres.failures import StatementFailed, row_refused, statement_failed
@@ -83,6 +84,8 @@ class Turn:
     tally: Tally = field(default_factory=Tally)
     sent: tuple[Statement | None, ...] = ()
     """For each text of the query that runs now the statement of the file that it is; None for ours."""
+    made: str = ""
+    """The last statement that \\gexec has sent outside of a transaction, and how many before it."""
     settings: tuple[float, float] | None = None
     """(lock_timeout, statement_timeout) of the session in seconds; None when they are to be set anew."""
     prepared: bool = False
@@ -117,7 +120,7 @@ class Turn:
 
     def begin(self, planned: PlannedMigration) -> None:
         """Take up a migration."""
-        self.planned, self.tally, self.variables = planned, Tally(), dict(planned.variables)
+        self.planned, self.tally, self.variables, self.made = planned, Tally(), dict(planned.variables), ""
 
     def duration(self, directive: str, default_s: float) -> float:
         """A file's own limit in seconds, or the default."""
@@ -272,7 +275,11 @@ class Turn:
         """SQL that fails when a step has touched a ledger row of another version."""
         return records.only_own_row(self.ledger, step.version, self.versions)
 
-    def write(self, record: str, *, durable: bool = False, provided: str = "") -> None:
+    def own_row(self, step: Step) -> list[str]:
+        """SQL that notes a ledger row that the file has written while more of it is to come."""
+        return [] if step.number == len(self.plan.steps) else [records.own_row(self.ledger, self.author, step)]
+
+    def write(self, record: str, *, durable: bool = False, provided: Sequence[str] = ()) -> None:
         """Commit one record by itself, as the holder of the lease, `provided` that this SQL does not fail.
 
         `durable` waits for the disk. What was done is to be recorded, however long that waits.
@@ -284,7 +291,7 @@ class Turn:
             f"SET LOCAL synchronous_commit = {'on' if durable else 'off'}",
             "SET LOCAL lock_timeout = 0",
             self.fence,
-            *([provided] if provided else []),
+            *provided,
             record,
             "COMMIT",
         ]
@@ -320,6 +327,8 @@ class Turn:
         event = "failed" if step.mode is Mode.ALONE or step.journaled_first else "refused"
         waited = int(self.tally.lock_wait_s * 1000)
         text = statement.text if statement else None
+        if statement and statement.ending is Ending.GEXEC:
+            text = self.made or text
         with self.kept_if_possible():
             self.write(self.line(event, step, statement=text, lock_wait_ms=waited, detail=known))
 

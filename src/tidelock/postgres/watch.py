@@ -157,7 +157,7 @@ class Watch:
                     Event(
                         what=Happening.WAITING,
                         label=self.label,
-                        text=f"{self.label} waits for {self.blockers[0]}",
+                        text=f"{self.label} waits for {self.blockers[0]}{self._patience}",
                     )
                 )
             if self.limit_s is not None and self.blocked_s > self.limit_s:
@@ -165,6 +165,11 @@ class Watch:
                 conn.execute(CANCEL_WAITING, self._mark)
         for phase, fraction in cast("list[tuple[str, float | None]]", conn.execute(PROGRESS, self._mark).fetchall()):
             self._sink.emit(Event(what=Happening.PROGRESS, label=self.label, text=phase, fraction=fraction))
+
+    @property
+    def _patience(self) -> str:
+        left_s = self.limit_s - self.blocked_s if self.limit_s is not None else 0.0
+        return f" · gives up in {span(left_s)}" if left_s > 0 else ""
 
 
 def span(seconds: float) -> str:

@@ -54,7 +54,7 @@ COMMENT ON TABLE {journal} IS 'Tidelock: every start, step and failure, appended
 COMMENT ON COLUMN {journal}.id IS 'Order of writing';
 COMMENT ON COLUMN {journal}.at IS 'Time of writing';
 COMMENT ON COLUMN {journal}.run_id IS 'The run: one tidelock command';
-COMMENT ON COLUMN {journal}.event IS 'run, started, done, applied, refused, failed, retry, output, recovered, adopted, snapshot, finished';
+COMMENT ON COLUMN {journal}.event IS 'run, started, done, row, applied, refused, failed, retry, output, recovered, adopted, snapshot, finished';
 COMMENT ON COLUMN {journal}.version IS 'The migration that it is about';
 COMMENT ON COLUMN {journal}.step IS 'The step within the migration, from 1';
 COMMENT ON COLUMN {journal}.digest IS 'SHA-256 of the step''s statements: an edited step is recognised';
