@@ -190,6 +190,11 @@ def test_a_lone_statement_that_wrote_its_row_and_failed_is_not_applied(project: 
     assert project.query("SELECT i FROM t") == [(1,)]
 
 
+def test_a_dump_with_our_own_tables_is_told_how_to_leave_them_out(project: Project):
+    project.write("001_dump.sql", "CREATE TABLE public.schema_migrations_journal (id int);\n")
+    assert "pg_dump -T 'schema_migrations*'" in failed(project.apply(), "D010", 5).hint
+
+
 def test_a_row_that_a_person_wrote_counts(project: Project):
     project.write("001_t.sql", "CREATE TABLE t (i int);\n")
     project.write("002_two.sql", "VACUUM t;\nINSERT INTO t VALUES (1 / 0);\n")

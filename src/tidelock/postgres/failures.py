@@ -272,15 +272,17 @@ def step_failed(turn: Turn, step: Step, failed: BatchFailed, place: Place) -> St
     offset = len(turn.session.tag) + sum(len(text) + 2 for text in failed.texts[: failed.index])
     at = place_of(failed.error, statement, offset)
     near = similar(turn.session.conn, failed.error)
-    hint = made_by_fallback(turn, failed.error)
+    hint = made_before(turn, failed.error)
     return statement_failed(turn.migration, failed.error, turn.sources, at, remains, near, hint)
 
 
-def made_by_fallback(turn: Turn, error: psycopg.Error) -> str:
-    """What to do when a statement makes what a fallback of a critical table has made already."""
+def made_before(turn: Turn, error: psycopg.Error) -> str:
+    """What to do when a statement makes what Tidelock or a fallback of a critical table has made already."""
     named = re.search(r'"([^"]+)"', error.diag.message_primary or "")
     if error.diag.sqlstate not in ALREADY_THERE or named is None:
         return ""
+    if named[1] in (f"{turn.ledger.table}_journal", f"{turn.ledger.table}_lease"):
+        return f"it is Tidelock's own: leave it out of the file; a dump does with `pg_dump -T '{turn.ledger.table}*'`"
     row = turn.session.conn.execute(turn.ledger.fill(FALLBACK).encode()).fetchone()
     if row is None:
         return ""
