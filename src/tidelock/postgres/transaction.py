@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tidelock.app.patience import backoff
 from tidelock.core.model import Place
 from tidelock.core.report import Happening
+from tidelock.core.session import SETTING
 from tidelock.core.statement import Ending, Kind, Quit, Statement
 from tidelock.core.step import Mode, Step
 from tidelock.errors import SourceFault
@@ -187,7 +188,7 @@ def plain(statement: Statement) -> bool:
         not statement.runtime
         and statement.copy_data is None
         and statement.ending is not Ending.GSET
-        and statement.facts.sets != "standard_conforming_strings"
+        and SETTING not in statement.text.lower()
     )
 
 
