@@ -139,6 +139,8 @@ class Cutter:
     """Enum values that the statements collected so far add, …"""
     written: bool = False
     """… and whether they may have changed rows, of whatever table: a foreign key, a trigger or a function may."""
+    defaults: bool = False
+    """The file has changed the defaults of transactions."""
     transactional: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -192,6 +194,9 @@ class Cutter:
             self.flush(self.reason)
             self.reason = cut
         self.collect(statement)
+        if self.begin is None and (after := self.why_cut_after(statement)):
+            self.flush(self.reason)
+            self.reason = after
 
     def collect(self, statement: Statement) -> None:
         """One more of the transaction at hand."""
@@ -224,6 +229,15 @@ class Cutter:
         if deferred and (pending := sorted(deferred & changed_by(statement))):
             return f"{pending[0]} has deferred constraints to check first"
         return ""
+
+    def why_cut_after(self, statement: Statement) -> str:
+        """Why the transaction ends with the statement: psql's would, and what follows would notice."""
+        if statement.facts.kind not in SETTING or statement.ending is Ending.SEPARATOR:
+            return ""
+        if sets_defaults(statement) or (self.defaults and statement.facts.sets == "all"):
+            self.defaults = True
+            return "defaults of transactions hold from the next one on"
+        return "a local setting ends with its statement" if sets_locally(statement) else ""
 
     def flush(self, reason: str) -> None:
         """Close the transaction that is being collected, when it has statements."""
@@ -266,6 +280,32 @@ def steps_of(migration: Migration, script: Script, surroundings: Surroundings = 
     for item in script.items:
         cutter.take(item)
     return cutter.finish()
+
+
+SETTING = (Kind.SESSION, Kind.QUERY, Kind.CODE, Kind.UNKNOWN)
+"""What may change settings."""
+DEFAULTS = regex(r"\bdefault_transaction_(?:read_only|isolation|deferrable)\b|\bsession\s+characteristics\b", re.IGNORECASE)
+"""What a transaction takes over when it begins."""
+SETS_LOCAL = regex(r"\bset\s+local\b", re.IGNORECASE)
+
+
+def sets_defaults(statement: Statement) -> bool:
+    """True when it may change what the transactions after it begin with."""
+    facts = statement.facts
+    if facts.kind is Kind.SESSION:
+        return DEFAULTS.fullmatch(facts.sets) is not None
+    if facts.kind is Kind.QUERY and "set_config" not in map(bare, facts.calls):
+        return False
+    return DEFAULTS.search(statement.text) is not None
+
+
+def sets_locally(statement: Statement) -> bool:
+    """True for set_config(…, true) and for a DO with SET LOCAL: outside of a BEGIN its end is theirs."""
+    facts = statement.facts
+    if facts.keeps or facts.kind not in (Kind.QUERY, Kind.CODE):
+        return False
+    called = "set_config" in map(bare, facts.calls)
+    return called or (facts.kind is Kind.CODE and SETS_LOCAL.search(statement.text) is not None)
 
 
 def may_write(statement: Statement) -> bool:

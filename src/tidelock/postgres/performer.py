@@ -66,7 +66,10 @@ class Performer:
         """Run one item: a statement with its COPY data and result, an echo, an assignment."""
         if not self.allows(item.guards):
             return
-        if isinstance(item, Statement):
+        if command := step.in_vain(item):
+            text = f"{command} can only be used in transaction blocks, so it has no effect"
+            self.say(Happening.NOTICE, text, item.place, severity="WARNING")
+        elif isinstance(item, Statement):
             text = self.variables.fill(item.pieces) if item.pieces else item.text
             with self.decided_now(step, item, text) if item.pieces else nullcontext():
                 results = [self.copy(item, text)] if item.copy_data is not None else self.turn.run([(text, item)])
