@@ -81,7 +81,10 @@ def test_no_transaction_makes_each_statement_a_step():
 
 def test_a_new_enum_value_is_committed_before_it_is_used():
     assert modes("ALTER TYPE e ADD VALUE 'x'; INSERT INTO a VALUES ('x');") == [(T, 1), (T, 1)]
-    assert modes("ALTER TYPE e ADD VALUE 'x'; ALTER TYPE e ADD VALUE 'y'; INSERT INTO a VALUES ('y');") == [(T, 2), (T, 1)]
+    assert modes("ALTER TYPE e ADD VALUE 'x'; ALTER TYPE e ADD VALUE 'y'; INSERT INTO a VALUES ('y');") == [
+        (T, 2),
+        (T, 1),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -126,6 +129,37 @@ def test_a_deferred_constraint_of_the_same_file_counts():
     assert modes(
         "CREATE TABLE a (id int UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO a VALUES (1); ALTER TABLE a ADD COLUMN x int;"
     ) == [(T, 2), (T, 1)]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "SET default_transaction_isolation = serializable",
+        "RESET default_transaction_read_only",
+        "SELECT set_config('default_transaction_read_only', 'on', false)",
+        "SELECT set_config('search_path', 's', true)",
+        "DO $$BEGIN SET LOCAL search_path = s; END$$",
+    ],
+)
+def test_what_the_next_transaction_begins_without_or_with_ends_a_step(setting: str):
+    assert modes(f"SELECT 1; {setting}; SELECT 2; SELECT 3;") == [(T, 2), (T, 2)]
+    assert modes(f"SELECT 1; {setting};") == [(T, 2)]
+
+
+def test_other_settings_end_no_step():
+    text = (
+        "SET search_path = s; SELECT set_config('search_path', '', false); SHOW default_transaction_read_only; "
+        "SELECT current_setting('default_transaction_read_only'); RESET ALL; SELECT 1;"
+    )
+    assert modes(text) == [(T, 6)]
+
+
+def test_a_local_setting_outside_of_the_files_own_transaction_is_in_vain():
+    [ours, own] = cut("SET LOCAL work_mem = '8MB'; SET CONSTRAINTS ALL DEFERRED; SET x.y = 1; "
+                      "BEGIN; SET LOCAL work_mem = '8MB'; COMMIT;")  # fmt: skip
+    assert [ours.in_vain(each) for each in ours.items] == ["SET LOCAL", "SET CONSTRAINTS", ""]
+    assert [own.in_vain(each) for each in own.items] == [""]
 
 
 REFERENCES = "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (p int REFERENCES p INITIALLY DEFERRED); "

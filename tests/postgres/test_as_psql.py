@@ -78,8 +78,10 @@ CASES = {
     ),
     "SET CONSTRAINTS": (
         [
-            "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE c (p int REFERENCES a DEFERRABLE);"
-            "SET CONSTRAINTS ALL DEFERRED; INSERT INTO a VALUES (1); INSERT INTO c VALUES (1); ALTER TABLE c ADD z int;"
+            (
+                "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE c (p int REFERENCES a DEFERRABLE);"
+                "SET CONSTRAINTS ALL DEFERRED; INSERT INTO a VALUES (1); INSERT INTO c VALUES (1); ALTER TABLE c ADD z int;"
+            )
         ],
         COLUMNS,
     ),
@@ -89,8 +91,10 @@ CASES = {
     ),
     "SET TRANSACTION too late for one": (
         [
-            "CREATE TABLE t (x text); SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;"
-            "INSERT INTO t SELECT current_setting('transaction_isolation');"
+            (
+                "CREATE TABLE t (x text); SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;"
+                "INSERT INTO t SELECT current_setting('transaction_isolation');"
+            )
         ],
         "SELECT x FROM t",
     ),
@@ -100,8 +104,10 @@ CASES = {
     ),
     "SESSION CHARACTERISTICS, isolation": (
         [
-            "CREATE TABLE t (x text); SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE;"
-            "INSERT INTO t SELECT current_setting('transaction_isolation');"
+            (
+                "CREATE TABLE t (x text); SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE;"
+                "INSERT INTO t SELECT current_setting('transaction_isolation');"
+            )
         ],
         "SELECT x FROM t",
     ),
@@ -142,8 +148,10 @@ CASES = {
     "a new value out of JSON": (
         [
             BASE,
-            "CREATE TABLE j (j jsonb); INSERT INTO j VALUES ('{\"k\": \"b\"}'); ALTER TYPE e ADD VALUE 'b';"
-            "INSERT INTO t SELECT (j->>'k')::e FROM j;",
+            (
+                "CREATE TABLE j (j jsonb); INSERT INTO j VALUES ('{\"k\": \"b\"}'); ALTER TYPE e ADD VALUE 'b';"
+                "INSERT INTO t SELECT (j->>'k')::e FROM j;"
+            ),
         ],
         "TABLE t",
     ),
@@ -164,17 +172,21 @@ CASES = {
     "deferred checks after a function": ([TWO + INS, "SELECT ins(); ALTER TABLE c ADD z int;"], COLUMNS),
     "deferred checks after a cascade": (
         [
-            "CREATE TABLE p (id int PRIMARY KEY); INSERT INTO p VALUES (1);"
-            "CREATE TABLE c (p int REFERENCES p ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED);"
-            "INSERT INTO c VALUES (1);",
+            (
+                "CREATE TABLE p (id int PRIMARY KEY); INSERT INTO p VALUES (1);"
+                "CREATE TABLE c (p int REFERENCES p ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED);"
+                "INSERT INTO c VALUES (1);"
+            ),
             "UPDATE p SET id = 2; ALTER TABLE c ADD z int;",
         ],
         COLUMNS,
     ),
     "strings by set_config": (
         [
-            "SELECT set_config('standard_conforming_strings', 'off', false);\n"
-            "CREATE TABLE t (a text);INSERT INTO t VALUES ('a\\\\b');\nINSERT INTO t VALUES ('a\\'b;');\n"
+            (
+                "SELECT set_config('standard_conforming_strings', 'off', false);\n"
+                "CREATE TABLE t (a text);INSERT INTO t VALUES ('a\\\\b');\nINSERT INTO t VALUES ('a\\'b;');\n"
+            )
         ],
         "TABLE t",
     ),

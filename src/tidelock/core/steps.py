@@ -284,7 +284,9 @@ def steps_of(migration: Migration, script: Script, surroundings: Surroundings = 
 
 SETTING = (Kind.SESSION, Kind.QUERY, Kind.CODE, Kind.UNKNOWN)
 """What may change settings."""
-DEFAULTS = regex(r"\bdefault_transaction_(?:read_only|isolation|deferrable)\b|\bsession\s+characteristics\b", re.IGNORECASE)
+DEFAULTS = regex(
+    r"\bdefault_transaction_(?:read_only|isolation|deferrable)\b|\bsession\s+characteristics\b", re.IGNORECASE
+)
 """What a transaction takes over when it begins."""
 SETS_LOCAL = regex(r"\bset\s+local\b", re.IGNORECASE)
 
