@@ -270,9 +270,7 @@ def test_cascade_is_noted() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "CREATE TABLE t (i int REFERENCES u DEFERRABLE INITIALLY DEFERRED)",
-        "CREATE TABLE t (i int, FOREIGN KEY (i) REFERENCES u INITIALLY DEFERRED)",
-        "ALTER TABLE t ADD COLUMN i int REFERENCES u INITIALLY DEFERRED",
+        "CREATE TABLE t (i int UNIQUE DEFERRABLE INITIALLY DEFERRED, j int REFERENCES u)",
         "ALTER TABLE t ADD CONSTRAINT c UNIQUE (i) INITIALLY DEFERRED",
         "ALTER TABLE t ALTER CONSTRAINT c INITIALLY DEFERRED",
         "CREATE CONSTRAINT TRIGGER g AFTER INSERT ON t INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION f()",
@@ -280,6 +278,18 @@ def test_cascade_is_noted() -> None:
 )
 def test_a_table_with_a_deferred_constraint_is_noted(text: str) -> None:
     assert facts_of(text).deferred == {"t"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CREATE TABLE t (i int REFERENCES u DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TABLE t (i int, FOREIGN KEY (i) REFERENCES u INITIALLY DEFERRED)",
+        "ALTER TABLE t ADD COLUMN i int REFERENCES u INITIALLY DEFERRED",
+    ],
+)
+def test_a_deferred_foreign_key_is_noted_of_both_its_tables(text: str) -> None:
+    assert facts_of(text).deferred == {"t", "u"}
 
 
 def test_a_constraint_that_is_only_deferrable_is_not_deferred() -> None:

@@ -92,6 +92,21 @@ def test_the_script_may_turn_standard_strings_off_from_the_next_line_on() -> Non
     assert texts(text)[2] == "select 'b\\';'"
 
 
+def test_set_config_turns_standard_strings_off_from_the_next_line_on() -> None:
+    text = "select pg_catalog.set_config('Standard_Conforming_Strings', 'OFF', false);\nselect 'a\\';';\n"
+    assert texts(text)[1:] == ["select 'a\\';'"]
+
+
+def test_a_local_set_config_of_standard_strings_ends_with_its_statement_or_its_transaction() -> None:
+    local = "select set_config('standard_conforming_strings', 'off', true);\n"
+    assert texts(f"{local}select 'a\\';")[1:] == ["select 'a\\'"]
+    assert texts(f"begin;\n{local}select '\\'';\ncommit;\nselect '\\';")[2:] == [
+        "select '\\''",
+        "commit",
+        "select '\\'",
+    ]
+
+
 def test_rollback_restores_standard_strings() -> None:
     text = "begin;\nset standard_conforming_strings to off;\nselect '\\'';\nrollback;\nselect '\\';"
     assert texts(text)[2:] == ["select '\\''", "rollback", "select '\\'"]

@@ -81,7 +81,42 @@ def test_no_transaction_makes_each_statement_a_step():
 
 def test_a_new_enum_value_is_committed_before_it_is_used():
     assert modes("ALTER TYPE e ADD VALUE 'x'; INSERT INTO a VALUES ('x');") == [(T, 1), (T, 1)]
-    assert modes("ALTER TYPE e ADD VALUE 'x'; ALTER TYPE e ADD VALUE 'y'; INSERT INTO a VALUES ('z');") == [(T, 3)]
+    assert modes("ALTER TYPE e ADD VALUE 'x'; ALTER TYPE e ADD VALUE 'y'; INSERT INTO a VALUES ('y');") == [
+        (T, 2),
+        (T, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "COPY t FROM stdin;\nb\n\\.\n",
+        "INSERT INTO t SELECT x::e FROM s",
+        "INSERT INTO t DEFAULT VALUES",
+        "UPDATE s SET x = 1",
+        "ALTER TABLE t ALTER x TYPE e USING x::e",
+        "ALTER TABLE t ALTER x DROP NOT NULL, ALTER x TYPE e USING x::e",
+        "ALTER TABLE t ADD y e DEFAULT enum_last(NULL::e)",
+        "SELECT enum_range(NULL::e)",
+        "CREATE TABLE u AS SELECT x::e FROM s",
+        "CREATE MATERIALIZED VIEW u AS SELECT x::e FROM s",
+        "REFRESH MATERIALIZED VIEW u",
+        "CREATE INDEX ON s (to_e(x))",
+        "ALTER TABLE t ALTER x SET DEFAULT $$b$$",
+        "DO $$BEGIN PERFORM f(); END$$",
+    ],
+)
+def test_a_new_enum_value_is_committed_before_what_may_use_it_without_its_name(use: str):
+    assert modes(f"ALTER TYPE e ADD VALUE 'b'; COMMENT ON TYPE e IS 'x'; {use};") == [(T, 2), (T, 1)]
+
+
+def test_a_new_enum_value_shares_its_transaction_with_definitions_that_run_nothing():
+    text = (
+        "ALTER TYPE e ADD VALUE 'b'; ALTER TYPE e ADD VALUE 'c'; COMMENT ON TYPE e IS 'x'; GRANT USAGE ON TYPE e TO u; "
+        "CREATE TABLE t (x e, at timestamptz DEFAULT now()); CREATE INDEX ON t (x); ALTER TABLE s ADD COLUMN y int; "
+        "CREATE VIEW v AS SELECT enum_range(NULL::e); DROP TABLE w; SET work_mem = '8MB'; SHOW work_mem;"
+    )
+    assert modes(text) == [(T, 11)]
 
 
 def test_deferred_checks_are_made_before_the_table_is_changed():
@@ -94,6 +129,63 @@ def test_a_deferred_constraint_of_the_same_file_counts():
     assert modes(
         "CREATE TABLE a (id int UNIQUE DEFERRABLE INITIALLY DEFERRED); INSERT INTO a VALUES (1); ALTER TABLE a ADD COLUMN x int;"
     ) == [(T, 2), (T, 1)]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+        "SET default_transaction_isolation = serializable",
+        "RESET default_transaction_read_only",
+        "SELECT set_config('default_transaction_read_only', 'on', false)",
+        "SELECT set_config('search_path', 's', true)",
+        "DO $$BEGIN SET LOCAL search_path = s; END$$",
+    ],
+)
+def test_what_the_next_transaction_begins_without_or_with_ends_a_step(setting: str):
+    assert modes(f"SELECT 1; {setting}; SELECT 2; SELECT 3;") == [(T, 2), (T, 2)]
+    assert modes(f"SELECT 1; {setting};") == [(T, 2)]
+
+
+def test_other_settings_end_no_step():
+    text = (
+        "SET search_path = s; SELECT set_config('search_path', '', false); SHOW default_transaction_read_only; "
+        "SELECT current_setting('default_transaction_read_only'); RESET ALL; SELECT 1;"
+    )
+    assert modes(text) == [(T, 6)]
+
+
+def test_a_local_setting_outside_of_the_files_own_transaction_is_in_vain():
+    [ours, own] = cut("SET LOCAL work_mem = '8MB'; SET CONSTRAINTS ALL DEFERRED; SET x.y = 1; "
+                      "BEGIN; SET LOCAL work_mem = '8MB'; COMMIT;")  # fmt: skip
+    assert [ours.in_vain(each) for each in ours.items] == ["SET LOCAL", "SET CONSTRAINTS", ""]
+    assert [own.in_vain(each) for each in own.items] == [""]
+
+
+REFERENCES = "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (p int REFERENCES p INITIALLY DEFERRED); "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DELETE FROM p; ALTER TABLE p ADD x int;",
+        "SELECT ins(); ALTER TABLE c ADD x int;",
+        "DO $$BEGIN PERFORM ins(); END$$; DROP TABLE c;",
+        "CREATE TABLE n AS SELECT ins(); CREATE INDEX ON c (p);",
+        "INSERT INTO with_a_trigger VALUES (1); ALTER TABLE c ADD x int;",
+        "INSERT INTO c VALUES (1); TRUNCATE c;",
+    ],
+)
+def test_deferred_checks_of_the_table_referenced_and_of_what_functions_write_are_made_first(text: str):
+    [migration] = files = migrations([SourceFile("001_x.sql", REFERENCES.encode())])
+    around = Surroundings().after(Reader(files, load=lambda path: "").script(migration))
+    assert modes(text, around) == [(T, 1), (T, 1)]
+    assert modes(f"{REFERENCES} COMMIT; CREATE INDEX CONCURRENTLY ON a (i); {text}")[2:] == [(T, 1), (T, 1)]
+
+
+def test_what_reads_alone_leaves_no_deferred_checks():
+    around = Surroundings(deferred=frozenset({"c"}))
+    assert modes("SELECT count(*) FROM c; COMMENT ON TABLE c IS 'x'; ALTER TABLE c ADD x int;", around) == [(T, 3)]
 
 
 def test_a_procedure_that_commits_is_called_alone():

@@ -68,6 +68,7 @@ UNKNOWABLE = {
 """What psql sets and Tidelock does not, and what to write instead."""
 
 SETTING = "standard_conforming_strings"
+LITERAL = f"'{SETTING}'"
 
 
 @record(frozen=False, slots=True)
@@ -95,8 +96,8 @@ class Standard:
             self.on = True
         elif first == "set" and SETTING in words:
             self.set(words)
-        elif first == "select" and "set_config" in words and f"'{SETTING}'" in words:
-            self.assign(words[words.index(f"'{SETTING}'") + 2 :][:1])
+        elif first == "select" and "set_config" in words and LITERAL in (lower := [each.lower() for each in words]):
+            self.configure(lower[lower.index(LITERAL) + 2 :])
         else:
             return False
         return True
@@ -108,6 +109,13 @@ class Standard:
             return
         self.local = words[1] == "local"
         self.assign(words[at + 2 : at + 3])
+
+    def configure(self, arguments: Sequence[str]) -> None:
+        """`set_config('standard_conforming_strings', value, is_local)`, from the value on."""
+        local = bool(boolean("".join(arguments[2:3]).strip("'")))
+        if not local or self.before is not None:
+            self.local = local
+            self.assign(tuple(arguments[:1]))
 
     def assign(self, value: tuple[str, ...]) -> None:
         """Take a value as the server would; one that it would refuse changes nothing."""

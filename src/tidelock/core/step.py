@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
 from functools import cached_property
 
-from tidelock.core.statement import Item, Kind, Statement
+from tidelock.core.patterns import regex
+from tidelock.core.statement import Ending, Item, Kind, Statement
 from tidelock.core.values import record
+
+LOCAL = regex(r"SET\s+(LOCAL|TRANSACTION|CONSTRAINTS)\b", re.IGNORECASE)
 
 
 class Mode(StrEnum):
@@ -42,6 +46,25 @@ class Step:
     def recorded_after(self) -> bool:
         """Its transaction cannot hold the record: rolled back by the file, or READ ONLY. Repeating it is harmless."""
         return self.rolled_back or (self.begin is not None and "READ ONLY" in self.begin.text.upper())
+
+    @property
+    def writable(self) -> bool:
+        """The file says itself that its transaction is READ WRITE, whatever the session's default is."""
+        own = [each for each in self.statements if each.facts.sets in ("transaction", "transaction_read_only")]
+        texts = (each.text.upper() for each in (self.begin, *own) if each is not None)
+        return self.begin is not None and any("READ WRITE" in text or "READ_ONLY" in text for text in texts)
+
+    def in_vain(self, item: Item) -> str:
+        """SET LOCAL, SET TRANSACTION or SET CONSTRAINTS outside of the file's own transaction, by name; else empty.
+
+        psql's autocommit ends its effect with the statement itself, unless more is sent together with it.
+        """
+        if self.begin is not None or not isinstance(item, Statement) or item.ending is Ending.SEPARATOR:
+            return ""
+        facts = item.facts
+        if facts.kind is Kind.UNKNOWN and item.pieces and (found := LOCAL.match(item.text)):
+            return f"SET {found[1].upper()}"
+        return facts.command if facts.kind is Kind.SESSION and facts.sets and not facts.session else ""
 
     @cached_property
     def statements(self) -> tuple[Statement, ...]:

@@ -137,10 +137,10 @@ class Cutter:
     reason: str = ""
     values: set[str] = field(default_factory=set)
     """Enum values that the statements collected so far add, …"""
-    written: set[str] = field(default_factory=set)
-    """… tables whose rows they change, …"""
-    deferred: set[str] = field(default_factory=set)
-    """… and tables that get a constraint from them that is checked later."""
+    written: bool = False
+    """… and whether they may have changed rows, of whatever table: a foreign key, a trigger or a function may."""
+    defaults: bool = False
+    """The file has changed the defaults of transactions."""
     transactional: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -194,18 +194,19 @@ class Cutter:
             self.flush(self.reason)
             self.reason = cut
         self.collect(statement)
+        if self.begin is None and (after := self.why_cut_after(statement)):
+            self.flush(self.reason)
+            self.reason = after
 
     def collect(self, statement: Statement) -> None:
         """One more of the transaction at hand."""
         facts = statement.facts
         self.items.append(statement)
-        if facts.body is not None:
+        if facts.body is not None or facts.deferred:
             self.surroundings = self.surroundings.beyond(statement)
         if facts.new_enum_values:
             self.values.update(value for _, value in facts.new_enum_values)
-        if facts.writes or facts.deferred:
-            self.written.update(map(bare, facts.writes))
-            self.deferred.update(map(bare, facts.deferred))
+        self.written = self.written or may_write(statement)
 
     def why_alone(self, statement: Statement) -> str:
         """Why no transaction may hold the statement; empty when one may."""
@@ -224,17 +225,19 @@ class Cutter:
         """Why the statement cannot share the transaction of those before it, though autocommit allows it."""
         if self.values and uses_value(statement, self.values):
             return "a new enum value can be used only after its commit"
-        if statement.facts.kind is not Kind.DDL or not self.written:
-            return ""
-        deferred = self.surroundings.deferred | self.deferred
-        changed = {bare(each.qualified) for each in (*statement.facts.alters, *statement.facts.drops)} | {
-            bare(lock.table)
-            for lock in statement.facts.locks
-            if lock.mode in ("AccessExclusive", "ShareRowExclusive", "Share")
-        }
-        if pending := sorted(self.written & deferred & changed):
+        deferred = self.surroundings.deferred if self.written else None
+        if deferred and (pending := sorted(deferred & changed_by(statement))):
             return f"{pending[0]} has deferred constraints to check first"
         return ""
+
+    def why_cut_after(self, statement: Statement) -> str:
+        """Why the transaction ends with the statement: psql's would, and what follows would notice."""
+        if statement.facts.kind not in SETTING or statement.ending is Ending.SEPARATOR:
+            return ""
+        if sets_defaults(statement) or (self.defaults and statement.facts.sets == "all"):
+            self.defaults = True
+            return "defaults of transactions hold from the next one on"
+        return "a local setting ends with its statement" if sets_locally(statement) else ""
 
     def flush(self, reason: str) -> None:
         """Close the transaction that is being collected, when it has statements."""
@@ -257,7 +260,7 @@ class Cutter:
             )
         )
         self.items = []
-        self.values, self.written, self.deferred = set(), set(), set()
+        self.values, self.written = set(), False
 
     def finish(self) -> tuple[Step, ...]:
         """The steps; at least one, so that a file of comments is recorded too."""
@@ -279,16 +282,78 @@ def steps_of(migration: Migration, script: Script, surroundings: Surroundings = 
     return cutter.finish()
 
 
-def uses_value(statement: Statement, values: Iterable[str]) -> bool:
-    """True when the statement may use one of the new enum values, or cannot be read well enough to exclude it."""
+SETTING = (Kind.SESSION, Kind.QUERY, Kind.CODE, Kind.UNKNOWN)
+"""What may change settings."""
+DEFAULTS = regex(
+    r"\bdefault_transaction_(?:read_only|isolation|deferrable)\b|\bsession\s+characteristics\b", re.IGNORECASE
+)
+"""What a transaction takes over when it begins."""
+SETS_LOCAL = regex(r"\bset\s+local\b", re.IGNORECASE)
+
+
+def sets_defaults(statement: Statement) -> bool:
+    """True when it may change what the transactions after it begin with."""
     facts = statement.facts
+    if facts.kind is Kind.SESSION:
+        return DEFAULTS.fullmatch(facts.sets) is not None
+    if facts.kind is Kind.QUERY and "set_config" not in map(bare, facts.calls):
+        return False
+    return DEFAULTS.search(statement.text) is not None
+
+
+def sets_locally(statement: Statement) -> bool:
+    """True for set_config(…, true) and for a DO with SET LOCAL: outside of a BEGIN its end is theirs."""
+    facts = statement.facts
+    if facts.keeps or facts.kind not in (Kind.QUERY, Kind.CODE):
+        return False
+    called = "set_config" in map(bare, facts.calls)
+    return called or (facts.kind is Kind.CODE and SETS_LOCAL.search(statement.text) is not None)
+
+
+def may_write(statement: Statement) -> bool:
+    """True when it may change rows: by itself, or by a function of which nobody knows what it does."""
+    facts = statement.facts
+    if facts.writes or statement.runtime or facts.kind in (Kind.CODE, Kind.UNKNOWN, Kind.DML, Kind.COPY):
+        return True
+    return bool(facts.calls) and not facts.rerunnable and (facts.session or facts.kind is Kind.QUERY)
+
+
+def changed_by(statement: Statement) -> set[str]:
+    """Bare names of the tables that it changes in a way that wants their deferred checks made first."""
+    facts = statement.facts
+    locked = {lock.table for lock in facts.locks if lock.mode in ("AccessExclusive", "ShareRowExclusive", "Share")}
+    return {bare(name) for name in (*(each.qualified for each in (*facts.alters, *facts.drops)), *locked)}
+
+
+EVALUATES = ("CREATE TABLE AS", "SELECT INTO", "CREATE MATERIALIZED VIEW", "REFRESH MATERIALIZED VIEW")
+"""Definitions that run a query."""
+COMPUTES = regex(r"ALTER\s.*(?:::|\b(?:CAST|TYPE|USING)\b)", re.IGNORECASE | re.DOTALL)
+"""ALTER TABLE that may give its rows other values."""
+STORES = ("CREATE TABLE", "CREATE VIEW", "CREATE FUNCTION", "CREATE PROCEDURE", "CREATE TRIGGER")
+"""Definitions that keep what they call for later."""
+READING = ("SELECT", "VALUES", "EXPLAIN")
+
+
+def uses_value(statement: Statement, values: Iterable[str]) -> bool:
+    """True when the statement may use one of the new enum values, or cannot be read well enough to exclude it.
+
+    Rows may hold its name as text, triggers and functions may set it: only definitions that run nothing are sure.
+    """
+    facts, text = statement.facts, statement.text
     if facts.new_enum_values:
         return False
-    return (
-        statement.runtime
-        or facts.kind in (Kind.CODE, Kind.UNKNOWN)
-        or any(f"'{value}'" in statement.text for value in values)
-    )
+    if statement.runtime or facts.kind in (Kind.CODE, Kind.UNKNOWN, Kind.DML, Kind.COPY) or facts.writes:
+        return True
+    if facts.kind is Kind.QUERY:
+        return facts.command in READING
+    if facts.command.startswith(EVALUATES) or (facts.calls and facts.command not in STORES):
+        return True
+    if facts.command.startswith("ALTER TABLE") and COMPUTES.match(text):
+        return True
+    return any(f"'{value.replace(QUOTE, QUOTE * 2)}'" in text or f"${value}$" in text for value in values)
+
+
+QUOTE = "'"
 
 
 def bare(name: str) -> str:

@@ -317,6 +317,10 @@ def release(
 ) -> None:
     """Give the lease back with a commit that waits for the disk: with it, all that the run did is durable."""
     with conn.transaction():
+        if (
+            conn.info.parameter_status("default_transaction_read_only") != "off"
+        ):  # a file may have made that the default
+            conn.execute("SET TRANSACTION READ WRITE")
         conn.execute(
             "SET LOCAL synchronous_commit TO DEFAULT"
         )  # a role may ask for more than `on`, such as remote_apply

@@ -9,6 +9,7 @@ from psycopg.pq import ExecStatus
 
 from tidelock.core.facts import transaction_control
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.report import Happening
 from tidelock.core.secrets import masked
 from tidelock.core.statement import Echo, Ending, Quit, Statement
@@ -40,6 +41,8 @@ CONTROL = ("COMMIT", "ROLLBACK", "BEGIN", "START TRANSACTION", "PREPARE TRANSACT
 WITHOUT_CONTROL = (
     "leave transaction control out of what \\gexec and variables make; Tidelock runs a file in one transaction anyway"
 )
+VARIABLE = regex(r"[A-Za-z0-9_\u0080-\U0010ffff]+")
+"""What psql takes for the name of a variable."""
 COMPARE = "compare the database with the file, take back what is left of it, and leave transaction control out of it"
 
 
@@ -64,7 +67,10 @@ class Performer:
         """Run one item: a statement with its COPY data and result, an echo, an assignment."""
         if not self.allows(item.guards):
             return
-        if isinstance(item, Statement):
+        if command := step.in_vain(item):
+            text = f"{command} can only be used in transaction blocks, so it has no effect"
+            self.say(Happening.NOTICE, text, item.place, severity="WARNING")
+        elif isinstance(item, Statement):
             text = self.variables.fill(item.pieces) if item.pieces else item.text
             with self.decided_now(step, item, text) if item.pieces else nullcontext():
                 results = [self.copy(item, text)] if item.copy_data is not None else self.turn.run([(text, item)])
@@ -154,11 +160,21 @@ class Performer:
                 detail=shown,
                 hint="make the query return exactly one row (LIMIT 1, an aggregate)",
             )
-        for name, value in zip(result.columns, result.rows[0], strict=True):
+        for column, value in zip(result.columns, result.rows[0], strict=True):
+            name = statement.gset_prefix + column
+            if not VARIABLE.fullmatch(name):
+                raise failures.StatementFailed(
+                    self.turn.migration,
+                    statement.place,
+                    f'invalid variable name: "{name}"',
+                    sqlstate="",
+                    detail=caret(self.turn.sources, statement.place),
+                    hint="give the column a name of letters, digits and _ (SELECT … AS name \\gset)",
+                )
             if value is None:
-                self.turn.variables.pop(statement.gset_prefix + name, None)
+                self.turn.variables.pop(name, None)
             else:
-                self.turn.variables[statement.gset_prefix + name] = value
+                self.turn.variables[name] = value
 
     def show_until(self, pairs: Pairs, answers: Sequence[PGresult]) -> None:
         """What the statements before the one that failed have returned; the last answer is the failure."""

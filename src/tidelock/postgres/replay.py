@@ -44,7 +44,8 @@ def again(done: Sequence[Step]) -> Iterator[tuple[Step, list[Statement]]]:
     """
     made: set[str] = set()
     for step in done:
-        statements = [each for each in step.statements if not step.rolled_back and replayed(each, made)]
+        kept = [] if step.rolled_back else [each for each in step.statements if not step.in_vain(each)]
+        statements = [each for each in kept if replayed(each, made)]
         if statements:
             yield step, statements
 

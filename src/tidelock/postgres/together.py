@@ -170,6 +170,7 @@ def fits(planned: PlannedMigration, ledger: str) -> bool:
         and not step.external
         and not transaction.may_write_ledger(step, ledger)
         and transaction.fits_one_batch(step.items)
+        and not any(map(step.in_vain, step.items))
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tidelock.app.patience import backoff
 from tidelock.core.model import Place
 from tidelock.core.report import Happening
+from tidelock.core.session import SETTING
 from tidelock.core.statement import Ending, Kind, Quit, Statement
 from tidelock.core.step import Mode, Step
 from tidelock.errors import SourceFault
@@ -65,8 +66,9 @@ def run(turn: Turn, performer: Performer, step: Step) -> None:
 
 def attempt(turn: Turn, performer: Performer, step: Step) -> None:
     """Try the transaction once. Raises BatchFailed."""
+    turn.read_only = step.number > 1 and turn.session.dirty and turn.defaults_to_read_only
     items = [item for item in step.items if not is_ledger_creation(turn, item)]
-    if not turn.looking(step) and fits_one_batch(items):
+    if not turn.looking(step) and fits_one_batch(items) and not any(map(step.in_vain, items)):
         pairs = whole(turn, step, items)
         try:
             results = turn.run(pairs)
@@ -84,7 +86,7 @@ def attempt(turn: Turn, performer: Performer, step: Step) -> None:
         turn.show("closing", step)
         turn.run(ours(closing(turn, step)))  # made only now: its record keeps what \gset has set
     turn.show("committed", step)
-    if step.recorded_after:
+    if turn.recorded_after(step):
         turn.write(turn.record(step))
 
 
@@ -114,7 +116,7 @@ def opening(turn: Turn, step: Step) -> list[str]:
             lock_timeout_ms=int(lock_s * 1000),
             statement_timeout_ms=int(statement_s * 1000),
         )
-    if not fenced_late(turn, step) and not step.recorded_after:
+    if not fenced_late(turn, step) and not turn.recorded_after(step):
         statements.append(f"EXECUTE {lease.PREPARED_FENCE}" if turn.usable(step) else turn.fence)
     return [*statements, f"SET LOCAL ROLE {path_of(turn.role, '')}"] if turn.role else statements
 
@@ -124,7 +126,7 @@ def closing(turn: Turn, step: Step) -> list[str]:
     leaving = turn.pooled and turn.leaves(step)
     if step.rolled_back:
         return ["ROLLBACK", UNLOCK] if leaving else ["ROLLBACK"]
-    if step.recorded_after:
+    if turn.recorded_after(step):
         return [*LEAVING, "COMMIT"] if leaving else ["COMMIT"]
     statements = list(AS_CONNECTED) if turn.role or turn.session.dirty or turn.leaves(step) else []
     if leaving:
@@ -187,7 +189,7 @@ def plain(statement: Statement) -> bool:
         not statement.runtime
         and statement.copy_data is None
         and statement.ending is not Ending.GSET
-        and statement.facts.sets != "standard_conforming_strings"
+        and SETTING not in statement.text.lower()
     )
 
 
@@ -201,7 +203,7 @@ def fenced_late(turn: Turn, step: Step) -> bool:
 
 def sets_transaction(step: Step) -> bool:
     """SET TRANSACTION must come before any query of its transaction, and so before the fence."""
-    return any(each.facts.sets == "transaction" for each in step.statements) or (
+    return any(each.facts.sets == "transaction" and not step.in_vain(each) for each in step.statements) or (
         step.begin is not None and len(step.begin.text.split()) > 1
     )
 

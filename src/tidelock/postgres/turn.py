@@ -90,6 +90,8 @@ class Turn:
     """(lock_timeout, statement_timeout) of the session in seconds; None when they are to be set anew."""
     prepared: bool = False
     """Fence and record are prepared statements of the session; false where a file may have removed them."""
+    read_only: bool = False
+    """The transaction at hand is READ ONLY, because the file has made that the session's default."""
     hidden: Hidden = field(default_factory=Hidden)
     """Where the database may run code that no file shows."""
     extensions: Mapping[str, str] = field(default_factory=dict)
@@ -121,6 +123,7 @@ class Turn:
     def begin(self, planned: PlannedMigration) -> None:
         """Take up a migration."""
         self.planned, self.tally, self.variables, self.made = planned, Tally(), dict(planned.variables), ""
+        self.read_only = False
 
     def duration(self, directive: str, default_s: float) -> float:
         """A file's own limit in seconds, or the default."""
@@ -144,6 +147,18 @@ class Turn:
     def leaves(self, step: Step) -> bool:
         """Whether a step may leave something in the session: by what it says, or by code that it sets off."""
         return step.session or self.hidden.behind(step)
+
+    @property
+    def defaults_to_read_only(self) -> bool:
+        """The session's transactions are READ ONLY unless they say otherwise. From 14 on the server tells by itself."""
+        said = self.session.conn.info.parameter_status("default_transaction_read_only")
+        if said is None:
+            said = str(self.run(ours(["SHOW default_transaction_read_only"]))[0].rows[0][0])
+        return said == "on"
+
+    def recorded_after(self, step: Step) -> bool:
+        """Its transaction cannot hold the record, by what the step says or by the session's default."""
+        return step.recorded_after or (self.read_only and not step.writable)
 
     def usable(self, step: Step) -> bool:
         """Whether the prepared statements are there for a step: nothing of its file may have discarded them."""
@@ -286,7 +301,7 @@ class Turn:
         """
         self.watch.limit_s = None
         statements = [
-            "BEGIN",
+            "BEGIN READ WRITE",
             *AS_CONNECTED,
             f"SET LOCAL synchronous_commit = {'on' if durable else 'off'}",
             "SET LOCAL lock_timeout = 0",

@@ -241,9 +241,17 @@ def test_words_do_not_end_up_in_a_comment():
 # Transactions
 
 
-def test_a_set_of_one_transaction_can_be_made_local():
-    (only,) = found(START, "SET work_mem = '64MB';\nUPDATE parcels SET area = 2 WHERE id = 1;")
-    assert (only.code, only.rewrite, only.edit is not None) == ("TX009", "SET LOCAL work_mem = '64MB'", True)
+def test_a_set_of_the_files_own_transaction_can_be_made_local():
+    change = "SET work_mem = '64MB';\nUPDATE parcels SET area = 2 WHERE id = 1;"
+    (only,) = found(START, f"BEGIN;\n{change}\nCOMMIT;")
+    assert (only.code, only.rewrite) == ("TX009", "SET LOCAL work_mem = '64MB'")
+    assert codes(START, change) == []
+
+
+def test_a_local_setting_outside_of_the_files_own_transaction_is_in_vain():
+    change = "SET LOCAL work_mem = '64MB';\nUPDATE parcels SET area = 2 WHERE id = 1;"
+    assert codes(START, change) == ["TX010"]
+    assert codes(START, f"BEGIN;\n{change}\nCOMMIT;") == []
 
 
 def test_a_set_for_several_steps_has_to_be_one():

@@ -75,12 +75,14 @@ def _table_element(draft: Draft, element: Node, table: Node) -> None:
 
 
 def constraints(draft: Draft, found: Iterable[Node], table: Node) -> None:
-    """Foreign keys lock the table they point to; INITIALLY DEFERRED is noted."""
+    """Foreign keys lock the table they point to; INITIALLY DEFERRED is noted, of both tables."""
+    pointed_to = ""
     for each in found:
         if each.get("contype") == "CONSTR_FOREIGN" and "pktable" in each:
-            draft.lock(relation(each["pktable"]), WRITES_WAIT)
+            pointed_to = relation(each["pktable"])
+            draft.lock(pointed_to, WRITES_WAIT)
         if each.get("initdeferred") or each.get("contype") == "CONSTR_ATTR_DEFERRED":
-            draft.deferred.add(relation(table))
+            draft.deferred |= {relation(table), pointed_to} - {""}
 
 
 # ALTER TABLE

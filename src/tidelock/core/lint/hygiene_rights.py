@@ -13,6 +13,7 @@ from tidelock.core.lint.rule import Remark, directory_rule, rule
 from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 from tidelock.core.statement import Kind
+from tidelock.core.step import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,13 +98,14 @@ def _asks(statement: Statement, role: str) -> bool:
     Severity.WARNING,
     why="What is created without its schema goes elsewhere, and what is named without one is another thing, or not "
     "found, until the session ends; under psql also in the files that come after this one.",
-    fix="write the schema before the name, or SET LOCAL search_path",
+    fix="write the schema before the name, or SET LOCAL search_path behind BEGIN",
 )
 def search_path(look: Look) -> Iterator[Remark]:
     """SET search_path without LOCAL, and set_config(…, false)."""
     for each in look.actions("set"):
         if each.name == "search_path" and "local" not in each.flags and not _is_reset(look):
-            edit = replace_first(look.text, r"\A\s*SET\s+(?:SESSION\s+)?", "SET LOCAL ")
+            own = look.step is not None and look.step.mode is Mode.OWN
+            edit = replace_first(look.text, r"\A\s*SET\s+(?:SESSION\s+)?", "SET LOCAL ") if own else None
             names = ", ".join(each.names)
             yield Remark(message=f"it is {names} from here on", rewrite=rewritten(look.text, edit) if edit else "")
     if "search_path" not in look.facts.literals or not look.facts.session:

@@ -192,12 +192,14 @@ def pending_checks(look: Look) -> Iterator[Remark]:
     "the isolation level is set too late",
     Severity.ERROR,
     why="SET TRANSACTION ISOLATION LEVEL fails after the first query of a transaction: 25001.",
-    fix="make it the first statement of the file",
+    fix="make it the first statement behind BEGIN",
     on=("set",),
 )
 def late_isolation(look: Look) -> Iterator[str]:
     """SET TRANSACTION ISOLATION LEVEL after something has run."""
     if look.facts.sets != "transaction" or not re.search(r"\bISOLATION\b", look.text, re.IGNORECASE):
+        return
+    if look.step and look.step.in_vain(look.statement):
         return
     for before in look.together:
         if before.facts.kind not in (Kind.SESSION, Kind.SAVEPOINT):
@@ -222,11 +224,8 @@ ELSEWHERE = ("session characteristics", "search_path")
     on=("set",),
 )
 def session_setting(look: Look) -> Iterator[Remark]:
-    """SET where SET LOCAL would do: all that follows in the file is of the same transaction."""
-    step = look.step
-    if step is None or step.mode is Mode.ALONE or (step.mode is Mode.TRANSACTION and len(look.file.steps) > 1):
-        return
-    if not look.file.migration.transactional:
+    """SET between BEGIN and COMMIT. Elsewhere SET LOCAL has no effect, as under psql."""
+    if look.step is None or look.step.mode is not Mode.OWN:
         return
     for each in look.actions("set"):
         if "local" in each.flags or not look.facts.session or each.name in ELSEWHERE:
@@ -236,7 +235,6 @@ def session_setting(look: Look) -> Iterator[Remark]:
         yield Remark(
             message=f"{each.name} stays set for the session, after the file's transaction too",
             rewrite=rewritten(look.text, edit) if edit else "",
-            edit=edit if step.mode is Mode.TRANSACTION else None,
         )
 
 
@@ -244,18 +242,18 @@ def session_setting(look: Look) -> Iterator[Remark]:
     "TX010",
     "SET LOCAL that ends before it does anything",
     Severity.WARNING,
-    why="SET LOCAL ends with its transaction. Here nothing follows in the same one: the next statement runs by itself, "
-    "or in another transaction, with the setting as it was.",
-    fix="use SET, and RESET behind the statement that it is for; or leave it out",
+    why="SET LOCAL ends with its transaction, and outside of BEGIN … COMMIT with itself, as under psql: what follows "
+    "runs with the setting as it was.",
+    fix="use SET, and RESET behind the statement that it is for; or write BEGIN and COMMIT around both",
     on=("set",),
 )
 def local_in_vain(look: Look) -> Iterator[str]:
-    """SET LOCAL as the last thing of a step that is not the last."""
+    """SET LOCAL outside of the file's own transaction, or as the last thing of one."""
     if "SET LOCAL" not in look.facts.command or look.step is None:
         return
     statements = look.step.statements
     behind = statements[statements.index(look.statement) + 1 :]
-    if all(each.facts.kind is Kind.SESSION for each in behind):
+    if look.step.in_vain(look.statement) or all(each.facts.kind is Kind.SESSION for each in behind):
         for each in look.actions("set"):
             yield f"{each.name} is as it was again before the next statement that does something"
 

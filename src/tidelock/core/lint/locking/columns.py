@@ -79,8 +79,8 @@ def unknown_type(look: Look) -> Iterator[Remark]:
             yield Remark(
                 message=f"{action.table} is rewritten while {action.name} goes from {old} to {column.type}, unless the "
                 "session's TimeZone is UTC",
-                hint="put SET LOCAL TimeZone = 'UTC' before it, if the values are meant in UTC",
-                rewrite=lines("SET LOCAL TimeZone = 'UTC'", look.text) if single(look) else "",
+                hint="put SET TimeZone = 'UTC' before it, if the values are meant in UTC",
+                rewrite=lines("SET TimeZone = 'UTC'", look.text) if single(look) else "",
             )
         elif cost is Change.UNKNOWN and old:
             yield Remark(message=f"{action.table} is rewritten, unless {column.type} is stored as {old} is")

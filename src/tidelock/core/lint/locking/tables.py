@@ -143,7 +143,7 @@ def partition_of(look: Look) -> Iterator[Remark]:
     Severity.WARNING,
     why="It is not for this session alone: writes wait for its ShareRowExclusive lock, and between two files all "
     "sessions write without the trigger. ALL switches the foreign keys off as well, and nothing is checked afterwards.",
-    fix="for one session: SET LOCAL session_replication_role = replica (a superuser's right), in the same transaction",
+    fix="for one session: SET LOCAL session_replication_role = replica (a superuser's right), behind a BEGIN",
     on=("disable trigger",),
 )
 def disable_trigger(look: Look) -> Iterator[str]:

@@ -2,5 +2,7 @@
 CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY, area numeric(10,2), name varchar(20), crop text, sown timestamp);
 -- file: 002_change.sql
 -- claims: error 25001
+BEGIN;
 UPDATE parcels SET crop = 'oat' WHERE crop = 'oats';
 SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;
+COMMIT;

@@ -2,4 +2,6 @@
 CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY, area numeric(10,2), name varchar(20), crop text, sown timestamp);
 -- file: 002_change.sql
 -- claims: setting work_mem = 64MB
+BEGIN;
 SET work_mem = '64MB';
+COMMIT;

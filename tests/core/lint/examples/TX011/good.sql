@@ -1,4 +1,4 @@
 -- file: 001_start.sql
 CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY, area numeric(10,2), name varchar(20), crop text, sown timestamp);
 -- file: 002_change.sql
-SET LOCAL lock_timeout = '5s';
+SET lock_timeout = '5s';

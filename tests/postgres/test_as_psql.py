@@ -1,0 +1,232 @@
+"""What a real psql makes of the same files under its autocommit: the same rows, or the same error."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from tests.rig.project import Project
+
+from tidelock.core.report import Happening
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.rig.installation import Installation
+
+SCHEMAS = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_name IN ('t', 'u') ORDER BY 1, 2"
+BASE = "CREATE TYPE e AS ENUM ('a'); CREATE TABLE t (x e); CREATE TABLE s (x text); INSERT INTO s VALUES ('b');\n"
+TWO = "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (p int REFERENCES p DEFERRABLE INITIALLY DEFERRED);\n"
+INS = "INSERT INTO p VALUES (1); CREATE FUNCTION ins() RETURNS void LANGUAGE sql AS 'INSERT INTO c VALUES (1)';\n"
+COLUMNS = "SELECT table_name, column_name FROM information_schema.columns WHERE column_name = 'z' ORDER BY 1"
+RO = "ERROR:  25006"
+
+
+class Psql:
+    """A database of its own that only psql sees."""
+
+    def __init__(self, program: str, dsn: str) -> None:
+        self.program, self.dsn = program, dsn
+
+    def run(self, *files: Path) -> str:
+        """One psql for each file, as people run them: the SQLSTATE or the message of the first error, or nothing."""
+        for each in files:
+            command = [self.program, "-XAtq", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=sqlstate", "-f", str(each)]
+            done = subprocess.run([*command, "-d", self.dsn], capture_output=True, text=True, check=False)
+            if done.returncode:
+                return re.sub(r"^psql:\S+: (?:error: )?", "", done.stderr.strip().splitlines()[-1])
+        return ""
+
+
+@pytest.fixture
+def psql(programs: Installation, project: Project) -> Iterator[Psql]:
+    name = f"{conninfo_to_dict(project.dsn)['dbname']}_psql"
+    project.query(f"CREATE DATABASE {name}")
+    yield Psql(programs.program("psql"), make_conninfo(project.dsn, dbname=name))
+    project.query(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+CASES = {
+    "SET LOCAL": (["CREATE SCHEMA s; SET LOCAL search_path = s; CREATE TABLE t (a int);"], SCHEMAS),
+    "SET LOCAL in pieces": (
+        ["CREATE SCHEMA s; SELECT 's' AS x \\gset\nSET LOCAL search_path = :x; CREATE TABLE t (a int);"],
+        SCHEMAS,
+    ),
+    "SET LOCAL for one query of several statements": (
+        ["CREATE SCHEMA s; SET LOCAL search_path = s\\; CREATE TABLE t (a int);"],
+        SCHEMAS,
+    ),
+    "SET LOCAL without transactions": (
+        ["-- tidelock: no-transaction\nCREATE SCHEMA s; SET LOCAL search_path = s; CREATE TABLE t (a int);"],
+        SCHEMAS,
+    ),
+    "SET LOCAL in the file's own transaction": (
+        ["CREATE SCHEMA s; BEGIN; SET LOCAL search_path = s; CREATE TABLE t (a int); COMMIT; CREATE TABLE u (a int);"],
+        SCHEMAS,
+    ),
+    "set_config, local": (
+        ["CREATE SCHEMA s; SELECT set_config('search_path', 's', true); CREATE TABLE t (a int);"],
+        SCHEMAS,
+    ),
+    "SET LOCAL in a DO": (
+        ["CREATE SCHEMA s; DO $$BEGIN SET LOCAL search_path = s; END$$; CREATE TABLE t (a int);"],
+        SCHEMAS,
+    ),
+    "SET CONSTRAINTS": (
+        [
+            (
+                "CREATE TABLE a (id int PRIMARY KEY); CREATE TABLE c (p int REFERENCES a DEFERRABLE);"
+                "SET CONSTRAINTS ALL DEFERRED; INSERT INTO a VALUES (1); INSERT INTO c VALUES (1); ALTER TABLE c ADD z int;"
+            )
+        ],
+        COLUMNS,
+    ),
+    "SET TRANSACTION": (
+        ["SET TRANSACTION READ ONLY; CREATE TABLE t AS SELECT current_setting('transaction_isolation') AS x;"],
+        "SELECT x FROM t",
+    ),
+    "SET TRANSACTION too late for one": (
+        [
+            (
+                "CREATE TABLE t (x text); SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;"
+                "INSERT INTO t SELECT current_setting('transaction_isolation');"
+            )
+        ],
+        "SELECT x FROM t",
+    ),
+    "SESSION CHARACTERISTICS": (
+        ["SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; CREATE TABLE t ();"],
+        SCHEMAS,
+    ),
+    "SESSION CHARACTERISTICS, isolation": (
+        [
+            (
+                "CREATE TABLE t (x text); SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL SERIALIZABLE;"
+                "INSERT INTO t SELECT current_setting('transaction_isolation');"
+            )
+        ],
+        "SELECT x FROM t",
+    ),
+    "read only by default, and nothing written": (
+        ["CREATE TABLE t (x int); SET default_transaction_read_only = on; SELECT 1;", "CREATE TABLE u ();"],
+        SCHEMAS,
+    ),
+    "read only by default, and a transaction that writes": (
+        ["SET default_transaction_read_only = on; BEGIN READ WRITE; CREATE TABLE t (); COMMIT;"],
+        SCHEMAS,
+    ),
+    "read only by default, and a transaction that becomes one that writes": (
+        ["SET default_transaction_read_only = on; BEGIN; SET TRANSACTION READ WRITE; CREATE TABLE t (); COMMIT;"],
+        SCHEMAS,
+    ),
+    "read only by default, and a transaction that does not": (
+        ["CREATE TABLE t (); SET default_transaction_read_only = on; BEGIN; SELECT 1; COMMIT;"],
+        SCHEMAS,
+    ),
+    "read only by set_config": (
+        ["SELECT set_config('default_transaction_read_only', 'on', false); CREATE TABLE t ();"],
+        SCHEMAS,
+    ),
+    "read only until RESET": (
+        ["SET default_transaction_read_only = on; SELECT 1; RESET ALL; CREATE TABLE t ();"],
+        SCHEMAS,
+    ),
+    "read only, and a statement that stands alone": (
+        ["CREATE TABLE t (x int); SET default_transaction_read_only = on; CREATE INDEX CONCURRENTLY ON t (x);"],
+        "SELECT count(*) FROM pg_index WHERE indrelid = 't'::regclass",
+    ),
+    "a new value that COPY loads": ([BASE, "ALTER TYPE e ADD VALUE 'b'; COPY t FROM stdin;\nb\n\\.\n"], "TABLE t"),
+    "a new value that is cast": ([BASE, "ALTER TYPE e ADD VALUE 'b'; INSERT INTO t SELECT x::e FROM s;"], "TABLE t"),
+    "a new value of a new type": (
+        [BASE, "ALTER TYPE e ADD VALUE 'b'; ALTER TABLE s ALTER x TYPE e USING x::e;"],
+        "TABLE s",
+    ),
+    "a new value out of JSON": (
+        [
+            BASE,
+            (
+                "CREATE TABLE j (j jsonb); INSERT INTO j VALUES ('{\"k\": \"b\"}'); ALTER TYPE e ADD VALUE 'b';"
+                "INSERT INTO t SELECT (j->>'k')::e FROM j;"
+            ),
+        ],
+        "TABLE t",
+    ),
+    "a new value that a trigger sets": (
+        [
+            BASE + "CREATE FUNCTION g() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$BEGIN INSERT INTO t SELECT x::e FROM s; RETURN NULL; END$$;"
+            "CREATE TABLE n (i int); CREATE TRIGGER g AFTER INSERT ON n EXECUTE FUNCTION g();",
+            "ALTER TYPE e ADD VALUE 'b'; INSERT INTO n VALUES (1);",
+        ],
+        "TABLE t",
+    ),
+    "all values": ([BASE, "ALTER TYPE e ADD VALUE 'b'; SELECT enum_range(NULL::e);"], "TABLE t"),
+    "deferred checks of the table referenced": (
+        [TWO + "INSERT INTO p VALUES (1);", "DELETE FROM p; ALTER TABLE p ADD z int;"],
+        COLUMNS,
+    ),
+    "deferred checks after a function": ([TWO + INS, "SELECT ins(); ALTER TABLE c ADD z int;"], COLUMNS),
+    "deferred checks after a cascade": (
+        [
+            (
+                "CREATE TABLE p (id int PRIMARY KEY); INSERT INTO p VALUES (1);"
+                "CREATE TABLE c (p int REFERENCES p ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED);"
+                "INSERT INTO c VALUES (1);"
+            ),
+            "UPDATE p SET id = 2; ALTER TABLE c ADD z int;",
+        ],
+        COLUMNS,
+    ),
+    "strings by set_config": (
+        [
+            (
+                "SELECT set_config('standard_conforming_strings', 'off', false);\n"
+                "CREATE TABLE t (a text);INSERT INTO t VALUES ('a\\\\b');\nINSERT INTO t VALUES ('a\\'b;');\n"
+            )
+        ],
+        "TABLE t",
+    ),
+    "a column that is no name": (["BEGIN; DECLARE c CURSOR FOR SELECT 1; FETCH c \\gset\nCOMMIT;"], SCHEMAS),
+    "a column whose name is none": (['SELECT 1 AS "a-b" \\gset\n'], SCHEMAS),
+}
+
+
+@pytest.mark.every_server
+@pytest.mark.parametrize(("texts", "query"), CASES.values(), ids=CASES)
+def test_a_file_does_what_it_does_under_psql(project: Project, psql: Psql, texts: list[str], query: str):
+    files = [project.write(f"{number}_x.sql", text) for number, text in enumerate(texts, start=1)]
+    error = psql.run(*files)
+    failure = project.apply().failure
+    if not error:
+        assert failure is None, f"{failure.code} {failure.message}\n{failure.detail}"
+        assert project.versions() == list(range(1, len(files) + 1))
+        assert project.apply().failure is None
+    else:
+        assert failure is not None, f"psql: {error}"
+        assert error.removeprefix("ERROR:  ") in f"{failure.message}\n{failure.detail}"
+    assert project.query(query) == Project(project.folder, psql.dsn).query(query)
+
+
+def test_what_has_no_effect_is_told_with_its_line(project: Project):
+    project.write("1_a.sql", "CREATE TABLE t (a int);\nSET LOCAL work_mem = '8MB';\nSET TRANSACTION READ ONLY;\n")
+    assert project.apply().failure is None
+    told = [each for each in project.heard.events if each.what is Happening.NOTICE]
+    assert [(str(each.place).rpartition("/")[2], each.severity) for each in told] == [
+        ("1_a.sql:2:1", "WARNING"),
+        ("1_a.sql:3:1", "WARNING"),
+    ]
+    assert "SET LOCAL can only be used in transaction blocks" in told[0].text
+
+
+def test_a_read_only_session_fails_as_under_psql_and_goes_on_after_the_file_is_mended(project: Project):
+    project.write("1_a.sql", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; CREATE TABLE t ();")
+    failure = project.apply().failure
+    assert failure is not None
+    assert "25006" in failure.detail
+    project.write("1_a.sql", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SELECT 1;")
+    assert project.apply().failure is None
+    assert project.versions() == [1]
