@@ -73,6 +73,11 @@ def fitting(head: bytes) -> zstandard.ZstdCompressor:
     return min(made, key=lambda each: len(each.compress(head)))
 
 
+def packed_bytes(content: bytes) -> int:
+    """How much is left of it."""
+    return len(fitting(content).compress(content))
+
+
 def recipient(key: str) -> Any:
     """A public key. Raises BadKey."""
     import pyrage
