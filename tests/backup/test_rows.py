@@ -65,7 +65,8 @@ def test_every_table_that_can_be_is_copied_and_comes_back_the_same(
     large = '"Größen"."Maß ""x"""'
     assert (rows_of(made).count(large) > 1) == (part_bytes == 1 << 16)
     with psycopg.connect(copy) as conn:
-        frozen = conn.execute("SELECT relallvisible = relpages FROM pg_class WHERE oid = %s::regclass", (large,))
+        # Version 18 extends for a whole batch at once, and leaves the pages empty that it does not need.
+        frozen = conn.execute("SELECT relallvisible > relpages * 0.95 FROM pg_class WHERE oid = %s::regclass", (large,))
         assert frozen.fetchone() == (part_bytes != 1 << 16,), "a table that is loaded in one go is frozen"
 
 

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from psycopg import errors, sql
 from tidelock import __version__
 from tidelock.backup.clients import clients, running
 from tidelock.backup.faults import CannotRead
-from tidelock.backup.rows import reading
+from tidelock.backup.rows import packs_well, reading
 from tidelock.backup.source import Source, Stream, Table, look, streams
 from tidelock.backup.store import MANIFEST, STARTED, StoreFailed, folder_of
 from tidelock.core.backups import AFFECTED, WHOLE, Manifest, Piece, new_id
@@ -232,13 +232,22 @@ class Maker:
         if not stream.columns:
             asked = ["--section=data", *(f"--table={each}" for each in tables)]
             return self.dump(f"{name}.dump", "tables", asked, tables, stream.size_bytes)
-        asked = [f"--command={each}" for each in reading(stream, self.snapshot, self.encoding)]
+        binary = self.in_binary(stream)
+        asked = [f"--command={each}" for each in reading(stream, self.snapshot, self.encoding, binary=binary)]
         command = self.programs.command(
             "psql", "--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", *asked
         )
         environment = {**self.server.environment(), "PGCLIENTENCODING": "UTF8"}
         piece = self.piece(f"{name}.copy", "rows", command, environment, tables, stream.size_bytes)
-        return replace(piece, columns=stream.columns)
+        return replace(piece, columns=stream.columns, binary=binary)
+
+    def in_binary(self, stream: Stream) -> bool:
+        """Whether a stream's rows are written in COPY's binary form."""
+        if not stream.tables[0].binary:
+            return False
+        with suppress(errors.Error), closing(self.server.connect(APPLICATION)) as conn:  # perhaps amid a COPY
+            return packs_well(conn, stream, self.snapshot)
+        return False  # COPY itself will say why
 
     def dump(self, name: str, what: str, asked: Sequence[str], tables: tuple[str, ...] = (), size: int = 0) -> Piece:
         """One pg_dump."""

@@ -33,6 +33,8 @@ class Table:
     """Among which it can be cut; 0 when it must stay in order."""
     hashed: str = ""
     """The table above it that is partitioned by hash."""
+    binary: bool = False
+    """COPY's binary form of its rows means the same on every machine and to every later version."""
 
     @property
     def pattern(self) -> str:
@@ -55,7 +57,7 @@ class Stream:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Of a stream that is COPY's text."""
+        """Of a stream that COPY writes."""
         return self.tables[0].columns if len(self.tables) == 1 else ()
 
 
@@ -64,6 +66,8 @@ class Stream:
 # partitions by hash: the hash of an enum's value is another one in another database, and rows change their partition.
 # Cut is what version 14 can read from the middle, and never below a BRIN index: parts that are loaded side by side lie
 # side by side.
+# Binary is what these types are on every machine and in every version; enums are sent by label. Not arrays of enums,
+# which name their type by its number. A domain checks binary values too. Text is in the client's encoding: UTF-8, ours.
 TABLES = """
 SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid),
        CASE WHEN m.amname = 'heap' AND hashed.name IS NULL
@@ -76,7 +80,17 @@ SELECT n.nspname, c.relname, pg_catalog.pg_table_size(c.oid),
                                JOIN pg_catalog.pg_am b ON b.oid = x.relam
                               WHERE i.indrelid = c.oid AND b.amname = 'brin')
             THEN pg_catalog.pg_relation_size(c.oid) / current_setting('block_size')::int ELSE 0 END,
-       coalesce(hashed.name, '')
+       coalesce(hashed.name, ''),
+       current_setting('server_encoding') = 'UTF8'
+         AND NOT EXISTS (SELECT FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+                           JOIN pg_catalog.pg_type b ON b.oid = coalesce(nullif(t.typbasetype, 0), t.oid)
+                           LEFT JOIN pg_catalog.pg_type e ON e.typarray = b.oid
+                          WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+                            AND b.typtype <> 'e'
+                            AND NOT (b.typnamespace = 'pg_catalog'::regnamespace AND coalesce(e.typname, b.typname) IN (
+                              'bool', 'bytea', 'int2', 'int4', 'int8', 'float4', 'float8', 'numeric', 'text',
+                              'varchar', 'bpchar', 'uuid', 'date', 'time', 'timetz', 'timestamp', 'timestamptz',
+                              'interval', 'json', 'jsonb')))
   FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   LEFT JOIN pg_catalog.pg_am m ON m.oid = c.relam
   LEFT JOIN LATERAL (

@@ -13,8 +13,8 @@ from tidelock.errors import TidelockError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-FORMAT = 2
-"""2: rows as COPY's text beside pg_dump's archives."""
+FORMAT = 3
+"""2: rows as COPY's text beside pg_dump's archives; 3: also in COPY's binary form."""
 WHOLE, AFFECTED = "database", "affected"
 
 
@@ -43,14 +43,16 @@ class Piece:
     name: str
     """Under the backup's own folder: `02-tables-001.dump.zst`."""
     what: str
-    """roles, schema, rest, snapshot; tables: an archive of some tables' rows; rows: COPY's text of one table's."""
+    """roles, schema, rest, snapshot; tables: an archive of some tables' rows; rows: one table's, by COPY."""
     size_bytes: int
     sha256: str
     """Of what is stored, hex."""
     tables: tuple[str, ...] = ()
     """Whose rows it holds, `schema.name` as pg_dump is asked for them; of `rest` nothing is said."""
     columns: tuple[str, ...] = ()
-    """Of COPY's text, quoted, in its order."""
+    """Of COPY, quoted, in its order."""
+    binary: bool = False
+    """COPY's binary form, not its text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
