@@ -7,6 +7,13 @@ stable there, in every version.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from tidelock.core.facts import timescale
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 READS = frozenset(
     """
     abs acos acosd acosh age any_value array_agg array_append array_cat array_dims array_fill array_length array_lower
@@ -93,6 +100,30 @@ KEEPS = frozenset(
     """.split()  # noqa: SIM905
 )
 """What they do to the session outlives the transaction (set_config: unless it is local)."""
+
+_TAKES = frozenset({"lo_put", "lo_unlink"})
+"""Of ACTS: they take something away."""
+
+_OTHERS = frozenset(
+    """
+    armor crypt dearmor decrypt digest encrypt gen_random_bytes gen_salt hmac hstore pgp_pub_decrypt pgp_pub_encrypt
+    pgp_sym_decrypt pgp_sym_encrypt set_limit show_limit show_trgm similarity st_area st_asgeojson st_astext st_buffer
+    st_centroid st_collect st_contains st_distance st_dwithin st_geogfromtext st_geomfromgeojson st_geomfromtext
+    st_intersects st_length st_makeenvelope st_makeline st_makepoint st_point st_setsrid st_transform st_within st_x
+    st_y strict_word_similarity tsvector_update_trigger unaccent uuid_generate_v1 uuid_generate_v1mc uuid_generate_v3
+    uuid_generate_v4 uuid_generate_v5 uuid_nil uuid_ns_dns uuid_ns_oid uuid_ns_url uuid_ns_x500 word_similarity
+    """.split()  # noqa: SIM905
+)
+"""Of extensions that many databases have. They compute."""
+
+
+def harmless(name: Sequence[str]) -> bool:
+    """Whether a call is known to take nothing away, name and schema given. False when nobody knows."""
+    *schema, bare = name or [""]
+    if schema in ([], ["pg_catalog"]) and (bare in READS or bare in VARIES or bare in KEEPS or bare in ACTS - _TAKES):
+        return True
+    return (bare in timescale.FUNCTIONS and bare not in timescale.TAKE) or bare in _OTHERS
+
 
 _EXTERNAL = frozenset(
     """
