@@ -79,7 +79,7 @@ def losses(facts: Facts, made: Made, within: frozenset[str] = frozenset()) -> It
             yield f"calls {name}, and {UNREAD}", ()
         else:
             for body in bodies:
-                yield from losses(body, Made(bodies=made.bodies) if body.sets else made, within | {name})
+                yield from losses(body, made.elsewhere() if body.sets else made, within | {name})
 
 
 def changing(facts: Facts) -> str:

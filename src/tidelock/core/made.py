@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.facts.functions import harmless
@@ -43,21 +43,21 @@ class Made:
         """What a call does; empty when its body is not in the plan."""
         return self.bodies.get(self.key(_object("function", routine)), [])
 
+    def elsewhere(self) -> Made:
+        """The same, seen by a function with a search_path of its own."""
+        return replace(self, session={"search_path": "a function's own"}, local={})
+
     def set_off(self, facts: Facts) -> frozenset[str]:
         """The calls that a statement sets off in what the plan made, and does not name."""
-        if facts.command == "CREATE VIEW":
+        if facts.kind is Kind.DDL and facts.command not in FROM_QUERIES:
             return frozenset()
-        verb = facts.command.partition(" ")[0]
-        verbs = {verb} if verb in VERBS else {"INSERT"} if verb == "COPY" else VERBS
-        found = [(verbs, each) for each in facts.writes] + [({"SELECT"}, each.table) for each in facts.locks]
-        return frozenset().union(
-            *(
-                calls
-                for wanted, table in found
-                for fired_by, calls in self.waiting.get(self.key(_relation(table)), ())
-                if wanted & fired_by
-            )
-        )
+        verbs = VERBS if facts.changes else {"INSERT"}
+        found = [(each, verbs) for each in facts.writes] + [(each.table, {"SELECT"}) for each in facts.locks]
+        calls: set[str] = set()
+        for table, done in found:
+            for fired_by, names in self.waiting.get(self.key(_relation(table)), ()):
+                calls |= names if fired_by & done else set()
+        return frozenset(calls)
 
     def learn(self, statement: Statement) -> None:
         """Take in a statement that has run. What may not have run, or not for good, made nothing."""
@@ -66,7 +66,11 @@ class Made:
         if "ROLLBACK" in facts.command:
             self.names.clear()
             self.bodies.clear()
+        for routine in facts.strange | self.set_off(facts):
+            for body in self.does(routine):
+                self.forget(body)
         if statement.runtime or facts.kind is Kind.CODE:
+            self.forget(facts)
             return
         for thing in facts.drops:
             self.lose(thing)
@@ -98,6 +102,17 @@ class Made:
             verbs = facts.fires or frozenset({"INSERT", "UPDATE", "MERGE"})
         if calls and of:
             self.waiting.setdefault(self.key(_relation(of)), []).append((verbs, calls))
+
+    def forget(self, facts: Facts) -> None:
+        """What may have happened, in an order that nobody knows: names in it are the plan's own no more."""
+        for thing in facts.drops:
+            self.lose(thing)
+        for before, after in facts.renames:
+            self.lose(before)
+            self.lose(after)
+            self.lose(Object("schema", after.schema))
+        for one, _ in facts.binds:
+            self.lose(_relation(one))
 
     def rename(self, before: Object, after: Object) -> None:
         """A new name, or another schema: who had either name has it no more."""
@@ -154,6 +169,7 @@ class Made:
 
 
 VERBS = frozenset({"INSERT", "UPDATE", "DELETE", "TRUNCATE", "MERGE"})
+FROM_QUERIES = ("CREATE TABLE AS", "CREATE MATERIALIZED VIEW", "SELECT INTO")
 
 
 def _family(kind: str) -> str:

@@ -165,7 +165,6 @@ def _refresh(draft: Draft, call: Node) -> None:
     schema, name = target(call)
     if name:
         draft.alters.append(Object("aggregate", name, schema))
-    draft.harms.add(("refreshes", written(schema, name)))
 
 
 def _drop_chunks(draft: Draft, call: Node) -> None:
