@@ -84,12 +84,9 @@ def losses(facts: Facts, made: Made, within: frozenset[str] = frozenset()) -> It
 
 def changing(facts: Facts) -> str:
     """The verb for what changes rows that are there. Of code, and of a query in a WITH, only the tables are known."""
-    verb = facts.command.partition(" ")[0] if facts.kind is Kind.DML else ""
-    return (
-        CHANGING.get(verb, "may change rows of")
-        if len(facts.writes) < 2 or verb == "TRUNCATE"
-        else "may change rows of"
-    )
+    verb = facts.command.partition(" ")[0]
+    alone = facts.kind is Kind.DML and (len(facts.writes) < 2 or verb == "TRUNCATE")
+    return CHANGING[verb] if alone else "may change rows of"
 
 
 CHANGING = {
