@@ -82,8 +82,10 @@ def _write(draft: Draft, statement: Node, *, adds: bool, reads: bool, runs: bool
     """A statement that changes rows; stored in a view or a rule it only names the table."""
     target = relation(statement.get("relation", {}))
     if runs:
-        draft.write(target, adds=adds and statement.get("onConflictClause", {}).get("action") != "ONCONFLICT_UPDATE")
-        if (found := versions_of(statement)) is not None:
+        found = versions_of(statement)
+        overwrites = statement.get("onConflictClause", {}).get("action") == "ONCONFLICT_UPDATE" and not found
+        draft.write(target, adds=adds and not overwrites)  # a file's own row of the ledger is nobody's loss
+        if found is not None:
             draft.ledger_versions = (*(draft.ledger_versions or ()), *found)
     elif reads:
         draft.lock(target, "RowExclusive")
