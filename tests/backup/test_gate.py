@@ -150,5 +150,48 @@ def test_what_nobody_can_know_is_backed_up_whole(grown: Farm) -> None:
     assert [each["scope"] for each in grown.well("backup", "list")["backups"]] == ["database"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT purge();",
+        "ALTER TABLE sites ADD COLUMN z int DEFAULT purge();",
+        "INSERT INTO sites VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name;",
+        "ALTER TABLE readings ALTER note TYPE varchar USING NULL;",
+        "ALTER TABLE readings ALTER note TYPE varchar(1);",
+        "CREATE TABLE q (a int); DROP TABLE q; ALTER TABLE readings RENAME TO q; DROP TABLE q;",
+        "CREATE SCHEMA g; ALTER TABLE readings SET SCHEMA g; DROP SCHEMA g CASCADE;",
+    ],
+)
+def test_what_loses_rows_without_saying_so_asks(local: Farm, text: str) -> None:
+    purge = "CREATE FUNCTION purge() RETURNS int LANGUAGE sql AS 'DELETE FROM readings; SELECT 1';"
+    local.project.write("001_tables.sql", TABLES + purge)
+    local.well("apply")
+    local.project.write("002_quiet.sql", text)
+    local.configure('command = "touch asked; exit 1"\n')
+    assert local.run("apply").returncode == 6
+    assert (local.project.folder / "asked").exists()
+    assert local.project.one("SELECT count(note) FROM readings") == 500
+
+
+def test_an_everyday_file_asks_for_none(local: Farm) -> None:
+    local.project.write("001_tables.sql", TABLES)
+    local.well("apply")
+    local.project.write(
+        "002_more.sql",
+        "ALTER TABLE sites ADD COLUMN seen timestamptz DEFAULT now();\n"
+        "CREATE INDEX ON readings (site);\n"
+        "CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.seen := now(); RETURN NEW; END $$;\n"
+        "CREATE TRIGGER touch BEFORE INSERT OR UPDATE ON sites FOR EACH ROW EXECUTE FUNCTION touch();\n"
+        "INSERT INTO sites VALUES (11, format('s%s', 11)) ON CONFLICT DO NOTHING;\n"
+        "CREATE TABLE crops (id serial PRIMARY KEY, name text UNIQUE);\n"
+        "INSERT INTO crops VALUES (1, 'oat') ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name;\n"
+        "SELECT setval(pg_get_serial_sequence('crops', 'id'), (SELECT max(id) FROM crops));\n"
+        "ALTER TABLE readings ALTER note TYPE varchar;\n",
+    )
+    local.configure('command = "touch asked; exit 1"\n')
+    local.well("apply")
+    assert not (local.project.folder / "asked").exists()
+
+
 def test_a_restore_point_has_the_versions_name(grown: Farm) -> None:
     assert "restore point “tidelock before 2”" in grown.run("apply").stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tidelock.core.made import Made
 from tidelock.core.statement import Kind
 
 if TYPE_CHECKING:
@@ -14,10 +15,13 @@ if TYPE_CHECKING:
     from tidelock.core.statement import Facts, Statement
 
 NAMED = ("table", "column", "aggregate", "hypertable")
-HOLDS_ROWS = (*NAMED, "schema", "materialized view", "database", "extension", "type")
-TAKES_ROWS = ("TRUNCATE", "DELETE", "UPDATE", "MERGE")
-CALLS_THAT_TAKE = ("drop_chunks", "merge_chunks", "detach_chunk", "refresh_continuous_aggregate")
+HOLDS_ROWS = (*NAMED, "schema", "materialized view", "database", "extension", "type", "domain", "sequence")
 UNREAD = "nobody knows what it does"
+WHOLE = ("sets", "restarts", "drops what is owned by")
+"""What is lost with these is not the rows of the table that they name."""
+
+Loss = tuple[str, tuple[str, ...]]
+"""Why, and the tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,52 +38,61 @@ class Danger:
 def dangers(plan: Plan) -> list[Danger]:
     """Every one of a plan, in order. What the plan itself creates is nobody's loss."""
     found: list[Danger] = []
-    made: set[str] = set()
+    made = Made()
     for planned in plan.pending:
+        made.session.clear()
         for step in planned.steps[planned.done :]:
+            made.local.clear()
             for each in step.statements:
                 found += danger(each, made)
-                made |= set(made_by(each.facts))
+                made.learn(each)
     return found
 
 
-def made_by(facts: Facts) -> Iterator[str]:
-    """What was not there before the statement, for certain: what IF NOT EXISTS names may have been, with its rows."""
-    return (thing.qualified for thing in facts.creates if thing.kind in HOLDS_ROWS and not facts.guarded)
-
-
-def danger(statement: Statement, made: set[str]) -> Iterator[Danger]:
+def danger(statement: Statement, made: Made) -> Iterator[Danger]:
     """What one statement takes away."""
-    facts = statement.facts
-    if statement.runtime or facts.kind is Kind.UNKNOWN or facts.unread or unknown_call(facts):
+    if statement.runtime or not known(statement.facts):
         yield Danger(statement.place, UNREAD, ())
         return
+    for why, tables in losses(statement.facts, made):
+        yield Danger(statement.place, why, tables)
+
+
+def known(facts: Facts) -> bool:
+    """Whether all of what it does is before us, but for the functions that it calls."""
+    return facts.kind is not Kind.UNKNOWN and not facts.unread
+
+
+def losses(facts: Facts, made: Made, within: frozenset[str] = frozenset()) -> Iterator[Loss]:
+    """What is lost by a statement, or by the body of a function that is called; `within`: calls that led here."""
     for thing in facts.drops:
-        owner = thing.parent or thing.qualified
-        if thing.kind in HOLDS_ROWS and owner not in made:
-            yield Danger(statement.place, f"drops {thing.kind} {thing.qualified}", (owner,) * (thing.kind in NAMED))
-    if (verb := changes_rows(facts)) and (tables := tuple(sorted(facts.writes - made))):
-        yield Danger(statement.place, f"{verb} {', '.join(tables)}", tables)
-    for lock in facts.locks:
-        if lock.rewrite and lock.table not in made and "TYPE" in facts.command:
-            yield Danger(statement.place, f"rewrites {lock.table}", (lock.table,))
+        if (thing.kind in HOLDS_ROWS or (facts.cascade and thing.kind == "other")) and not made.owns(thing):
+            yield f"drops {thing.kind} {thing.qualified}", (thing.parent or thing.qualified,) * (thing.kind in NAMED)
+    if tables := tuple(sorted(each for each in facts.changes if not made.has(each))):
+        yield f"{changing(facts)} {', '.join(tables)}", tables
+    for what, name in sorted(facts.harms):
+        if not made.has(name):
+            yield f"{what} {name}", (name,) * (bool(name) and what not in WHOLE)
+    for name in sorted((facts.strange | made.set_off(facts)) - within):
+        bodies = made.does(name)
+        if not bodies or not all(map(known, bodies)):
+            yield f"calls {name}, and {UNREAD}", ()
+        else:
+            for body in bodies:
+                yield from losses(body, made.elsewhere() if body.sets else made, within | {name})
 
 
-def unknown_call(facts: Facts) -> bool:
-    """CALL of a procedure whose body is not before us."""
-    return facts.kind is Kind.CODE and facts.command.startswith("CALL ")
+def changing(facts: Facts) -> str:
+    """The verb for what changes rows that are there. Of code, and of a query in a WITH, only the tables are known."""
+    verb = facts.command.partition(" ")[0]
+    alone = facts.kind is Kind.DML and (len(facts.writes) < 2 or verb == "TRUNCATE")
+    return CHANGING[verb] if alone else "may change rows of"
 
 
-def changes_rows(facts: Facts) -> str:
-    """The word for what takes or changes rows that are there: a verb, or a function of TimescaleDB's.
-
-    Of code, and of a query with further ones in its WITH, only the tables are known: it may do anything to them.
-    """
-    adds = facts.kind is Kind.DML and facts.command.startswith("INSERT") and len(facts.writes) < 2
-    if not adds and facts.kind in (Kind.CODE, Kind.QUERY, Kind.DML) and not facts.command.startswith(TAKES_ROWS):
-        return "may change rows of"
-    verb = next((each for each in TAKES_ROWS if facts.command.startswith(each)), "")
-    called = next((each for each in CALLS_THAT_TAKE if each in facts.calls), "")
-    return {"TRUNCATE": "empties", "DELETE": "deletes from", "UPDATE": "updates", "MERGE": "changes"}.get(verb, "") or (
-        f"{called} on" if called else ""
-    )
+CHANGING = {
+    "TRUNCATE": "empties",
+    "DELETE": "deletes from",
+    "UPDATE": "updates",
+    "MERGE": "changes",
+    "INSERT": "may overwrite rows of",
+}

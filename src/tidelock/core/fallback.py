@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidelock.core.danger import danger, made_by
+from tidelock.core.danger import danger
+from tidelock.core.made import Made
 from tidelock.core.statement import Kind
 from tidelock.errors import SourceFault
 
@@ -32,7 +33,7 @@ class FallbackUnfit(SourceFault):
 
 def unfit(script: Script) -> Iterator[FallbackUnfit]:
     """Why a script is none, statement by statement."""
-    made: set[str] = set()
+    made = Made()
     for each in script.statements:
         facts = each.facts
         if facts.alone:
@@ -45,7 +46,7 @@ def unfit(script: Script) -> Iterator[FallbackUnfit]:
             yield FallbackUnfit(each, f"{ADDS}; here: {taken.why}")
         elif facts.cascade:
             yield FallbackUnfit(each, f"{ADDS}; here: CASCADE, and nobody knows what goes with it")
-        made |= set(made_by(facts))
+        made.learn(each)
 
 
 WHOLE = "a fallback runs as one transaction"

@@ -94,6 +94,12 @@ class Facts:
     its type the parent."""
     writes: frozenset[str] = frozenset()
     """Tables whose rows it changes, as written (`name` or `schema.name`)."""
+    changes: frozenset[str] = frozenset()
+    """Of those, the ones whose rows from before may go or change: all but what a plain INSERT or COPY adds to."""
+    harms: frozenset[tuple[str, str]] = frozenset()
+    """(what it does, to what) where something is lost in another way than by DROP or by changing rows."""
+    binds: frozenset[tuple[str, str]] = frozenset()
+    """(a, b) of tables: from now on what happens to a may happen to b. ATTACH PARTITION, INHERIT, foreign keys."""
     locks: tuple[Lock, ...] = ()
     alone: str = ""
     """Why no transaction block may hold it; empty when one may. A sentence without a full stop."""
@@ -120,6 +126,12 @@ class Facts:
     the server."""
     calls: frozenset[str] = frozenset()
     """Functions and procedures it names, lower case, as written."""
+    strange: frozenset[str] = frozenset()
+    """Of those, the ones that run now and that nobody knows to take nothing away: users' own, mostly."""
+    fires: frozenset[str] = frozenset()
+    """CREATE TRIGGER: INSERT, UPDATE, DELETE, TRUNCATE."""
+    sequences: frozenset[str] = frozenset()
+    """Those that come with a column (serial, identity), by the names that PostgreSQL gives them."""
     new_enum_values: tuple[tuple[str, str], ...] = ()
     """(type, value) for ALTER TYPE … ADD VALUE."""
     literals: frozenset[str] = frozenset()

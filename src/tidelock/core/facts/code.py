@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ def create_function(draft: Draft, node: Node, read: Read) -> None:
     if "sql_body" in node:
         draft.body = _atomic(node["sql_body"])
         _analysed(draft, draft.body)
+        _path(draft, given)
         return
     language = given.get("language", {}).get("String", {}).get("sval", "sql").lower()
     texts = strings(given.get("as", {}).get("List", {}).get("items", ()))
@@ -62,6 +64,13 @@ def create_function(draft: Draft, node: Node, read: Read) -> None:
         draft.body = read_body(texts[0], language, draft.text, read, header=lambda: _header(node))
         if language == "sql":
             _analysed(draft, draft.body)
+        _path(draft, given)
+
+
+def _path(draft: Draft, given: dict[str, Node]) -> None:
+    """Names in a function with settings of its own may mean other tables than outside."""
+    if "set" in given and draft.body is not None:
+        draft.body = replace(draft.body, sets="search_path")
 
 
 def _analysed(draft: Draft, body: Facts) -> None:
@@ -79,7 +88,9 @@ def read_body(text: str, language: str, whole: str, read: Read, header: Callable
     if language == "plpgsql":
         return _plpgsql(whole, lambda: f"{header()} {_quoted(_DECLARATIONS.sub(_simpler, text))}", read)
     if language == "sql":
-        return read(text)
+        found = read(text)
+        several = ";" in found.command and not found.unread
+        return replace(found, kind=Kind.CODE) if several else found
     return Facts(kind=Kind.UNKNOWN, command=f"LANGUAGE {language}")
 
 

@@ -46,6 +46,9 @@ class Draft:
     alters: list[Object] = field(default_factory=list)
     renames: list[tuple[Object, Object]] = field(default_factory=list)
     writes: set[str] = field(default_factory=set)
+    changes: set[str] = field(default_factory=set)
+    harms: set[tuple[str, str]] = field(default_factory=set)
+    binds: set[tuple[str, str]] = field(default_factory=set)
     locks: dict[str, Lock] = field(default_factory=dict)
     alone: str = ""
     first_in_session: bool = False
@@ -58,6 +61,9 @@ class Draft:
     unread: bool = False
     external: bool = False
     calls: set[str] = field(default_factory=set)
+    strange: set[str] = field(default_factory=set)
+    fires: frozenset[str] = frozenset()
+    sequences: set[str] = field(default_factory=set)
     new_enum_values: list[tuple[str, str]] = field(default_factory=list)
     literals: set[str] = field(default_factory=set)
     ledger_versions: tuple[int, ...] | None = None
@@ -84,9 +90,11 @@ class Draft:
         """Note another name or schema."""
         self.renames.append((before, replace(before, name=name or before.name, schema=schema or before.schema)))
 
-    def write(self, table: str) -> None:
-        """Note that rows of a table change."""
+    def write(self, table: str, *, adds: bool = False) -> None:
+        """Note that rows of a table change; `adds`: those from before stay as they are."""
         self.writes.add(table)
+        if not adds:
+            self.changes.add(table)
         self.lock(table, "RowExclusive")
         if table.rpartition(".")[2] == "schema_migrations" and self.ledger_versions is None:
             self.ledger_versions = ()
@@ -100,6 +108,10 @@ class Draft:
         self.alters.extend(other.alters)
         self.renames.extend(other.renames)
         self.writes |= other.writes
+        self.changes |= other.changes
+        self.harms |= other.harms
+        self.binds |= other.binds
+        self.strange |= other.strange
         for lock in other.locks:
             self.lock(lock.table, lock.mode, rewrite=lock.rewrite)
         self.alone = self.alone or other.alone
@@ -127,6 +139,9 @@ class Draft:
             alters=tuple(self.alters),
             renames=tuple(self.renames),
             writes=frozenset(self.writes),
+            changes=frozenset(self.changes),
+            harms=frozenset(self.harms),
+            binds=frozenset(self.binds),
             locks=tuple(self.locks.values()),
             alone=self.alone,
             first_in_session=self.first_in_session,
@@ -139,6 +154,9 @@ class Draft:
             unread=self.unread,
             external=self.external,
             calls=frozenset(self.calls),
+            strange=frozenset(self.strange),
+            fires=self.fires,
+            sequences=frozenset(self.sequences),
             new_enum_values=tuple(self.new_enum_values),
             literals=frozenset(self.literals),
             ledger_versions=self.ledger_versions,

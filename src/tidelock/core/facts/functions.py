@@ -7,6 +7,13 @@ stable there, in every version.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from tidelock.core.facts import timescale
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 READS = frozenset(
     """
     abs acos acosd acosh age any_value array_agg array_append array_cat array_dims array_fill array_length array_lower
@@ -93,6 +100,49 @@ KEEPS = frozenset(
     """.split()  # noqa: SIM905
 )
 """What they do to the session outlives the transaction (set_config: unless it is local)."""
+
+_TAKES = frozenset({"lo_put", "lo_unlink"})
+"""Of ACTS: they take something away."""
+
+_TAKE_NOTHING = frozenset(
+    """
+    area center diameter has_largeobject_privilege height json_object_field json_object_field_text lastval lo_creat
+    lo_get lo_import lo_lseek lo_open loread pg_advisory_unlock pg_advisory_unlock_all pg_advisory_unlock_shared
+    pg_available_extension_versions pg_available_extensions pg_basetype pg_collation_for pg_collation_is_visible
+    pg_column_compression pg_column_is_updatable pg_encoding_to_char pg_export_snapshot pg_function_is_visible
+    pg_get_acl pg_get_keywords pg_get_object_address pg_get_statisticsobjdef pg_identify_object
+    pg_identify_object_as_address pg_logical_emit_message pg_options_to_table pg_partition_ancestors pg_partition_root
+    pg_partition_tree pg_postmaster_start_time pg_relation_is_updatable pg_sequence_last_value pg_show_all_settings
+    pg_stat_clear_snapshot pg_stat_force_next_flush pg_tablespace_location pg_timezone_names pg_wal_lsn_diff
+    pg_walfile_name pg_xact_status radius satisfies_hash_partition setseed similar_escape similar_to_escape
+    suppress_redundant_updates_trigger ts_lexize ts_parse ts_rewrite tsvector_update_trigger
+    tsvector_update_trigger_column txid_status unicode_version width xml xml_is_well_formed
+    xml_is_well_formed_content xml_is_well_formed_document xmltext
+    """.split()  # noqa: SIM905
+)
+"""PostgreSQL's too, in none of the lists above: they may be the session's business, and take nothing away."""
+
+_OTHERS = frozenset(
+    """
+    armor crypt dearmor decrypt digest encrypt gen_random_bytes gen_salt hmac hstore pgp_pub_decrypt pgp_pub_encrypt
+    pgp_sym_decrypt pgp_sym_encrypt set_limit show_limit show_trgm similarity st_area st_asgeojson st_astext st_buffer
+    st_centroid st_collect st_contains st_distance st_dwithin st_geogfromtext st_geomfromgeojson st_geomfromtext
+    st_intersects st_length st_makeenvelope st_makeline st_makepoint st_point st_setsrid st_transform st_within st_x
+    st_y strict_word_similarity unaccent uuid_generate_v1 uuid_generate_v1mc uuid_generate_v3
+    uuid_generate_v4 uuid_generate_v5 uuid_nil uuid_ns_dns uuid_ns_oid uuid_ns_url uuid_ns_x500 word_similarity
+    """.split()  # noqa: SIM905
+)
+"""Of extensions that many databases have. They compute."""
+
+
+def harmless(name: Sequence[str]) -> bool:
+    """Whether a call is known to take nothing away, name and schema given. False when nobody knows."""
+    *schema, bare = name or [""]
+    own = (READS, VARIES, KEEPS, ACTS, _TAKE_NOTHING)
+    if schema in ([], ["pg_catalog"]) and bare not in _TAKES and any(bare in some for some in own):
+        return True
+    return (bare in timescale.FUNCTIONS and bare not in timescale.TAKE) or bare in _OTHERS
+
 
 _EXTERNAL = frozenset(
     """

@@ -27,6 +27,7 @@ def create(draft: Draft, node: Node) -> None:
     draft.creates.append(within("index", node.get("idxname", ""), table))
     draft.guarded = bool(node.get("if_not_exists"))
     look(draft, [node.get("indexParams", []), node.get("whereClause", {})])
+    draft.strange.clear()  # PostgreSQL takes immutable functions only, which change nothing
     if concurrent:
         draft.alone = "CREATE INDEX CONCURRENTLY builds in several transactions of its own"
     elif timescale.switched_on(settings, "transaction_per_chunk"):

@@ -64,6 +64,7 @@ def drop_owned(draft: Draft, node: Node) -> None:
     draft.command = "DROP OWNED"
     draft.cascade = node.get("behavior") == "DROP_CASCADE"
     draft.alters.extend(Object("role", each["RoleSpec"].get("rolename", "")) for each in node.get("roles", ()))
+    draft.harms.update(("drops what is owned by", each.name) for each in draft.alters)
 
 
 # COMMENT, GRANT, OWNER, SCHEMA

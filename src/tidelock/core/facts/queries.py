@@ -113,9 +113,11 @@ def copy(draft: Draft, node: Node) -> None:
     inwards = bool(node.get("is_from"))
     draft.external = bool(node.get("is_program")) or (bool(node.get("filename")) and not inwards)
     draft.rerunnable = not inwards and not draft.external
+    if node.get("is_program"):
+        draft.strange.add("a program")
     if table := node.get("relation"):
         if inwards:
-            draft.write(relation(table))
+            draft.write(relation(table), adds=True)
         else:
             draft.lock(relation(table), "AccessShare")
         draft.session |= temporary(table)

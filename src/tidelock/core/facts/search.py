@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tidelock.core.facts import functions
 from tidelock.core.facts.ledger import versions_of
 from tidelock.core.facts.timescale import FUNCTIONS as TIMESCALE
-from tidelock.core.facts.tree import constant, relation, strings, unwrap
+from tidelock.core.facts.tree import constant, identifier, relation, strings, unwrap
 
 if TYPE_CHECKING:
     from tidelock.core.facts.draft import Draft
@@ -62,7 +62,7 @@ def _note(draft: Draft, key: str, value: Node, scope: Scope, *, reads: bool, run
     if key == "FuncCall":
         call(draft, value, runs=runs)
     elif key != "RangeVar":
-        _write(draft, value, reads=reads, runs=runs)
+        _write(draft, value, adds=key == "InsertStmt", reads=reads, runs=runs)
     elif reads and relation(value) not in scope:
         draft.lock(relation(value), "AccessShare")
 
@@ -78,12 +78,14 @@ def _enter(clause: Node, scope: Scope, stack: _Stack) -> Scope:
     return scope
 
 
-def _write(draft: Draft, statement: Node, *, reads: bool, runs: bool) -> None:
+def _write(draft: Draft, statement: Node, *, adds: bool, reads: bool, runs: bool) -> None:
     """A statement that changes rows; stored in a view or a rule it only names the table."""
     target = relation(statement.get("relation", {}))
     if runs:
-        draft.write(target)
-        if (found := versions_of(statement)) is not None:
+        found = versions_of(statement)
+        overwrites = statement.get("onConflictClause", {}).get("action") == "ONCONFLICT_UPDATE" and not found
+        draft.write(target, adds=adds and not overwrites)  # a file's own row of the ledger is nobody's loss
+        if found is not None:
             draft.ledger_versions = (*(draft.ledger_versions or ()), *found)
     elif reads:
         draft.lock(target, "RowExclusive")
@@ -126,6 +128,8 @@ def call(draft: Draft, node: Node, *, runs: bool = True) -> None:
     if builtin in functions.VARIES:
         draft.varies = True
         return
+    if not functions.harmless(parts):
+        draft.strange.add(".".join(parts))
     if known := TIMESCALE.get(name):
         known(draft, node)
         if draft.detailed:
@@ -133,9 +137,21 @@ def call(draft: Draft, node: Node, *, runs: bool = True) -> None:
 
             draft.actions.append(called(node))
         return
+    if builtin == "setval":
+        draft.harms.add(("sets", ".".join(filter(None, _sequence(node)))))
     draft.unrepeatable = True
     draft.external |= functions.is_external(name)
     local = builtin == "set_config" and constant(next(iter(node.get("args", [])[2:3]), None)) is True
     draft.session |= builtin not in functions.ACTS and not local
     if builtin in functions.KEEPS and not local:
         draft.keeps = draft.keeps or builtin
+
+
+def _sequence(setval: Node) -> tuple[str, str]:
+    """(schema, name) of the sequence, or of the table in setval(pg_get_serial_sequence('t', 'id'), …)."""
+    first: Node = next(iter(setval.get("args", ())), {})
+    inner = first.get("TypeCast", {}).get("arg", first).get("FuncCall", {})
+    if strings(inner.get("funcname", ()))[-1:] == ["pg_get_serial_sequence"]:
+        first = next(iter(inner.get("args", ())), {})
+    value = constant(first)
+    return identifier(value) if isinstance(value, str) else ("", "a sequence")

@@ -70,6 +70,7 @@ def _table_element(draft: Draft, element: Node, table: Node) -> None:
         draft.lock(relation(like["relation"]), "AccessShare")
     elif column := element.get("ColumnDef"):
         constraints(draft, (each["Constraint"] for each in column.get("constraints", ())), table)
+        _sequence_of(draft, column, table)
     elif constraint := element.get("Constraint"):
         constraints(draft, [constraint], table)
 
@@ -81,6 +82,7 @@ def constraints(draft: Draft, found: Iterable[Node], table: Node) -> None:
         if each.get("contype") == "CONSTR_FOREIGN" and "pktable" in each:
             pointed_to = relation(each["pktable"])
             draft.lock(pointed_to, WRITES_WAIT)
+            draft.binds.add((pointed_to, relation(table)))
         if each.get("initdeferred") or each.get("contype") == "CONSTR_ATTR_DEFERRED":
             draft.deferred |= {relation(table), pointed_to} - {""}
 
@@ -155,6 +157,7 @@ def _add_column(draft: Draft, part: Node, table: Node) -> None:
     draft.rerunnable &= bool(part.get("missing_ok"))
     found = [each["Constraint"] for each in column.get("constraints", ())]
     constraints(draft, found, table)
+    _sequence_of(draft, column, table)
     if _rewrites(column, found):
         draft.lock(relation(table), EXCLUSIVE, rewrite=True)
 
@@ -162,12 +165,20 @@ def _add_column(draft: Draft, part: Node, table: Node) -> None:
 _SERIAL = frozenset({"serial", "bigserial", "smallserial", "serial2", "serial4", "serial8"})
 
 
+def _is_serial(column: Node) -> bool:
+    return bool(_SERIAL.intersection(strings(column.get("typeName", {}).get("names", ()))[-1:]))
+
+
+def _sequence_of(draft: Draft, column: Node, table: Node) -> None:
+    found = {each["Constraint"]["contype"] for each in column.get("constraints", ())}
+    if _is_serial(column) or "CONSTR_IDENTITY" in found:
+        draft.sequences.add(f"{relation(table)}_{column.get('colname', '')}_seq")
+
+
 def _rewrites(column: Node, found: list[Node]) -> bool:
     """A new column rewrites the table when each row gets its own value: a default that varies, identity, serial,
     GENERATED … STORED. (A default that is stable or constant is stored once, since PostgreSQL 11.)"""
-    if strings(column.get("typeName", {}).get("names", ()))[-1:] and (
-        strings(column["typeName"]["names"])[-1] in _SERIAL
-    ):
+    if _is_serial(column):
         return True
     for each in found:
         if each["contype"] == "CONSTR_IDENTITY":
@@ -211,6 +222,26 @@ def _type(draft: Draft, part: Node, table: Node) -> None:
     name = strings(column.get("typeName", {}).get("names", ()))[-1:]
     if computes or (name and name[0] in _ALWAYS_REWRITTEN):
         draft.lock(relation(table), EXCLUSIVE, rewrite=True)
+    if not _keeps_values(column, part.get("name", "")):
+        draft.harms.add(("changes the type in", relation(table)))
+
+
+def _keeps_values(column: Node, name: str) -> bool:
+    """Whether a new type holds each value of any old one: text without a limit, and USING that at most casts to it.
+
+    The old type is not known here: bigint keeps an integer, and rounds a numeric.
+    """
+    using, declared = column.get("raw_default"), column.get("typeName", {})
+    while (
+        using is not None
+        and "TypeCast" in using
+        and using["TypeCast"].get("typeName", {}).get("names") == (declared.get("names"))
+    ):
+        if "typmods" in using["TypeCast"]["typeName"]:
+            return False
+        using = using["TypeCast"].get("arg")
+    same = using is None or strings(using.get("ColumnRef", {}).get("fields", ())) == [name]
+    return same and "typmods" not in declared and strings(declared.get("names", ()))[-1:] in (["text"], ["varchar"])
 
 
 _ALWAYS_REWRITTEN = frozenset(
@@ -261,8 +292,15 @@ def _validate(draft: Draft, part: Node, table: Node) -> None:
 
 
 def _rewrite(draft: Draft, part: Node, table: Node) -> None:
-    del part
     draft.lock(relation(table), EXCLUSIVE, rewrite=True)
+    if part["subtype"] == "AT_SetUnLogged":
+        draft.harms.add(("leaves to the next crash", relation(table)))
+
+
+def _identity(draft: Draft, part: Node, table: Node) -> None:
+    _column(draft, part, table)
+    if "restart" in options(part.get("def", {}).get("List", {}).get("items", ())):
+        draft.harms.add(("restarts", f"{relation(table)}_{part.get('name', '')}_seq"))
 
 
 _LIGHT_OPTIONS = frozenset(
@@ -301,8 +339,8 @@ def _options(draft: Draft, part: Node, table: Node) -> None:
 
 
 def _inherit(draft: Draft, part: Node, table: Node) -> None:
-    del table
     draft.lock(relation(part["def"]["RangeVar"]), MAINTENANCE)
+    draft.binds.add((relation(part["def"]["RangeVar"]), relation(table)))
 
 
 def _no_inherit(draft: Draft, part: Node, table: Node) -> None:
@@ -312,10 +350,10 @@ def _no_inherit(draft: Draft, part: Node, table: Node) -> None:
 
 def _attach(draft: Draft, part: Node, table: Node) -> None:
     """Readers and writers of the parent go on; the partition is locked whole while it is checked."""
-    del table
     child = part["def"]["PartitionCmd"]["name"]
     draft.lock(relation(child), EXCLUSIVE)
     draft.alters.append(related("table", child))
+    draft.binds.add((relation(table), relation(child)))
 
 
 def _detach(draft: Draft, part: Node, table: Node) -> None:
@@ -385,7 +423,7 @@ _CHANGES: dict[str, Change] = {
     "AT_AlterColumnType": Change("ALTER COLUMN TYPE", EXCLUSIVE, repeatable=True, apply=_type),
     "AT_AlterColumnGenericOptions": Change("ALTER COLUMN OPTIONS", EXCLUSIVE, apply=_column),
     "AT_AddIdentity": Change("ADD GENERATED AS IDENTITY", EXCLUSIVE, apply=_column),
-    "AT_SetIdentity": Change("SET GENERATED", EXCLUSIVE, apply=_column),
+    "AT_SetIdentity": Change("SET GENERATED", EXCLUSIVE, apply=_identity),
     "AT_DropIdentity": Change("DROP IDENTITY", EXCLUSIVE, repeatable=True, apply=_guard),
     "AT_AddConstraint": Change("ADD CONSTRAINT", "AccessShare", apply=_add_constraint),
     "AT_DropConstraint": Change("DROP CONSTRAINT", EXCLUSIVE, repeatable=True, apply=_drop_constraint),
@@ -462,6 +500,8 @@ def alter_sequence(draft: Draft, node: Node) -> None:
     draft.rerunnable = "restart" not in options(node.get("options", ()))
     draft.session = temporary(node["sequence"])
     draft.lock(relation(node["sequence"]), WRITES_WAIT)
+    if "restart" in options(node.get("options", ())):
+        draft.harms.add(("restarts", relation(node["sequence"])))
     _owner(draft, node)
 
 
@@ -486,7 +526,12 @@ def create_trigger(draft: Draft, node: Node) -> None:
     if node.get("initdeferred"):
         draft.deferred.add(relation(table))
     draft.calls.add(".".join(strings(node.get("funcname", ()))))
+    draft.fires = frozenset(verb for verb, bit in _EVENTS.items() if node.get("events", 0) & bit)
     draft.session = temporary(table)
+
+
+_EVENTS = {"INSERT": 4, "DELETE": 8, "UPDATE": 16, "TRUNCATE": 32}
+"""TRIGGER_TYPE_INSERT and its like in src/include/catalog/pg_trigger.h."""
 
 
 def create_policy(draft: Draft, node: Node) -> None:

@@ -174,6 +174,7 @@ def _drop_chunks(draft: Draft, call: Node) -> None:
     if name:
         draft.alters.append(Object("hypertable", name, schema))
         draft.writes.add(written(schema, name))
+    draft.harms.add(("drops chunks of", written(schema, name)))
 
 
 def _merge_chunks(draft: Draft, call: Node) -> None:
@@ -206,6 +207,9 @@ def _effect(draft: Draft, call: Node) -> None:
     del call
     draft.unrepeatable = True
 
+
+TAKE = frozenset({"attach_chunk", "cagg_migrate", "detach_chunk", "run_job"})
+"""What they take away, or run, is not known from the call."""
 
 _READS = (
     "time_bucket",
