@@ -307,7 +307,7 @@ COMMITTING = {
     "detach partition": "DETACH PARTITION",
 }
 
-CONNECTS = regex(r"^[ \t]*\\c(?:onnect)?[ \t]+(?!-[ \t;]*$)(?P<name>[^\s;]+)", re.MULTILINE)
+CONNECTS = regex(r"^[ \t]*\\c(?:onnect)?[ \t]+(?!-[ \t;]*$)(?P<name>[^\s;:]+)", re.MULTILINE)
 
 
 @file_rule(
