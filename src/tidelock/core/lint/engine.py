@@ -66,7 +66,7 @@ FAMILIES = (
 """Imported, and so registered."""
 SYNTAX = "HY000"
 UNUSED = "HY001"
-BEHIND = regex(r"^(?![ \t]*--)[^\n']*\S[^\n']*--[ \t]*tidelock: allow\b", re.MULTILINE)
+BEHIND = regex(r"^(?![ \t]*--)(?=[ \t]*\S)(?:[^\n']|'[^\n']*')*?--[ \t]*tidelock: allow\b", re.MULTILINE)
 """An allowance at the end of a line."""
 OF_PROVE = regex(r"P\d+")
 """What `prove` finds, and what may be allowed of that; nothing that lint knows of."""
