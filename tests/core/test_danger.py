@@ -29,7 +29,7 @@ def whys(text: str, made: set[str] | None = None) -> list[str]:
         ("WITH gone AS (DELETE FROM a RETURNING *) SELECT count(*) FROM gone", "may change rows of a"),
         ("WITH gone AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM gone", "may change rows of a, b"),
         ("DO $$ BEGIN DELETE FROM a; END $$", "may change rows of a"),
-        ("DO $$ BEGIN EXECUTE 'DROP TABLE ' || 'a'; END $$", "nobody knows what it does"),
+        ("DO $$ BEGIN EXECUTE 'DROP TABLE ' || quote_ident('a'); END $$", "nobody knows what it does"),
         ("CALL tidy()", "nobody knows what it does"),
     ],
 )

@@ -107,7 +107,7 @@ class Look:
 
     def actions(self, *what: str) -> list[Action]:
         """What the statement does, of these kinds."""
-        return [each for each in self.facts.actions if each.what in what]
+        return [each for each in (self.doing or self.statement.facts).actions if each.what in what]
 
     def calls(self, *names: str) -> Iterator[Action]:
         """The calls of these functions, without their schema; of functions of TimescaleDB only."""
