@@ -59,6 +59,11 @@ def test_a_finding_has_place_excerpt_and_what_to_do(folder: Path):
     assert "\x1b" not in done.stdout
 
 
+def test_advice_that_ends_in_a_comment_gets_no_semicolon(folder: Path):
+    write(folder, "001_parcels.sql", "ALTER TABLE parcels ADD COLUMN IF NOT EXISTS u float8 DEFAULT random();\n")
+    assert "    -- then fill u of the old rows, in batches\n" in run(folder, "--select", "LK022").stdout
+
+
 def test_nothing_found_is_exit_0(folder: Path):
     write(folder, "001_parcels.sql", GOOD)
     done = run(folder)

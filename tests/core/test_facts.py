@@ -466,17 +466,42 @@ def test_what_the_static_sql_of_a_do_block_does_is_what_the_block_does() -> None
 
 
 def test_sql_that_is_built_while_a_block_runs_may_do_anything() -> None:
-    facts = facts_of("DO $$ BEGIN EXECUTE format('DROP TABLE %I', 't'); END $$")
+    facts = facts_of("DO $$ DECLARE t text; BEGIN EXECUTE format('DROP TABLE %I', t); END $$")
     assert facts.kind is Kind.CODE
     assert facts.session
     assert not facts.rerunnable
     assert not facts.drops
 
 
-def test_a_constant_given_to_execute_is_read_as_the_statement_it_is() -> None:
-    facts = facts_of("DO $$ BEGIN EXECUTE 'DROP TABLE t'; END $$")
+@pytest.mark.parametrize(
+    "body",
+    [
+        "BEGIN EXECUTE 'DROP TABLE t'; END",
+        "BEGIN EXECUTE 'DROP ' || 'TABLE t'::text; END",
+        "BEGIN EXECUTE format('DROP TABLE %I', 't'); END",
+        "BEGIN EXECUTE format('%2$s TABLE %1$I', 't', 'DROP'); END",
+        "DECLARE q text := 'DROP TABLE t'; BEGIN EXECUTE q; END",
+        "DECLARE q text; BEGIN q := 'TABLE t'; EXECUTE 'DROP ' || q; END",
+    ],
+)
+def test_a_constant_given_to_execute_is_read_as_the_statement_it_is(body: str) -> None:
+    facts = facts_of(f"DO $$ {body} $$")
+    assert not facts.unread
     assert facts.drops == (obj("table", "t"),)
     assert not facts.session
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "DECLARE q text := 'SELECT 1'; BEGIN IF random() > 0.5 THEN q := 'DROP TABLE t'; END IF; EXECUTE q; END",
+        "DECLARE q text := 'SELECT 1'; BEGIN SELECT sql INTO q FROM t; EXECUTE q; END",
+        "DECLARE q text := 'SELECT 1'; BEGIN FOR q IN SELECT sql FROM t LOOP EXECUTE q; END LOOP; END",
+        "BEGIN EXECUTE format('DROP TABLE %s', current_setting('x')); END",
+    ],
+)
+def test_a_variable_that_may_be_another_text_is_not_read(body: str) -> None:
+    assert facts_of(f"DO $$ {body} $$").unread
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ Conn = psycopg.Connection[Any]
 WITHOUT = {
     "LK017": "it says that a later change is dear; LK016 is the measured one",
     "LK039": "the order of the values is a matter of taste",
+    "TX013": "the file is one of psql's, and no server sees its commands",
     "TX004": "nothing happens that would not happen without BEGIN and COMMIT",
 }
 """Rules that claim nothing that a server could show, and why."""

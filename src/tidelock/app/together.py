@@ -87,7 +87,11 @@ def given(statement: Statement) -> tuple[Any, ...]:
     """What a statement does and where; its text where that cannot be known."""
     facts, place = statement.facts, statement.place
     text = statement.text if statement.runtime or facts.kind in (Kind.UNKNOWN, Kind.CODE) else ""
-    return text, place.path, place.line, place.column, statement.guards, facts.kind, facts.literals, facts.actions
+    body = None
+    if facts.body is not None and not any("trigger" in each.flags for each in facts.actions):
+        body = (facts.body.calls, facts.body.actions)
+    acts = facts.actions
+    return text, place.path, place.line, place.column, statement.guards, facts.kind, facts.literals, acts, body
 
 
 def past_script(statements: Iterable[tuple[Any, ...]]) -> Script:
@@ -97,9 +101,14 @@ def past_script(statements: Iterable[tuple[Any, ...]]) -> Script:
             text=text,
             place=Place(path, line, column),
             guards=guards,
-            facts=Facts(kind=kind, literals=literals, actions=actions),
+            facts=Facts(
+                kind=kind,
+                literals=literals,
+                actions=actions,
+                body=Facts(calls=body[0], actions=body[1]) if body else None,
+            ),
         )
-        for text, path, line, column, guards, kind, literals, actions in statements
+        for text, path, line, column, guards, kind, literals, actions, body in statements
     ]
     return Script(tuple(past), MappingProxyType({}), "")
 

@@ -78,7 +78,7 @@ def shown(finding: Finding, texts: Mapping[str, str], *, coloured: bool) -> list
         safe = "   (`--fix` writes this)" if finding.edit else ""
         rewrite = masked(finding.rewrite).splitlines()
         lines += [f"    {line}" for line in rewrite[:-1]]
-        last = rewrite[-1] if rewrite[-1].endswith(";") else f"{rewrite[-1]};"
+        last = rewrite[-1] if rewrite[-1].endswith(";") or "--" in rewrite[-1] else f"{rewrite[-1]};"
         lines.append(f"    {last}{safe}")
     return lines
 

@@ -133,6 +133,92 @@ def test_what_takes_something_is_found(text: str, found: list[str]):
     assert codes(text) == found
 
 
+BASE = """-- file: 001_base.sql
+CREATE TABLE parcels (id bigint PRIMARY KEY, name text, note text);
+CREATE TYPE addr AS (street text, zip text);
+-- file: 002_next.sql
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("WITH d AS (DELETE FROM parcels RETURNING id) SELECT count(*) FROM d;", ["DE009"]),
+        ("WITH d AS (UPDATE parcels SET name = 'x' RETURNING id) SELECT count(*) FROM d;", ["DE010"]),
+        ("DELETE FROM parcels USING gone;", ["DE009"]),
+        ("UPDATE parcels p SET note = 'x' FROM gone;", ["DE010"]),
+        ("DELETE FROM parcels WHERE true;", ["DE009"]),
+        ("DELETE FROM parcels WHERE 1 = 1 AND true;", ["DE009"]),
+        ("DELETE FROM parcels WHERE 1 = 1 OR id = 5;", ["DE009"]),
+        ("DELETE FROM parcels WHERE 1 = 1 AND id = 5;", []),
+        ("DELETE FROM parcels WHERE NOT false AND id < 5;", []),
+        ("DELETE FROM parcels WHERE id IS NOT NULL;", ["DE009"]),
+        ("DELETE FROM parcels WHERE note IS NOT NULL;", []),
+        ("DELETE FROM elsewhere WHERE id IS NOT NULL;", []),
+        ("DELETE FROM parcels USING gone WHERE gone.id = parcels.id;", []),
+        ("MERGE INTO parcels p USING parcels q ON p.id = q.id WHEN MATCHED THEN DELETE;", ["DE009"]),
+        ("MERGE INTO parcels p USING gone q ON p.id = q.id WHEN MATCHED THEN DELETE;", []),
+        ("MERGE INTO parcels p USING gone q ON p.id = q.id WHEN NOT MATCHED BY SOURCE THEN DELETE;", ["DE009"]),
+        ("ALTER TYPE addr DROP ATTRIBUTE IF EXISTS zip CASCADE;", ["DE002"]),
+        ("CREATE TYPE b AS (x int, y int); ALTER TYPE b DROP ATTRIBUTE y;", []),
+    ],
+)
+def test_what_takes_every_row_is_found_however_it_is_said(text: str, found: list[str]):
+    assert codes(BASE + text) == found
+
+
+PLPGSQL = "CREATE FUNCTION {}() RETURNS void LANGUAGE plpgsql AS $$ BEGIN {} END $$; "
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (PLPGSQL.format("wipe", "TRUNCATE parcels;") + "SELECT wipe();", ["DE008"]),
+        (PLPGSQL.format("wipe", "TRUNCATE parcels;") + "-- file: 003_c.sql\nSELECT public.wipe();", ["DE008"]),
+        ("CREATE PROCEDURE wipe() LANGUAGE sql AS 'DELETE FROM parcels'; CALL wipe();", ["DE009"]),
+        (
+            (
+                "CREATE FUNCTION wipe() RETURNS void LANGUAGE sql BEGIN ATOMIC DELETE FROM parcels; END; "
+                "DO $$ BEGIN PERFORM wipe(); END $$;"
+            ),
+            ["DE009"],
+        ),
+        (
+            PLPGSQL.format("a", "DROP TABLE parcels;") + PLPGSQL.format("b", "PERFORM a();") + "SELECT b();",
+            ["DE001"],
+        ),
+        (
+            PLPGSQL.format("fill", "ALTER TABLE parcels ADD new int; UPDATE parcels SET new = 1;") + "SELECT fill();",
+            [],
+        ),
+        (PLPGSQL.format("wipe", "TRUNCATE parcels;") + "CREATE VIEW v AS SELECT wipe();", []),
+        (PLPGSQL.format("wipe", "TRUNCATE parcels;"), []),
+        (
+            "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN DELETE FROM log; RETURN NEW; END $$;",
+            [],
+        ),
+        ("SELECT 'DROP TABLE parcels' \\gexec\n", ["DE001"]),
+        ("SELECT format('DROP TABLE %I', tablename) FROM pg_tables \\gexec\n", ["DE023"]),
+        ("DO $$ DECLARE t text; BEGIN SELECT a INTO t FROM b; EXECUTE 'DELETE FROM ' || t; END $$;", ["DE023"]),
+        (
+            "DO $$ DECLARE t text; BEGIN SELECT a INTO t FROM b; EXECUTE 'TRUNCATE ' || quote_ident(t); END $$;",
+            ["DE023"],
+        ),
+        ("DO $$ DECLARE t text; BEGIN EXECUTE format('DELETE FROM %I WHERE id = 1', t); END $$;", []),
+        ("DO $$ DECLARE t text; BEGIN EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t); END $$;", []),
+    ],
+)
+def test_code_that_is_run_is_looked_into(text: str, found: list[str]):
+    assert codes(BASE + text) == found
+
+
+def test_a_finding_in_a_function_names_it_and_stands_at_its_call():
+    text = BASE + PLPGSQL.format("wipe", "TRUNCATE parcels;") + "\nSELECT wipe();"
+    [one] = examples.found(examples.parted(text), select=("DE",))
+    assert one.message == "all rows of parcels are gone (by wipe())"
+    assert str(one.place) == "002_next.sql:2:1"
+
+
 RETENTION = """-- file: 001_a.sql
 SELECT add_retention_policy('readings', INTERVAL '1 year');
 SELECT add_retention_policy('energy', INTERVAL '1 month');
@@ -177,6 +263,13 @@ SELECT add_retention_policy('energy', INTERVAL '1 month');
             [],
         ),
         ("SELECT alter_job(1000, scheduled => false);", []),
+        (
+            (
+                "DO $$ BEGIN PERFORM remove_retention_policy('readings', if_exists => true); "
+                "PERFORM add_retention_policy('readings', INTERVAL '3 days', if_not_exists => true); END $$;"
+            ),
+            ["DE014"],
+        ),
     ],
 )
 def test_retention_that_becomes_shorter_is_found(text: str, found: list[str]):

@@ -147,6 +147,16 @@ def test_an_allowance_of_no_rule_is_a_finding():
     assert (found.code, found.message) == ("HY001", "there is no rule ID999")
 
 
+def test_an_allowance_behind_a_statement_is_not_read_and_told():
+    found = lint("CREATE TABLE parcels (id bigint PRIMARY KEY); -- tidelock: allow ID001: made by hand\n")
+    assert sorted((each.code, str(each.place)) for each in found) == [
+        ("HY001", "001_it.sql:1:1"),
+        ("ID001", "001_it.sql:1:1"),
+    ]
+    assert "HY001" in {each.code for each in lint("CREATE TABLE t (a text DEFAULT 'x'); -- tidelock: allow ID001: y\n")}
+    assert lint("SELECT 1;  -- see -- tidelock in the handbook\nSELECT '-- tidelock: allow ID001: x';\n") == []
+
+
 @pytest.mark.parametrize("line", ["-- tidelock: allow ID001", "-- tidelock: allow ID001:", "-- tidelock: allow"])
 def test_an_allowance_wants_a_reason(line: str):
     with pytest.raises(BadDirective, match=r"001_it\.sql:1:1: `allow` wants"):

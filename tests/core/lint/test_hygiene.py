@@ -124,3 +124,32 @@ def test_a_ledger_row_may_be_of_the_file_alone():
     text = "-- file: 007_x.sql\nINSERT INTO schema_migrations (version, description) VALUES (7, 'x'), (8, 'y');"
     (found,) = examples.found(examples.parted(text), select=("HY005",))
     assert found.message == "the file is version 7, and says that 8 is applied"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS $$ BEGIN IF true THEN NULL; END $$;", ["HY032"]),
+        ("DO $$ BEGIN SELEC 1; END $$;", ["HY032"]),
+        ("CREATE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELEC 1';", ["HY032"]),
+        ("CREATE FUNCTION f(a s.t, b u.v[]) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN a.x; END $$;", []),
+        ("DO $$ DECLARE r other.kind; x t.c%TYPE; BEGIN SELECT 1 INTO STRICT x; CALL p(x); END $$;", []),
+        ("DO $$ DECLARE q text; BEGIN EXECUTE format('GRANT SELECT ON %I TO postgres', q); END $$;", ["HY031"]),
+        ("DO $$ BEGIN EXECUTE 'GRANT SELECT ON t TO postgres'; END $$;", []),
+        ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO ghost;", ["HY008"]),
+        ("ALTER DEFAULT PRIVILEGES FOR ROLE ghost GRANT SELECT ON TABLES TO postgres;", ["HY008"]),
+        ("ALTER FUNCTION f(int) SECURITY DEFINER;", ["HY010"]),
+        ("ALTER FUNCTION f(int) SECURITY DEFINER SET search_path = pg_catalog;", []),
+        ("ALTER FUNCTION f(int) SECURITY INVOKER;", []),
+        (
+            (
+                "CREATE FUNCTION f(int) RETURNS int LANGUAGE sql SET search_path = pg_catalog AS 'SELECT 1'; "
+                "ALTER FUNCTION f(int) SECURITY DEFINER;"
+            ),
+            [],
+        ),
+    ],
+)
+def test_bodies_and_rights(text: str, found: list[str]):
+    asked = ("HY008", "HY010", "HY031", "HY032")
+    assert [each.code for each in examples.found(examples.parted(text), select=asked)] == found

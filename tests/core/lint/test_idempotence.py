@@ -94,3 +94,53 @@ def test_a_trigger_of_a_hypertable_is_dropped_first_as_it_knows_no_replace():
 def test_a_table_that_is_there_already_hides_other_columns(second: str, found: list[str]):
     text = f"-- file: 001_a.sql\nCREATE TABLE IF NOT EXISTS t (id int, name text);\n-- file: 002_b.sql\n{second}"
     assert [each.code for each in examples.found(examples.parted(text), select=("ID010",))] == found
+
+
+NUMBERED = """-- file: 001_a.sql
+CREATE TABLE numbered (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name text);
+CREATE TABLE keyed (id bigint PRIMARY KEY, p bigint);
+-- file: 002_b.sql
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        (
+            "INSERT INTO numbered (name) VALUES ('a') ON CONFLICT DO NOTHING;",
+            [
+                "a second run adds its rows to numbered again: each gets a new number, so that ON CONFLICT never meets one"
+            ],
+        ),
+        ("INSERT INTO keyed (id) VALUES (1) ON CONFLICT DO NOTHING;", []),
+        ("INSERT INTO numbered (id, name) OVERRIDING SYSTEM VALUE VALUES (1, 'a') ON CONFLICT DO NOTHING;", []),
+        (
+            (
+                "CREATE UNIQUE INDEX n ON numbered (name); "
+                "INSERT INTO numbered (name) VALUES ('a') ON CONFLICT DO NOTHING;"
+            ),
+            [],
+        ),
+        (
+            (
+                "WITH a AS (INSERT INTO numbered (name) VALUES ('x') RETURNING id) "
+                "INSERT INTO keyed (id, p) SELECT id, id FROM a;"
+            ),
+            ["a second run adds its rows to keyed again", "a second run adds its rows to numbered again"],
+        ),
+    ],
+)
+def test_rows_that_come_again(text: str, messages: list[str]):
+    found = examples.found(examples.parted(NUMBERED + text), select=("ID019",))
+    assert [each.message for each in found] == messages
+
+
+def test_a_schema_with_tables_in_it_knows_no_guard():
+    [one] = examples.found(examples.parted("CREATE SCHEMA s CREATE TABLE t (id int);"), select=("ID003",))
+    assert one.edit is None
+    assert one.rewrite == ""
+
+
+def test_what_a_block_drops_goes_by_its_own_kind():
+    [one] = examples.found(examples.parted("DO $$ BEGIN DROP TABLE t; END $$;"), select=("ID013",))
+    assert one.message == "a second run stops at the table t, which is gone already"

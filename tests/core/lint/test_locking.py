@@ -42,9 +42,24 @@ def test_most_rules_have_a_rewrite():
     """The others need to know what no file says, or a decision."""
     without = {code for code in OURS if not has_rewrite(code)}
     assert without - set(examples.ADVICE) == {
-        *("LK007", "LK008", "LK012", "LK014", "LK017", "LK020", "LK024", "LK031", "LK032", "LK034", "LK035", "LK036"),
+        *(
+            "LK007",
+            "LK008",
+            "LK012",
+            "LK014",
+            "LK017",
+            "LK020",
+            "LK024",
+            "LK026",
+            "LK031",
+            "LK032",
+            "LK034",
+            "LK035",
+            "LK036",
+        ),
         *("LK037", "LK039", "LK040", "LK041", "LK043"),
         *("TX001", "TX002", "TX003", "TX004", "TX005", "TX006", "TX008", "TX010", "TX011"),
+        *("TX012", "TX013"),
     }
 
 
@@ -280,3 +295,56 @@ def test_deferred_constraints_of_an_earlier_file_cut_a_later_one():
 )
 def test_what_cannot_be_cut_is_a_fault_of_the_script_and_no_second_finding(text: str, code: str):
     assert codes(START, text) == [code]
+
+
+DOMAINS = """-- file: 001_a.sql
+CREATE DOMAIN plain AS int;
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE DOMAIN small AS positive;
+CREATE DOMAIN later AS int;
+ALTER DOMAIN later ADD CONSTRAINT c CHECK (VALUE > 0);
+CREATE TABLE t (id int PRIMARY KEY, name text, code text);
+CREATE INDEX t_name ON t (name);
+-- file: 002_b.sql
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("ALTER TABLE t ADD COLUMN a plain;", []),
+        ("ALTER TABLE t ADD COLUMN a positive;", ["LK026"]),
+        ("ALTER TABLE t ADD COLUMN a public.small;", ["LK026"]),
+        ("ALTER TABLE t ADD COLUMN a later DEFAULT 1;", ["LK026"]),
+        ('ALTER TABLE t ALTER COLUMN name TYPE text COLLATE "C";', ["LK021"]),
+        ('ALTER TABLE t ALTER COLUMN code TYPE text COLLATE "C";', []),
+        ("ALTER TYPE addr ALTER ATTRIBUTE zip TYPE int CASCADE;", ["LK021"]),
+        ("ALTER TYPE addr ALTER ATTRIBUTE zip TYPE int;", []),
+    ],
+)
+def test_domains_collations_and_attributes(text: str, found: list[str]):
+    asked = ("LK020", "LK021", "LK026")
+    assert [each.code for each in examples.found(examples.parted(DOMAINS + text), select=asked)] == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("DO $$ BEGIN CREATE INDEX CONCURRENTLY x ON t (name); END $$;", ["TX012"]),
+        ("DO $$ BEGIN EXECUTE 'VACUUM t'; END $$;", ["TX012"]),
+        (
+            (
+                "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$ BEGIN DROP INDEX CONCURRENTLY t_name; END $$; "
+                "SELECT f();"
+            ),
+            ["TX012"],
+        ),
+        ("CREATE INDEX CONCURRENTLY x ON t (name);", []),
+        ("SELECT 1;\n\\c other\nSELECT 2;", ["TX013"]),
+        ("\\c other\nSELECT 2;", []),
+        ("SELECT 1;\n\\c -\nSELECT 2;", []),
+        ("SELECT 1;\nSELECT '\n\\c other\n';", []),
+    ],
+)
+def test_what_no_block_can_hold(text: str, found: list[str]):
+    assert [each.code for each in examples.found(examples.parted(DOMAINS + text), select=("TX012", "TX013"))] == found

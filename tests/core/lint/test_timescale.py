@@ -137,7 +137,7 @@ def test_a_hypertable_that_was_made_with_options_has_columnstore_and_its_policy(
 
 def test_a_key_is_found_when_the_table_becomes_a_hypertable():
     table = "CREATE TABLE t (id bigint PRIMARY KEY, time timestamptz NOT NULL);"
-    assert codes(table, "SELECT create_hypertable('t', by_range('time'));") == ["TS007"]
+    assert codes(table, "SELECT create_hypertable('t', by_range('time'));") == ["TS007", "TS018"]
     assert codes(table, "CREATE UNIQUE INDEX t_id ON t (id);") == []
 
 
@@ -182,3 +182,43 @@ def test_tables_without_timescaledb_are_left_alone():
 )
 def test_an_index_is_written_to_be_built_chunk_by_chunk(given: str, made: str):
     assert per_chunk(given) == made
+
+
+QUOTED = """CREATE TABLE "My Readings" (time timestamptz NOT NULL, device int NOT NULL);
+SELECT create_hypertable('public."My Readings"', 'time');
+ALTER TABLE "My Readings" SET (timescaledb.compress);
+"""
+
+
+def test_a_name_in_double_quotes_is_the_hypertable_of_that_name():
+    assert codes(QUOTED) == []
+    assert codes(QUOTED, 'CREATE INDEX CONCURRENTLY IF NOT EXISTS x ON "My Readings" (device);') == ["TS001"]
+    assert codes(QUOTED, 'CREATE UNIQUE INDEX x ON "My Readings" (device);') == ["TS002", "TS007"]
+    other = "CREATE TABLE t (time timestamptz NOT NULL); SELECT create_hypertable('T', 'time');"
+    assert codes(other, "CREATE INDEX CONCURRENTLY IF NOT EXISTS x ON t (time);") == ["TS001"]
+
+
+def test_a_key_of_an_expression_is_written_as_one():
+    [_, one] = found(READINGS, "CREATE UNIQUE INDEX x ON readings (device, (device + 1));")
+    assert "(device, …)" in one.message
+
+
+def test_the_index_that_a_hypertable_comes_with_is_known():
+    assert codes(READINGS, "REINDEX INDEX readings_time_idx;") == ["TS006"]
+    without = READINGS.replace("'time');", "'time', create_default_indexes => false);")
+    assert codes(without, "REINDEX INDEX readings_time_idx;") == []
+
+
+def test_a_policy_that_the_same_block_removes_is_not_passed_over():
+    block = """DO $$ BEGIN
+        PERFORM remove_retention_policy('readings', if_exists => true);
+        PERFORM add_retention_policy('readings', INTERVAL '3 days', if_not_exists => true);
+    END $$;"""
+    assert codes(READINGS, KEEP, block) == []
+    refreshed = REFRESH.format("7 days")
+    assert codes(READINGS, HOURLY, KEEP, refreshed, block) == ["TS074"]
+
+
+def test_a_hypertable_is_rewritten_like_any_table():
+    assert [each.code for each in found(READINGS, "VACUUM FULL readings;", select="LK")] == ["LK030"]
+    assert [each.code for each in found(READINGS, "CLUSTER readings USING x;", select="LK")] == ["LK030"]

@@ -14,6 +14,7 @@ or recovery ever sees a node. One file per noun:
     sessions    SET, DISCARD, cursors, prepared statements; BEGIN, COMMIT, SAVEPOINT
     upkeep      VACUUM, ANALYZE, CLUSTER, LOCK, ALTER SYSTEM
     code        DO, CALL, function bodies
+    built       texts that are put together while they run
     actions     what a statement does, one thing at a time, for the checks; again one file per noun
     timescale   hypertables, continuous aggregates, policies
 """
@@ -21,6 +22,6 @@ or recovery ever sees a node. One file per noun:
 from __future__ import annotations
 
 from tidelock.core.facts.indexes import IndexDefinition, index_definition
-from tidelock.core.facts.statement import facts_in, facts_of, transaction_control
+from tidelock.core.facts.statement import facts_in, facts_of, facts_sent_on, transaction_control
 
-__all__ = ["IndexDefinition", "facts_in", "facts_of", "index_definition", "transaction_control"]
+__all__ = ["IndexDefinition", "facts_in", "facts_of", "facts_sent_on", "index_definition", "transaction_control"]

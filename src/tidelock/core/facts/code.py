@@ -8,15 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core import parser
-from tidelock.core.facts import search, timescale
+from tidelock.core.facts import built, search, timescale
 from tidelock.core.facts.draft import STRENGTH, Draft
-from tidelock.core.facts.tree import constant, every, named, strings
+from tidelock.core.facts.tree import every, named, strings
 from tidelock.core.patterns import regex
 from tidelock.core.statement import Facts, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tidelock.core.action import Action
     from tidelock.core.parser import Node
 
     Read = Callable[..., Facts]
@@ -40,7 +41,7 @@ def do(draft: Draft, node: Node, read: Read) -> None:
     text = given.get("as", {}).get("String", {}).get("sval", "")
     draft.kind, draft.command = Kind.CODE, "DO"
     read = partial(read, detailed=draft.detailed)
-    body = read_body(text, language, draft.text, read)
+    body = read_body(text, language, draft.text, read, detailed=draft.detailed)
     draft.merge(body)
     draft.rerunnable = body.rerunnable
 
@@ -54,14 +55,17 @@ def create_function(draft: Draft, node: Node, read: Read) -> None:
     draft.guarded = draft.rerunnable = bool(node.get("replace"))
     given = {each["DefElem"]["defname"]: each["DefElem"].get("arg", {}) for each in node.get("options", ())}
     if "sql_body" in node:
-        draft.body = _atomic(node["sql_body"])
+        draft.body = _atomic(node["sql_body"], detailed=draft.detailed)
         _analysed(draft, draft.body)
         _path(draft, given)
         return
     language = given.get("language", {}).get("String", {}).get("sval", "sql").lower()
     texts = strings(given.get("as", {}).get("List", {}).get("items", ()))
     if len(texts) == 1:
-        draft.body = read_body(texts[0], language, draft.text, read, header=lambda: _header(node))
+        draft.body = read_body(
+            texts[0], language, draft.text, read, header=lambda: _header(node), detailed=draft.detailed
+        )
+        draft.actions += [each for each in draft.body.actions if each.what == UNREADABLE]
         if language == "sql":
             _analysed(draft, draft.body)
         _path(draft, given)
@@ -80,23 +84,34 @@ def _analysed(draft: Draft, body: Facts) -> None:
             draft.lock(each.table, each.mode)
 
 
-def read_body(text: str, language: str, whole: str, read: Read, header: Callable[[], str] = lambda: "DO") -> Facts:
+def read_body(
+    text: str,
+    language: str,
+    whole: str,
+    read: Read,
+    header: Callable[[], str] = lambda: "DO",
+    *,
+    detailed: bool = False,
+) -> Facts:
     """What a body in plpgsql or sql does; other languages may do anything.
 
     `whole` is the statement that the body stands in; `header` makes what stands before the body in a simpler one.
     """
     if language == "plpgsql":
-        return _plpgsql(whole, lambda: f"{header()} {_quoted(_DECLARATIONS.sub(_simpler, text))}", read)
+        simpler = lambda: f"{header()} {_quoted(_DECLARATIONS.sub(_simpler, text))}"  # noqa: E731 - made when needed
+        return _plpgsql(whole, simpler, read, detailed=detailed)
     if language == "sql":
         found = read(text)
+        if detailed and found.kind is Kind.UNKNOWN and (why := refusal(text)):
+            found = replace(found, actions=(*found.actions, _act(UNREADABLE, why)))
         several = ";" in found.command and not found.unread
         return replace(found, kind=Kind.CODE) if several else found
     return Facts(kind=Kind.UNKNOWN, command=f"LANGUAGE {language}")
 
 
-def _atomic(tree: Any) -> Facts:
+def _atomic(tree: Any, *, detailed: bool) -> Facts:
     """A BEGIN ATOMIC body, which the parser reads as part of the statement."""
-    draft = Draft(kind=Kind.CODE)
+    draft = Draft(kind=Kind.CODE, detailed=detailed)
     search.look(draft, tree, reads=True, literals=True)
     draft.rerunnable = not (draft.writes or draft.unrepeatable)
     return draft.finish()
@@ -112,16 +127,35 @@ _UNKNOWN_TYPES = (
 """The parser has no catalog: it refuses types in a schema, arrays of types and fields of rows that it does not know."""
 
 
-def _functions(whole: str, simpler: Callable[[], str]) -> list[Node]:
-    """The bodies in the first form of a statement that the parser takes."""
+UNREADABLE, BUILT = "unreadable", "execute"
+"""Actions: a body, or a statement in it, that no server takes; EXECUTE of what is put together while it runs."""
+
+
+def _act(what: str, name: str) -> Action:
+    from tidelock.core.action import Action  # for the checks alone
+
+    return Action(what=what, name=name)
+
+
+def refusal(text: str) -> str:
+    """Why the parser refuses a text; empty when it does not."""
     try:
-        return parser.parse_plpgsql(whole)
+        parser.parse(text)
+    except parser.Unreadable as error:
+        return error.message
+    return ""
+
+
+def _functions(whole: str, simpler: Callable[[], str]) -> tuple[list[Node], str]:
+    """The bodies in the first form of a statement that the parser takes; else why it takes neither."""
+    try:
+        return parser.parse_plpgsql(whole), ""
     except parser.Unreadable:
         pass
     try:
-        return parser.parse_plpgsql(simpler())
-    except parser.Unreadable:
-        return []
+        return parser.parse_plpgsql(simpler()), ""
+    except parser.Unreadable as error:
+        return [], error.message
 
 
 def _header(node: Node) -> str:
@@ -168,12 +202,17 @@ _QUERY = 0
 """PLpgSQL_expr.parseMode of a whole statement; every other mode is an expression or an assignment."""
 
 
-def _plpgsql(whole: str, simpler: Callable[[], str], read: Read) -> Facts:
-    draft = Draft(kind=Kind.CODE, rerunnable=True)
-    functions = _functions(whole, simpler)
+_SYNTAX = regex(r"syntax error|missing |mismatched|unterminated|end label|has no destination", re.IGNORECASE)
+"""What the parser says of plpgsql that is wrong; of other things it may only not know them, as it has no catalog."""
+
+
+def _plpgsql(whole: str, simpler: Callable[[], str], read: Read, *, detailed: bool) -> Facts:
+    draft = Draft(kind=Kind.CODE, rerunnable=True, detailed=detailed)
+    functions, why = _functions(whole, simpler)
     if not functions:
         committing = f"its body has {found[1].upper()}" if (found := _COMMITTING.search(simpler())) else ""
-        return Facts(kind=Kind.UNKNOWN, command="plpgsql", alone=committing)
+        slip = (_act(UNREADABLE, why),) if detailed and _SYNTAX.search(why) else ()
+        return Facts(kind=Kind.UNKNOWN, command="plpgsql", alone=committing, actions=slip)
     dynamic: set[int] = set()
     for key, value in every(functions):
         if key not in _NOTED:
@@ -186,19 +225,29 @@ def _plpgsql(whole: str, simpler: Callable[[], str], read: Read) -> Facts:
         elif key == "dynquery":
             dynamic.add(id(value.get("PLpgSQL_expr")))
         else:
-            _expression(draft, value, read, dynamic=id(value) in dynamic)
+            _expression(draft, value, read, functions if id(value) in dynamic else None)
     return draft.finish()
 
 
-def _expression(draft: Draft, node: Node, read: Read, *, dynamic: bool) -> None:
-    """One SQL statement or expression of a plpgsql body."""
+def _expression(draft: Draft, node: Node, read: Read, dynamic: list[Node] | None) -> None:
+    """One SQL statement or expression of a plpgsql body; `dynamic` is the body when the text that it makes is run."""
     text = node.get("query", "")
     found = read(text) if node.get("parseMode", _QUERY) == _QUERY else read(f"SELECT {_right_side(text, node)}")
-    if dynamic and (built := _constant_text(text)) is not None:
-        draft.literals |= found.literals
-        found = read(built)
-    elif dynamic:
-        draft.session, draft.rerunnable, draft.unread = True, False, True
+    if dynamic is not None:
+        made, whole = built.text_of(text, dynamic)
+        if whole:
+            draft.literals |= found.literals
+            found = read(made)
+        else:
+            draft.session, draft.rerunnable, draft.unread = True, False, True
+            draft.actions += [_act(BUILT, made)] * draft.detailed
+    elif (
+        draft.detailed
+        and found.kind is Kind.UNKNOWN
+        and node.get("parseMode", _QUERY) == _QUERY
+        and (why := refusal(text))
+    ):
+        draft.actions.append(_act(UNREADABLE, why))
     draft.merge(found)
     draft.rerunnable &= found.rerunnable and not (found.creates or found.drops or found.alters)
 
@@ -216,12 +265,12 @@ def _right_side(text: str, node: Node) -> str:
 _ASSIGNMENT = 3
 
 
-def _constant_text(text: str) -> str | None:
-    """The statement in `EXECUTE '…'`, when it is one constant and nothing is put into it."""
-    try:
-        tree = parser.parse(f"SELECT {text}")
-    except parser.Unreadable:
-        return None
-    targets = tree[0].get("SelectStmt", {}).get("targetList", []) if len(tree) == 1 else []
-    value = constant(targets[0]["ResTarget"].get("val")) if len(targets) == 1 else None
-    return value if isinstance(value, str) else None
+def sent_on(text: str, read: Read) -> Facts:
+    """What the results of a query do, which psql's \\gexec sends to the server."""
+    draft = Draft(kind=Kind.CODE, command="\\gexec", detailed=True)
+    for made, whole in built.texts_in(text):
+        if whole:
+            draft.merge(read(made, detailed=True))
+        else:
+            draft.actions.append(_act(BUILT, made))
+    return draft.finish()

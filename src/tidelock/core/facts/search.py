@@ -63,6 +63,10 @@ def _note(draft: Draft, key: str, value: Node, scope: Scope, *, reads: bool, run
         call(draft, value, runs=runs)
     elif key != "RangeVar":
         _write(draft, value, adds=key == "InsertStmt", reads=reads, runs=runs)
+        if draft.detailed and runs:
+            from tidelock.core.facts.actions import changed
+
+            draft.actions += changed(key, value)
     elif reads and relation(value) not in scope:
         draft.lock(relation(value), "AccessShare")
 

@@ -38,6 +38,11 @@ def facts_of(text: str, *, detailed: bool = False) -> Facts:
     return _several([_facts(each, detailed=detailed) for each in statements])
 
 
+def facts_sent_on(text: str) -> Facts:
+    """What \\gexec does with the results of a query, as far as that can be known."""
+    return code.sent_on(text, facts_of)
+
+
 def transaction_control(text: str) -> str | None:
     """The first BEGIN, COMMIT, ROLLBACK or PREPARE TRANSACTION of a text. Empty: none; None: it cannot be read."""
     try:

@@ -56,10 +56,13 @@ def drop_table(look: Look) -> Iterator[Remark]:
     why="The values are gone but for the last backup, and every statement that names the column fails: the release "
     "that is running while the migration runs, too.",
     fix="let the application do without the column first, drop it a release later",
-    on=("drop column",),
+    on=("drop column", "drop attribute"),
 )
 def drop_column(look: Look) -> Iterator[Remark]:
-    """Columns that the file has not added itself, all of one statement together."""
+    """Columns that the file has not added itself, all of one statement together; attributes of a composite type."""
+    for each in look.actions("drop attribute"):
+        if not _made_here(look, each.table):
+            yield Remark(message=f"the values of {each.name} are gone from every column of the type {each.table}")
     gone: dict[str, list[str]] = {}
     for each in look.actions("drop column"):
         if not is_own(look, each.table) and not added_here(look, each.table, each.name):
@@ -69,6 +72,11 @@ def drop_column(look: Look) -> Iterator[Remark]:
         readers = [one.name for one in views if one.columns & {*columns} and key(table) in map(key, one.sources)]
         used = f"; {listed(readers)} may read {'it' if len(columns) == 1 else 'them'}" if readers else ""
         yield Remark(message=f"the values of {listed(f'{table}.{each}' for each in columns)} are gone{used}")
+
+
+def _made_here(look: Look, name: str) -> bool:
+    """The file itself has made the type."""
+    return any(key(each.name) == key(name) for each in look.done_before("create type"))
 
 
 @destructive(
@@ -269,8 +277,8 @@ def cascade(look: Look) -> Iterator[Remark]:
         yield Remark(message=f"{what} on the {kind} {name} goes with it")
 
 
-HARMLESS = ("drop trigger", "drop policy", "drop rule", "drop index")
-"""Nothing, or next to nothing, depends on these."""
+HARMLESS = ("drop trigger", "drop policy", "drop rule", "drop index", "drop attribute")
+"""Nothing, or next to nothing, depends on these; of attributes DE002 tells."""
 
 
 # --- BREAKING itself ----------------------------------------------------------------------------------------------

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tidelock.core.facts import facts_of
 from tidelock.core.lint.breaking import added_here, dependents, destructive, is_own
-from tidelock.core.lint.guards import listed
+from tidelock.core.lint.guards import listed, removed_before
 from tidelock.core.lint.known import argument, target
+from tidelock.core.lint.locking.use import of_all_rows
 from tidelock.core.lint.narrowing import lost
 from tidelock.core.lint.rule import Remark
 from tidelock.core.patterns import regex
@@ -45,14 +47,15 @@ def truncate(look: Look) -> Iterator[Remark]:
     "DE009",
     "DELETE without WHERE",
     Severity.ERROR,
-    why="All rows are gone but for the last backup.",
+    why="All rows are gone but for the last backup. USING without WHERE, WHERE true, and WHERE x IS NOT NULL of a "
+    "column that is NOT NULL leave none out either.",
     fix="say which rows with a WHERE",
     on=("delete",),
 )
 def delete(look: Look) -> Iterator[Remark]:
     """DELETE of everything."""
     for each in look.actions("delete"):
-        if "where" not in each.flags and not is_own(look, each.table):
+        if of_all_rows(look, each) and not is_own(look, each.table):
             yield Remark(message=f"all rows of {each.table} are gone")
 
 
@@ -68,7 +71,7 @@ def update(look: Look) -> Iterator[Remark]:
     """UPDATE of everything, but for columns that are new."""
     for each in look.actions("update"):
         old = [name for name in each.names if not added_here(look, each.table, name)]
-        if "where" not in each.flags and old and not is_own(look, each.table):
+        if of_all_rows(look, each) and old and not is_own(look, each.table):
             names = listed(f"{each.table}.{name}" for name in dict.fromkeys(old))
             yield Remark(message=f"the values of {names} are overwritten in every row")
 
@@ -90,6 +93,41 @@ def narrower(look: Look) -> Iterator[Remark]:
             continue
         if what := lost(old.type, each.column.type):
             yield Remark(message=f"{each.table}.{each.name} was {old.type} and becomes {each.column.type}: {what}")
+
+
+@destructive(
+    "DE023",
+    "SQL that is put together while it runs, and destroys",
+    Severity.ERROR,
+    why="EXECUTE and \\gexec run a text that exists only then: which tables lose their rows, or go, depends on what "
+    "the database has at that moment, and nobody can read it in the file.",
+    fix="write the statements out, one for each table",
+    on=("execute",),
+)
+def built(look: Look) -> Iterator[Remark]:
+    """EXECUTE of a DROP, TRUNCATE, or DELETE or UPDATE of everything, whose name is open."""
+    for each in look.actions("execute"):
+        if verb := destroys(each.name):
+            yield Remark(message=f"{verb} of whatever it finds is run: {shown(each.name)}")
+
+
+OPEN, STAND_IN = "…", "a_name_known_later"
+TAKES = ("drop table", "drop column", "drop schema", "drop materialized view", "drop database", "drop type", "truncate")
+
+
+def destroys(text: str) -> str:
+    """The verb of what takes data away in a text with … for what is open; empty where none does."""
+    facts = facts_of(text.replace(OPEN, STAND_IN), detailed=True)
+    for each in facts.actions:
+        if each.what in TAKES or (each.what in ("update", "delete") and "where" not in each.flags):
+            return each.what.upper()
+    return ""
+
+
+def shown(text: str) -> str:
+    """Its beginning, on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else f"{line[:60]}…"
 
 
 # --- TimescaleDB ---------------------------------------------------------------------------------------------------
@@ -125,6 +163,7 @@ def retention(look: Look) -> Iterator[Remark]:
         old = look.known.retained.get(target(each))
         guarded = each.arguments.get("if_not_exists") is True or argument(each, 2) is True
         stays = guarded and ("add_retention_policy", target(each)) in look.known.policies
+        stays = stays and not removed_before(look, each)
         if old and not stays:
             yield from _shorter(old, argument(each, 1, "drop_after"))
     if any(look.calls("alter_job")):

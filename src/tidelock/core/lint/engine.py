@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from tidelock.core.facts import facts_sent_on
 from tidelock.core.lint import (
     destruction,
     destruction_access,
@@ -22,7 +24,7 @@ from tidelock.core.lint import (
     transactions,
 )
 from tidelock.core.lint.findings import allowance, finding
-from tidelock.core.lint.known import Known
+from tidelock.core.lint.known import Known, key
 from tidelock.core.lint.look import Directory, File, Look
 from tidelock.core.lint.reading import of_fault
 from tidelock.core.lint.rule import RULES, Remark, Rule
@@ -30,7 +32,7 @@ from tidelock.core.lint.syntax import unreadable
 from tidelock.core.model import Place
 from tidelock.core.patterns import regex
 from tidelock.core.report import Finding
-from tidelock.core.statement import Kind
+from tidelock.core.statement import Ending, Facts, Kind
 from tidelock.core.steps import Surroundings, steps_of
 from tidelock.core.values import record
 from tidelock.errors import SourceFault
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
 
     from tidelock.core.lint.rule import Remarks
     from tidelock.core.model import Migration
-    from tidelock.core.statement import Facts, Script
+    from tidelock.core.statement import Script, Statement
     from tidelock.core.step import Step
 
     Asked = tuple[Rule, Callable[[Look], Remarks]]
@@ -64,6 +66,8 @@ FAMILIES = (
 """Imported, and so registered."""
 SYNTAX = "HY000"
 UNUSED = "HY001"
+BEHIND = regex(r"^(?![ \t]*--)(?=[ \t]*\S)(?:[^\n']|'[^\n']*')*?--[ \t]*tidelock: allow\b", re.MULTILINE)
+"""An allowance at the end of a line."""
 OF_PROVE = regex(r"P\d+")
 """What `prove` finds, and what may be allowed of that; nothing that lint knows of."""
 
@@ -107,6 +111,8 @@ class Engine:
     """What the files so far leave to the cutting of the next one into steps."""
     on_recreate: str = "refuse"
     """`[timescale] on_recreate`."""
+    bodies: dict[str, Facts] = field(default_factory=dict)
+    """What the functions would do that the files have made; those of triggers are called by nobody."""
     files: list[File] = field(default_factory=list)
     found: list[Finding] = field(default_factory=list)
     _rules: list[Rule] = field(init=False)
@@ -145,8 +151,7 @@ class Engine:
         for migration, script in past:
             self.files.append(file := File(migration, script, known=self.known))
             for statement in file.statements:
-                for action in statement.facts.actions:
-                    self.known.learn(action, statement.place)
+                self.take_in(statement)
         self.surroundings = self.surroundings.and_those(surroundings)
 
     def file(self, migration: Migration) -> File:
@@ -185,7 +190,38 @@ class Engine:
                     made = finding(each, remark, statement=statement, text=file.migration.text)
                     size = sized(look) if each.code.startswith(SIZE_MATTERS) else ""
                     self.found.append(replace(made, message=f"{made.message}{size}") if size else made)
-            for action in facts.actions:
+            if statement.ending is Ending.GEXEC or (self.bodies and facts.calls and facts.kind in CALLING):
+                self.follow(look)
+            self.take_in(statement)
+
+    def take_in(self, statement: Statement) -> None:
+        """Learn what a statement does, and what a function would do that it makes."""
+        facts = statement.facts
+        for action in facts.actions:
+            self.known.learn(action, statement.place)
+        if facts.body is not None:
+            self.bodies |= {
+                key(each.name): facts.body
+                for each in facts.actions
+                if each.what in ("create function", "create procedure") and "trigger" not in each.flags
+            }
+
+    def follow(self, look: Look) -> None:
+        """Ask of the code that a statement runs, too: functions that the files have made, what \\gexec sends."""
+        statement = look.statement
+        runs = [("", facts_sent_on(statement.text))] if statement.ending is Ending.GEXEC else []
+        runs += called(look.facts.calls, self.bodies)
+        for name, does in runs:
+            by = f" (by {name})" if name else ""
+            inner = replace(look, doing=Facts(kind=Kind.CODE, command="DO", actions=does.actions))
+            for action in does.actions:
+                look.file.acts.setdefault(action.what, []).append((look.number, action))
+            for each, check in self.asked(inner.facts):
+                if each.code.startswith(OF_CODE):
+                    for remark in check(inner):
+                        made = finding(each, remark, statement=statement)
+                        self.found.append(replace(made, message=f"{made.message}{by}", rewrite="", edit=None))
+            for action in does.actions:
                 self.known.learn(action, statement.place)
 
     def asked(self, facts: Facts) -> tuple[Asked, ...]:
@@ -228,9 +264,14 @@ class Engine:
         return [*left, *self.unused(file, used)]
 
     def unused(self, file: File, used: set[Place]) -> Iterator[Finding]:
-        """Allowances that allowed nothing."""
+        """Allowances that allowed nothing, and those that nobody reads."""
         if file.script is None or not self.selection.takes(RULES[UNUSED]):
             return
+        text = file.migration.text
+        for found in BEHIND.finditer(text) if "tidelock: allow" in text else ():
+            place = Place(file.migration.path, text.count("\n", 0, found.start()) + 1)
+            said = Remark(message="behind a statement it is not read", hint="put it on a line above", place=place)
+            yield finding(RULES[UNUSED], said, place=place)
         for each in file.migration.directives:
             rule = RULES.get(each.value)
             if (
@@ -242,6 +283,21 @@ class Engine:
                 continue
             what = f"nothing here is found by {each.value}" if rule else f"there is no rule {each.value}"
             yield finding(RULES[UNUSED], Remark(message=what, place=each.place), place=each.place)
+
+
+CALLING = (Kind.QUERY, Kind.DML, Kind.CODE)
+"""Statements that run the functions that they name."""
+OF_CODE = ("DE", "LK", "TS", "TX012", "HY031")
+"""Rules that are asked of what called code does: about whether it is harmless twice, its text alone could tell."""
+
+
+def called(calls: Iterable[str], bodies: Mapping[str, Facts]) -> list[tuple[str, Facts]]:
+    """The functions that are called and known, with those that they call, each once."""
+    names = list(dict.fromkeys(map(key, sorted(calls))))
+    for each in names:
+        if each in bodies:
+            names += sorted({*map(key, bodies[each].calls)} - {*names})
+    return [(f"{each}()", bodies[each]) for each in names if each in bodies and bodies[each].actions]
 
 
 SIZE_MATTERS = ("LK", "TS002")

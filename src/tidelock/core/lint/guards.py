@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.lint.compose import quoted
 from tidelock.core.lint.edit import applied
-from tidelock.core.lint.known import key
+from tidelock.core.lint.known import key, made_by, target
 from tidelock.core.lint.rule import Remark
 from tidelock.core.patterns import regex
 from tidelock.core.statement import Kind
@@ -34,6 +34,18 @@ OPPOSITE = {
 def checked(look: Look) -> bool:
     """Whether something around the statement decides if it runs: psql's \\if, or the code of a DO block."""
     return bool(look.statement.guards) or (look.facts.kind is Kind.CODE and LOOKS.search(look.text) is not None)
+
+
+def removed_before(look: Look, call: Action) -> bool:
+    """Whether the same DO block has removed the policy before that a call adds."""
+    removal = made_by(call.name.rpartition(".")[2]).replace("add_", "remove_", 1)
+    for each in look.actions("call"):
+        if each is call:
+            return False
+        gone = made_by(each.name.rpartition(".")[2].replace("remove_", "add_", 1)).replace("add_", "remove_", 1)
+        if each.name.rpartition(".")[2].startswith("remove_") and gone == removal and target(each) == target(call):
+            return True
+    return False
 
 
 def identity(action: Action) -> tuple[str, str]:

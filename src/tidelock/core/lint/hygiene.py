@@ -6,6 +6,7 @@ import re
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.destruction_rows import destroys, shown
 from tidelock.core.lint.guards import listed
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, directory_rule, file_rule, rule
@@ -190,3 +191,34 @@ def ledger_columns(look: Look) -> Iterator[str]:
             if missing:
                 place = f"{table.place.path}:{table.place.line}"
                 yield f"{each.table} has no {listed(missing)} ({place}), but {', '.join(table.columns)}"
+
+
+@rule(
+    "HY031",
+    "SQL that is put together while it runs",
+    Severity.NOTE,
+    why="Nobody can read in the file what EXECUTE or \\gexec will run: no rule looks at it, and what it locks or "
+    "changes is found by `prove` alone, on the shadow's tables. (What is constant in it is read: literals, `||`, "
+    "format().)",
+    fix="write the statements out where there are few; else look at them by hand",
+    on=("execute",),
+)
+def built(look: Look) -> Iterator[str]:
+    """EXECUTE of what is not constant, but for what DE023 tells of."""
+    for each in look.actions("execute"):
+        if not destroys(each.name):
+            yield f"no rule has read it: {shown(each.name)}"
+
+
+@rule(
+    "HY032",
+    "a body that does not parse",
+    Severity.ERROR,
+    why="The server refuses it, when the function is created or when the DO block or the statement is run: 42601.",
+    fix="mend it",
+    on=("unreadable",),
+)
+def unreadable_body(look: Look) -> Iterator[str]:
+    """DO or CREATE FUNCTION whose body, or a statement in it, PostgreSQL's grammar refuses."""
+    for each in look.actions("unreadable"):
+        yield f"in the body: {each.name}"

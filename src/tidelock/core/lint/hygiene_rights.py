@@ -129,7 +129,7 @@ SAFE_PATH = "SET search_path = pg_catalog, public, pg_temp"
     why="The function runs with the rights of its owner and finds its tables and functions through the search_path of "
     "the caller: who may create anything in a schema of it, pg_temp among them, does with it what the owner may.",
     fix="fix it in the definition: SET search_path = pg_catalog, the schemas it needs, and pg_temp last",
-    on=("create function", "create procedure"),
+    on=("create function", "create procedure", "alter function"),
 )
 def security_definer(look: Look) -> Iterator[Remark]:
     """A function with its owner's rights and the caller's search_path."""
@@ -138,6 +138,14 @@ def security_definer(look: Look) -> Iterator[Remark]:
             edit = replace_first(look.text, r"\bSECURITY\s+DEFINER\b", f"SECURITY DEFINER {SAFE_PATH}")
             yield Remark(
                 message=f"{each.name} has the rights of its owner and the search_path of whoever calls it",
+                rewrite=rewritten(look.text, edit) if edit else "",
+            )
+    for each in look.actions("alter function"):
+        fixed = "search path" in each.flags or key(each.name) in look.known.pinned or _fixed_later(look, each)
+        if "security definer" in each.flags and not fixed:
+            edit = replace_first(look.text, r"\bSECURITY\s+DEFINER\b", f"SECURITY DEFINER {SAFE_PATH}")
+            yield Remark(
+                message=f"{each.name} gets the rights of its owner, and keeps the search_path of whoever calls it",
                 rewrite=rewritten(look.text, edit) if edit else "",
             )
 

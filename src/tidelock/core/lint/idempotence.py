@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tidelock.core.lint.compose import quoted
@@ -9,6 +10,7 @@ from tidelock.core.lint.edit import insert_after, insert_behind, rewritten
 from tidelock.core.lint.guards import checked, dropped_before, in_do, is_fresh, mended, sql_text, twice
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, rule
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 
 if TYPE_CHECKING:
@@ -74,6 +76,8 @@ def is_long(index: Action) -> bool:
     return "concurrently" in index.flags or any(name in index.options for name in PER_CHUNK)
 
 
+ELEMENTS = regex(r"\w\s+(?:CREATE|GRANT)\b", re.IGNORECASE)
+"""What stands in a CREATE SCHEMA besides it."""
 GUARDED = ("schema", "sequence", "extension", "materialized view", "aggregate")
 
 
@@ -90,6 +94,10 @@ def create_guarded(look: Look) -> Iterator[Remark]:
     for each in twice(look, *(f"create {kind}" for kind in GUARDED)):
         words = {"create aggregate": "MATERIALIZED VIEW"}.get(each.what, each.what.partition(" ")[2].upper())
         edit = insert_after(look.text, f"CREATE {words}", " IF NOT EXISTS")
+        if each.what == "create schema" and ELEMENTS.search(look.text):
+            hint = "take what is in it out of the statement, which knows no IF NOT EXISTS as it is"
+            yield Remark(message=f"a second run stops at the schema {each.name}, which is there already", hint=hint)
+            continue
         name = each.table or each.name
         yield from mended(look, [(f"a second run stops at the {words.lower()} {name}, which is there already", edit)])
 

@@ -11,6 +11,7 @@ from tidelock.core.lint.guards import OWNED, checked, in_do, mended, no_constrai
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, rule
 from tidelock.core.report import Severity
+from tidelock.core.statement import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +95,8 @@ def drop(look: Look) -> Iterator[Remark]:
     gone = [each for each in look.actions(*DROPS) if not _harmless(look, each)]
     if gone:
         kind = look.facts.command.removeprefix("DROP ").removesuffix(" CONCURRENTLY").lower()
+        if look.facts.kind is Kind.CODE:
+            kind = gone[0].what.removeprefix("drop ")
         names = [f"{each.name} on {each.table}" if kind in OWNED else each.table or each.name for each in gone]
         pattern = rf"\A\s*DROP\s+{kind.replace(' ', chr(92) + 's+')}(?:\s+CONCURRENTLY)?\b"
         edit = insert_behind(look.text, pattern, " IF EXISTS")

@@ -29,21 +29,47 @@ if TYPE_CHECKING:
 def insert(look: Look) -> Iterator[Remark]:
     """Rows that nothing keeps from being added twice."""
     for each in look.actions("insert", "copy from"):
-        if each.flags & {"on conflict", "absent"} or checked(look) or look.facts.ledger_versions is not None:
+        kept = "absent" in each.flags or ("on conflict" in each.flags and not _meets_none(look, each))
+        if kept or checked(look) or look.facts.ledger_versions is not None:
             continue
         if is_temporary(look, each.table) or is_fresh(look, each.table) or _emptied(look, each.table):
             continue
-        keys = [columns for columns in _keys(look, each.table) if not each.names or set(columns) <= set(each.names)]
+        changed = look.actions("insert", "update", "delete")
+        fed = len(changed) > 1 and "select" in each.flags
+        keys = (
+            []
+            if fed
+            else [columns for columns in _keys(look, each.table) if not each.names or set(columns) <= set(each.names)]
+        )
         message = f"a second run adds its rows to {each.table} again"
         if keys:
             message = (
                 f"a second run stops at the key ({', '.join(keys[0])}) of {each.table}, which has the rows already"
             )
         rewrite = ""
-        if each.what == "insert" and keys and "RETURNING" not in look.text.upper():
+        if "on conflict" in each.flags:
+            message += ": each gets a new number, so that ON CONFLICT never meets one"
+        if each.what == "insert" and keys and len(changed) == 1 and "RETURNING" not in look.text.upper():
             columns = ", ".join(map(quoted, keys[0]))
             rewrite = f"{look.text.rstrip()}\nON CONFLICT ({columns}) DO NOTHING;"
         yield Remark(message=message, rewrite=rewrite)
+
+
+def _meets_none(look: Look, insert: Action) -> bool:
+    """Whether no row can meet a conflict: the files know the table, and each key of it has a number from a sequence."""
+    table = look.known.table(insert.table)
+    if table is None or not table.whole or table.place is None or not insert.names:
+        return False
+    made = {
+        name
+        for name, column in table.columns.items()
+        if name not in insert.names
+        and (column.serial or column.generated == "identity" or column.default == "volatile")
+    }
+    unique = [each.columns for each in look.known.indexes.values() if each.unique and each.table == table.name]
+    if any(each.kind == "exclude" for each in table.constraints):
+        return False
+    return all(made & {*columns} for columns in (*table.keys, *unique))
 
 
 def _keys(look: Look, table: str) -> list[tuple[str, ...]]:

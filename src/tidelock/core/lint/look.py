@@ -31,7 +31,7 @@ class File:
     """The schema before this file; for file rules after all of its statements too, so do not ask it what is new."""
     statements: tuple[Statement, ...] = field(init=False, compare=False, repr=False)
     """Its statements in order."""
-    acts: Mapping[str, list[tuple[int, Action]]] = field(init=False, compare=False, repr=False)
+    acts: dict[str, list[tuple[int, Action]]] = field(init=False, compare=False, repr=False)
     """What its statements do, by kind: (number of the statement, action) in their order."""
     controlled: bool = field(init=False, compare=False, repr=False)
     """It has a transaction of its own."""
@@ -63,6 +63,8 @@ class Look:
     number: int
     """From 0 within the file."""
     known: Known
+    doing: Facts | None = None
+    """What code does that the statement calls, or whose text it makes; the look is about that, then."""
 
     @property
     def path(self) -> str:
@@ -72,7 +74,7 @@ class Look:
     @property
     def facts(self) -> Facts:
         """Of the statement."""
-        return self.statement.facts
+        return self.doing or self.statement.facts
 
     @property
     def text(self) -> str:
@@ -105,7 +107,7 @@ class Look:
 
     def actions(self, *what: str) -> list[Action]:
         """What the statement does, of these kinds."""
-        return [each for each in self.statement.facts.actions if each.what in what]
+        return [each for each in (self.doing or self.statement.facts).actions if each.what in what]
 
     def calls(self, *names: str) -> Iterator[Action]:
         """The calls of these functions, without their schema; of functions of TimescaleDB only."""
@@ -113,12 +115,12 @@ class Look:
 
     def done_before(self, *what: str) -> Iterator[Action]:
         """What this file does before this statement, of these kinds; within a DO block all of it."""
-        upto = self.number + (self.statement.facts.kind is Kind.CODE)
+        upto = self.number + (self.facts.kind is Kind.CODE)
         return (act for each in what for number, act in self.file.acts.get(each, ()) if number < upto)
 
     def done_after(self, *what: str) -> Iterator[Action]:
         """What this file does after this statement, of these kinds; within a DO block all of it."""
-        above = self.number - (self.statement.facts.kind is Kind.CODE)
+        above = self.number - (self.facts.kind is Kind.CODE)
         return (act for each in what for number, act in self.file.acts.get(each, ()) if number > above)
 
     def is_new(self, table: str) -> bool:

@@ -2,7 +2,7 @@
 
 What cannot be cut into steps at all is a fault of the script, with a code of its own, and a finding as such: BEGIN
 without COMMIT (S040), CONCURRENTLY between BEGIN and COMMIT (S041), PREPARE TRANSACTION (S043), `\\c` to another
-database (S0xx of core/metacommands.py).
+database than the one that tidelock.toml names (S022).
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from tidelock.core.lint.compose import lines
 from tidelock.core.lint.edit import insert_after, rewritten
 from tidelock.core.lint.known import key
 from tidelock.core.lint.rule import Remark, file_rule, rule
+from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
 from tidelock.core.statement import Kind
 from tidelock.core.step import Mode
@@ -272,3 +274,54 @@ def endless(look: Look) -> Iterator[str]:
     for each in look.actions("set"):
         if each.name == "lock_timeout" and each.names and re.fullmatch(r"0\s*(ms|s|min|h|d)?", each.names[0]):
             yield "from here on it waits for locks without end, and everyone behind it"
+
+
+# --- code ------------------------------------------------------------------------------------------------------------
+
+
+@rule(
+    "TX012",
+    "CONCURRENTLY or VACUUM in a DO block or function",
+    Severity.ERROR,
+    why="Each commits between its parts, which nothing within a function can: 25001, always.",
+    fix="write it as a statement of its own",
+    on=("create index", "drop index", "reindex", "vacuum", "vacuum full", "detach partition"),
+)
+def never_in_code(look: Look) -> Iterator[str]:
+    """CREATE INDEX CONCURRENTLY and its like in a body."""
+    if look.facts.command != "DO":
+        return
+    for each in look.facts.actions:
+        if each.what.startswith("vacuum"):
+            yield f"{each.what.upper()} is refused in a DO block or function"
+        elif "concurrently" in each.flags and each.what in COMMITTING:
+            yield f"{COMMITTING[each.what]} CONCURRENTLY is refused in a DO block or function"
+
+
+COMMITTING = {
+    "create index": "CREATE INDEX",
+    "drop index": "DROP INDEX",
+    "reindex": "REINDEX",
+    "detach partition": "DETACH PARTITION",
+}
+
+CONNECTS = regex(r"^[ \t]*\\c(?:onnect)?[ \t]+(?!-[ \t;]*$)(?P<name>[^\s;:]+)", re.MULTILINE)
+
+
+@file_rule(
+    "TX013",
+    "\\\\c in the middle of a file",
+    Severity.WARNING,
+    why="A file is of one database, that of its target: \\\\c to any other is refused (S022), as what follows could be "
+    "neither rolled back nor recorded with what stands before it. \\\\c to the same one does nothing.",
+    fix="take it out; what is meant for another database belongs to a directory and target of its own",
+)
+def connects(file: File) -> Iterator[Remark]:
+    """\\c NAME below a statement."""
+    text = file.migration.text
+    for found in CONNECTS.finditer(text) if "\\c" in text and file.statements else ():
+        line = text.count("\n", 0, found.start()) + 1
+        spans = [(each.place.line, max(each.end_line, each.place.line)) for each in file.statements]
+        if spans[0][1] < line and not any(first <= line <= last for first, last in spans):
+            place = Place(file.migration.path, line)
+            yield Remark(message=f"what follows is for {found['name']}, and what stands before it was not", place=place)

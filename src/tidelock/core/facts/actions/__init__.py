@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.facts.actions import datatypes, indexes, objects, rights, routines, rows, tables, upkeep, views
 from tidelock.core.facts.actions.calls import called
+from tidelock.core.facts.actions.rows import changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from tidelock.core.action import Action
     from tidelock.core.parser import Node
 
-__all__ = ["READERS", "called"]
+__all__ = ["READERS", "called", "changed"]
 
 READERS: dict[str, Callable[[Node], Iterable[Action]]] = {
     **tables.READERS,

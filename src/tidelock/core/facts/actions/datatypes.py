@@ -50,6 +50,7 @@ def create_domain(node: Node) -> Iterator[Action]:
     yield Action(
         what="create domain",
         name=".".join(strings(node.get("domainname", ()))),
+        names=(".".join(strings(node.get("typeName", {}).get("names", ()))),),
         flags=flags(constraint=any("Constraint" in each for each in node.get("constraints", ()))),
     )
 

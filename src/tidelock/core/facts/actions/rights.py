@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tidelock.core.action import Action
@@ -24,6 +25,19 @@ def grant(node: Node) -> Iterator[Action]:
         names=tuple(_roles(node.get("grantees", ()))),
         flags=flags(everything=node.get("targtype") == "ACL_TARGET_ALL_IN_SCHEMA", all="privileges" not in node),
     )
+
+
+def default_privileges(node: Node) -> Iterator[Action]:
+    """ALTER DEFAULT PRIVILEGES: rights on what is made later, by roles that have to be there."""
+    makers = options_of(node, "roles")
+    for each in grant(node["action"]):
+        yield replace(each, names=(*each.names, *_roles(makers)))
+
+
+def options_of(node: Node, name: str) -> list[Node]:
+    """The list that an option of a statement has."""
+    found = (each["DefElem"] for each in node.get("options", ()) if each["DefElem"].get("defname") == name)
+    return [item for each in found for item in each.get("arg", {}).get("List", {}).get("items", ())]
 
 
 def grant_role(node: Node) -> Iterator[Action]:
@@ -77,6 +91,7 @@ def set_variable(node: Node) -> Iterator[Action]:
 READERS: dict[str, Callable[[Node], Iterable[Action]]] = {
     "CreatePolicyStmt": create_policy,
     "GrantStmt": grant,
+    "AlterDefaultPrivilegesStmt": default_privileges,
     "GrantRoleStmt": grant_role,
     "CreateRoleStmt": create_role,
     "AlterRoleStmt": alter_role,

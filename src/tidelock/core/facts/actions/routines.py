@@ -25,24 +25,28 @@ def create_function(node: Node) -> Iterator[Action]:
         options={"language": language.lower()},
         flags=flags(
             replace=node.get("replace"),
-            security_definer=any(
-                each.get("defname") == "security" and each["arg"].get("Boolean", {}).get("boolval") for each in given
-            ),
+            trigger=strings(node.get("returnType", {}).get("names", ()))[-1:] == ["trigger"],
+            security_definer=_definer(given),
             search_path=any(each.get("name") == "search_path" for each in settings),
         ),
     )
 
 
+def _definer(given: Iterable[Node]) -> bool:
+    return any(each.get("defname") == "security" and each["arg"].get("Boolean", {}).get("boolval") for each in given)
+
+
 def alter_function(node: Node) -> Iterator[Action]:
-    """ALTER FUNCTION, of which only its search_path counts."""
+    """ALTER FUNCTION, of which only its search_path and SECURITY DEFINER count."""
     given = [each["DefElem"] for each in node.get("actions", ())]
     yield Action(
         what="alter function",
         name=".".join(name_parts({"ObjectWithArgs": node.get("func", {})})),
         flags=flags(
+            security_definer=_definer(given),
             search_path=any(
                 each.get("arg", {}).get("VariableSetStmt", {}).get("name") == "search_path" for each in given
-            )
+            ),
         ),
     )
 

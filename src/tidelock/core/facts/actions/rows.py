@@ -1,4 +1,4 @@
-"""INSERT, UPDATE, DELETE, COPY, TRUNCATE."""
+"""INSERT, UPDATE, DELETE, MERGE, COPY, TRUNCATE."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.action import Action
 from tidelock.core.facts.actions.flags import cascade, flags
-from tidelock.core.facts.tree import constant, every, relation, strings
+from tidelock.core.facts.tree import constant, every, relation, strings, unwrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -143,10 +143,11 @@ def update(node: Node) -> Iterator[Action]:
         table=relation(node["relation"]),
         names=tuple(each["ResTarget"].get("name", "") for each in node.get("targetList", ())),
         options={
-            "adds up": ",".join(adding(node.get("targetList", ()), node["relation"], node.get("whereClause", {})))
+            "adds up": ",".join(adding(node.get("targetList", ()), node["relation"], node.get("whereClause", {}))),
+            **_not_null(node),
         },
         flags=flags(
-            where="whereClause" in node or "fromClause" in node,
+            where=_chooses(node.get("whereClause")),
             parts=any("indirection" in each["ResTarget"] for each in node.get("targetList", ())),
         ),
     )
@@ -157,8 +158,50 @@ def delete(node: Node) -> Iterator[Action]:
     yield Action(
         what="delete",
         table=relation(node["relation"]),
-        flags=flags(where="whereClause" in node or "usingClause" in node),
+        options=_not_null(node),
+        flags=flags(where=_chooses(node.get("whereClause"))),
     )
+
+
+def merge(node: Node) -> Iterator[Action]:
+    """What MERGE does to rows that are there."""
+    target, source = node["relation"], node.get("sourceRelation", {}).get("RangeVar", {})
+    everything = relation(source) == relation(target) or not _chooses(node.get("joinCondition"))
+    for each in node.get("mergeWhenClauses", ()):
+        clause = each["MergeWhenClause"]
+        what = MERGED.get(clause.get("commandType", ""))
+        if what and clause.get("matchKind") != "MERGE_WHEN_NOT_MATCHED_BY_TARGET":
+            rest = clause.get("matchKind") == "MERGE_WHEN_NOT_MATCHED_BY_SOURCE"
+            yield Action(
+                what=what,
+                table=relation(target),
+                names=tuple(one["ResTarget"].get("name", "") for one in clause.get("targetList", ())),
+                flags=flags(where=_chooses(clause.get("condition")) or not (everything or rest)),
+            )
+
+
+MERGED = {"CMD_UPDATE": "update", "CMD_DELETE": "delete"}
+
+
+def _chooses(condition: Node | None) -> bool:
+    """Whether a WHERE can leave rows out: it is there, and neither true nor `1 = 1`."""
+    if condition is None:
+        return False
+    kind, body = unwrap(condition)
+    if kind == "A_Expr" and strings(body.get("name", ())) == ["="]:
+        left, right = constant(body.get("lexpr")), constant(body.get("rexpr"))
+        return left is None or left != right
+    if kind == "BoolExpr":
+        parts = [_chooses(each) for each in body.get("args", ())]
+        return all(parts) if body.get("boolop") == "OR_EXPR" else any(parts) or body.get("boolop") == "NOT_EXPR"
+    return constant(condition) is not True
+
+
+def _not_null(node: Node) -> dict[str, str]:
+    """`WHERE x IS NOT NULL` and nothing else: every row, where x is NOT NULL."""
+    test = node.get("whereClause", {}).get("NullTest", {})
+    column = _column(test.get("arg", {}).get("ColumnRef", {}))
+    return {"not null": column[-1]} if column and test.get("nulltesttype") == "IS_NOT_NULL" else {}
 
 
 def truncate(node: Node) -> Iterator[Action]:
@@ -170,8 +213,18 @@ def truncate(node: Node) -> Iterator[Action]:
 
 READERS: dict[str, Callable[[Node], Iterable[Action]]] = {
     "TruncateStmt": truncate,
-    "InsertStmt": insert,
     "CopyStmt": copy,
+}
+
+CHANGES: dict[str, Callable[[Node], Iterable[Action]]] = {
+    "InsertStmt": insert,
     "UpdateStmt": update,
     "DeleteStmt": delete,
+    "MergeStmt": merge,
 }
+"""What stands alone and in WITH."""
+
+
+def changed(kind: str, node: Node) -> Iterable[Action]:
+    """What a statement does that changes rows, wherever it stands."""
+    return CHANGES[kind](node)

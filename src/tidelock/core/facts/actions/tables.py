@@ -50,6 +50,8 @@ def alter_table(node: Node) -> Iterator[Action]:
     """Each part of ALTER TABLE, VIEW, INDEX, …"""
     kind = KINDS.get(node.get("objtype", ""), "other")
     if kind == "type":
+        for each in node.get("cmds", ()):
+            yield from _attribute(each["AlterTableCmd"], node["relation"])
         return
     for each in node.get("cmds", ()):
         yield from _part(each["AlterTableCmd"], node["relation"], kind)
@@ -120,6 +122,7 @@ def _part(part: Node, table: Node, kind: str) -> Iterator[Action]:
             guarded=part.get("missing_ok"),
             cascade=cascade(part),
             concurrently=partition.get("concurrent"),
+            collates=column is not None and "collClause" in column,
             using=column is not None and "raw_default" in column,
             computes=column is not None and any(key in COMPUTES for key, _ in every(column.get("raw_default", {}))),
             view=kind in ("view", "materialized view"),
@@ -128,6 +131,16 @@ def _part(part: Node, table: Node, kind: str) -> Iterator[Action]:
             only=not table.get("inh", False),
         ),
     )
+
+
+ATTRIBUTES = {"AT_DropColumn": "drop attribute", "AT_AlterColumnType": "alter attribute"}
+
+
+def _attribute(part: Node, of: Node) -> Iterator[Action]:
+    """DROP ATTRIBUTE and ALTER ATTRIBUTE … TYPE of a composite type, which is the table here."""
+    what = ATTRIBUTES.get(part["subtype"])
+    if what:
+        yield Action(what=what, table=relation(of), name=part.get("name", ""), flags=flags(cascade=cascade(part)))
 
 
 def _part_name(part: Node, column: Column | None) -> str:

@@ -41,6 +41,13 @@ def _create_type(known: Known, action: Action, place: Place) -> None:
 
 def _create_domain(known: Known, action: Action, place: Place) -> None:
     known.domains[key(action.name)] = place.path
+    if "constraint" in action.flags or key(action.names[0]) in known.constrained:
+        known.constrained.add(key(action.name))
+
+
+def _constrain_domain(known: Known, action: Action, place: Place) -> None:
+    del place
+    known.constrained.add(key(action.name))
 
 
 def _add_value(known: Known, action: Action, place: Place) -> None:
@@ -59,6 +66,15 @@ def _drop_role(known: Known, action: Action, place: Place) -> None:
 
 def _create_function(known: Known, action: Action, place: Place) -> None:
     known.functions[key(action.name)] = place
+    if "search path" not in action.flags:
+        known.pinned.discard(key(action.name))
+    _alter_function(known, action, place)
+
+
+def _alter_function(known: Known, action: Action, place: Place) -> None:
+    del place
+    if "search path" in action.flags:
+        known.pinned.add(key(action.name))
 
 
 def _other(known: Known, action: Action, place: Place) -> None:
@@ -75,11 +91,14 @@ CHANGES: dict[str, Callable[[Known, Action, Place], None]] = {
     "drop index": _drop_index,
     "create type": _create_type,
     "create domain": _create_domain,
+    "add domain constraint": _constrain_domain,
+    "set domain not null": _constrain_domain,
     "add value": _add_value,
     "create role": _create_role,
     "drop role": _drop_role,
     "create function": _create_function,
     "create procedure": _create_function,
+    "alter function": _alter_function,
     "create trigger": _other,
     "create policy": _other,
     "create schema": _other,

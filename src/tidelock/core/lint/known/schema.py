@@ -45,9 +45,13 @@ class Known:
     """Enum → its labels in order."""
     domains: dict[str, str] = field(default_factory=dict)
     """Domain → the path of the file that made it."""
+    constrained: set[str] = field(default_factory=set)
+    """The domains that have a CHECK or NOT NULL, or are made of one that has."""
     new_values: dict[tuple[str, str], Place] = field(default_factory=dict)
     roles: dict[str, Place] = field(default_factory=dict)
     functions: dict[str, Place] = field(default_factory=dict)
+    pinned: set[str] = field(default_factory=set)
+    """Functions whose definition has a search_path."""
     others: dict[tuple[str, str, str], Place] = field(default_factory=dict)
     """(kind, table, name) → where: triggers, policies, schemas, extensions, sequences."""
 

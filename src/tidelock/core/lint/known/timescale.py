@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidelock.core.lint.known.things import REFRESHES, Policy, key, made_by, offsets
+from tidelock.core.facts.tree import identifier
+from tidelock.core.lint.known.things import REFRESHES, Index, Policy, key, made_by, offsets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,10 @@ def argument(action: Action, place: int, *names: str) -> str | int | bool | None
 def target(action: Action) -> str:
     """The relation that a call of TimescaleDB is about, as the files know it."""
     found = argument(action, 0, "relation", "hypertable", "continuous_aggregate", "main_table")
-    return key(str(found or "").replace('"', "")).lower() if isinstance(found, str) else ""
+    if not isinstance(found, str):
+        return ""
+    schema, name = identifier(found)
+    return key(f"{schema}.{name}" if schema else name)
 
 
 def _call(known: Known, action: Action, place: Place) -> None:
@@ -60,7 +64,6 @@ def _add_policy(known: Known, action: Action, place: Place) -> None:
 
 
 def _create_hypertable(known: Known, action: Action, place: Place) -> None:
-    del place
     name = target(action)
     if not name:
         return
@@ -72,6 +75,10 @@ def _create_hypertable(known: Known, action: Action, place: Place) -> None:
     table.time, _, table.chunk_interval = dimension.partition(",")
     if interval := argument(action, 99, "chunk_time_interval"):
         table.chunk_interval = str(interval)
+    if table.time and argument(action, 99, "create_default_indexes") is not False:
+        schema, _, bare = name.rpartition(".")
+        index = f"{schema}.{bare}_{table.time}_idx" if schema else f"{bare}_{table.time}_idx"
+        known.indexes.setdefault(index, Index(index, name, (table.time,), False, place))
     if isinstance(space := argument(action, 2, "partitioning_column"), str):
         table.dimensions.append(space)
 

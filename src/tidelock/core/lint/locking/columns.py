@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tidelock.core.facts import facts_of
 from tidelock.core.lint.compose import lines, quoted
 from tidelock.core.lint.edit import replace_first, rewritten
+from tidelock.core.lint.known import key
 from tidelock.core.lint.locking.rewriting import Change, change
 from tidelock.core.lint.locking.use import changes, has_columnstore, single
 from tidelock.core.lint.rule import Remark, rule
@@ -70,11 +71,21 @@ def rewriting_type(look: Look) -> Iterator[str]:
     why="Whether the table is rewritten under an AccessExclusive lock hangs on the type that the column had, on the "
     "session's TimeZone between timestamp and timestamptz, or on a type that is not PostgreSQL's own.",
     fix=f"look up the old type; if it is not just a shorter one: {NEW_COLUMN}",
-    on=("alter type",),
+    on=("alter type", "alter attribute"),
 )
 def unknown_type(look: Look) -> Iterator[Remark]:
-    """ALTER COLUMN TYPE whose old type no file says."""
+    """ALTER COLUMN TYPE whose old type no file says; ALTER ATTRIBUTE … CASCADE."""
+    for each in look.actions("alter attribute"):
+        if "cascade" in each.flags:
+            yield Remark(
+                message=f"every table OF {each.table} may be rewritten, as its column {each.name} changes with the type"
+            )
     for action, column, old, cost in retyped(look):
+        if "collates" in action.flags and cost is not Change.REWRITE and _indexed(look, action):
+            yield Remark(
+                message=f"nobody reads or writes {action.table} while each index on {action.name} is built again, "
+                "unless it has that collation already"
+            )
         if cost is Change.IN_UTC:
             yield Remark(
                 message=f"{action.table} is rewritten while {action.name} goes from {old} to {column.type}, unless the "
@@ -89,6 +100,15 @@ def unknown_type(look: Look) -> Iterator[Remark]:
                 message=f"no file says which type {action.name} had; {action.table} is rewritten, unless "
                 f"{_unless(column.type)}"
             )
+
+
+def _indexed(look: Look, action: Action) -> bool:
+    """Whether a column has an index, or may have one that no file tells of."""
+    table = look.known.table(action.table)
+    if table is None or not table.whole:
+        return True
+    indexes = [each.columns for each in look.known.indexes.values() if each.table == table.name]
+    return any(action.name in each or "" in each for each in (*table.keys, *indexes))
 
 
 def _unless(new: str) -> str:
@@ -182,6 +202,23 @@ def numbered_column(look: Look) -> Iterator[str]:
         if column.serial or column.generated in ("identity", "stored"):
             what = column.type if column.serial else f"GENERATED {column.generated.upper()}"
             yield f"nobody reads or writes {action.table} while {column.name} ({what}) is written into every row"
+
+
+@rule(
+    "LK026",
+    "a new column of a domain that has a constraint",
+    Severity.ERROR,
+    why="PostgreSQL asks the domain's CHECK or NOT NULL of the value of each row that is there, also where that is "
+    "NULL or a constant default, and writes the table anew for it, under an AccessExclusive lock.",
+    fix="add the column with the domain's base type, and the same CHECK on the table as NOT VALID; VALIDATE it in the "
+    "next file",
+    on=("add column",),
+)
+def constrained_domain(look: Look) -> Iterator[str]:
+    """ADD COLUMN of a domain that a file has made with a constraint, or given one."""
+    for action, column in new_columns(look):
+        if key(column.type.partition("[")[0]) in look.known.constrained and not column.generated:
+            yield f"nobody reads or writes {action.table} while {column.name} ({column.type}) is written into every row"
 
 
 @rule(

@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 def vacuum_full(look: Look) -> Iterator[Remark]:
     """VACUUM FULL, CLUSTER."""
     for each in look.actions("vacuum full", "cluster"):
-        if (each.table and fresh(look, each.table)) or is_timescale(look, each.table):
+        if each.table and fresh(look, each.table):
             continue
         what = each.table or "each table in turn"
         plain = f"VACUUM {quoted(each.table)}" if each.table else "VACUUM"
+        chunks = f", with all of its chunks{' one after the other' * (each.what == 'cluster')}"
+        of_chunks = chunks if is_timescale(look, each.table) else ""
         yield Remark(
-            message=f"nobody reads or writes {what} while it is copied",
+            message=f"nobody reads or writes {what} while it is copied{of_chunks}",
             rewrite=lines(plain) if each.what == "vacuum full" and single(look) else "",
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.lint.compose import lines
 from tidelock.core.lint.known import key
-from tidelock.core.lint.locking.use import changes, fresh
+from tidelock.core.lint.locking.use import changes, fresh, of_all_rows
 from tidelock.core.lint.rule import Remark, rule
 from tidelock.core.patterns import regex
 from tidelock.core.report import Severity
@@ -169,7 +169,7 @@ def several_alters(look: Look) -> Iterator[Remark]:
     on=("update", "delete"),
 )
 def every_row(look: Look) -> Iterator[str]:
-    """UPDATE or DELETE without WHERE."""
+    """UPDATE or DELETE without a WHERE that leaves rows out."""
     for each in look.actions("update", "delete"):
-        if "where" not in each.flags and not fresh(look, each.table):
+        if of_all_rows(look, each) and not fresh(look, each.table):
             yield f"every row of {each.table} is locked until the whole {each.what.upper()} is committed"

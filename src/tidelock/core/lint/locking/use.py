@@ -71,6 +71,12 @@ def single(look: Look) -> bool:
     return len(look.facts.actions) == 1 and look.facts.kind is not Kind.CODE and not look.statement.runtime
 
 
+def of_all_rows(look: Look, action: Action) -> bool:
+    """An UPDATE or DELETE that leaves no row out."""
+    column = action.options.get("not null", "")
+    return "where" not in action.flags or (bool(column) and is_not_null(look, action.table, column) is True)
+
+
 def is_not_null(look: Look, table: str, column: str) -> bool | None:
     """Whether a column is NOT NULL, by itself, by a primary key or by a valid CHECK; None when no file tells."""
     found = look.known.table(table)

@@ -44,6 +44,26 @@ def filled(look: Look) -> Iterator[str]:
 
 
 @rule(
+    "TS018",
+    "create_hypertable on a table of an earlier file",
+    Severity.WARNING,
+    why="Between two deploys applications write to the table, and without `migrate_data => true` one that has rows is "
+    "refused: 0A000 `table is not empty`. On the empty database of a test it passes.",
+    fix="create the hypertable in the file that creates the table, or add migrate_data => true and plan for the time "
+    "it takes",
+    on=("call",),
+)
+def late(look: Look) -> Iterator[str]:
+    """create_hypertable of a table that another file has made, and that may have been filled since."""
+    for each in look.calls("create_hypertable"):
+        table = look.known.table(target(each))
+        if table is None or table.place is None or table.hypertable or table.filled or look.is_new(table.name):
+            continue
+        if argument(each, 99, "migrate_data") is not True:
+            yield f"it is refused where {table.name} has got a row since {table.place.path}:{table.place.line}"
+
+
+@rule(
     "TS010",
     "migrate_data moves every row under a lock",
     Severity.WARNING,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint.compose import quoted
 from tidelock.core.lint.edit import replace_first, rewritten
 from tidelock.core.lint.known import argument, key, target
 from tidelock.core.lint.rule import Remark, rule
@@ -159,12 +160,12 @@ def reindex(look: Look) -> Iterator[Remark]:
                 yield Remark(
                     message=f"{each.table} belongs to the hypertable {index.table}, and a single index is not "
                     "rebuilt there",
-                    rewrite=f"REINDEX TABLE {index.table};",
+                    rewrite=f"REINDEX TABLE {quoted(index.table)};",
                 )
         elif "concurrently" in each.flags and is_ours(look.known, each.table):
             yield Remark(
                 message=f"{each.table} is a hypertable, and its indexes are not rebuilt CONCURRENTLY",
-                rewrite=f"REINDEX TABLE {each.table};",
+                rewrite=f"REINDEX TABLE {quoted(each.table)};",
             )
 
 
@@ -244,6 +245,7 @@ def _missing(table: str, dimensions: list[str], kind: str, columns: tuple[str, .
         return
     if missing := [each for each in dimensions if each not in columns]:
         name = kind.upper() if kind in UNIQUE else kind
+        columns = tuple(each or "…" for each in columns)
         yield Remark(
             message=f"{name} ({', '.join(columns)}) of the hypertable {table} lacks {', '.join(missing)}, by which it "
             f"is partitioned",

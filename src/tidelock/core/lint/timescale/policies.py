@@ -48,7 +48,7 @@ def passed_over(look: Look) -> Iterator[Remark]:
     """The same policy with other arguments, guarded."""
     for action, asked in policies_added(look):
         there = look.known.policies.get((asked.kind, asked.target))
-        if asked.kind == REFRESHES or there is None or not is_repetition(look, asked):
+        if asked.kind == REFRESHES or there is None or not is_repetition(look, asked, action):
             continue
         old, new = _age_of(there), _age_of(asked)
         if old is not None and new is not None and length(old) != length(new):
@@ -182,8 +182,8 @@ def _pairs(look: Look) -> Iterator[tuple[Policy, Policy, str]]:
         keeps = retention(known, aggregate.source) if aggregate else None
         if aggregate and keeps:
             yield asked, keeps, aggregate.source
-    for _, asked in policies_added(look, "retention"):
-        if is_repetition(look, asked):
+    for action, asked in policies_added(look, "retention"):
+        if is_repetition(look, asked, action):
             continue
         for refresh in _refreshes_of(known, asked.target):
             yield refresh, asked, asked.target
@@ -207,10 +207,10 @@ def _refreshes_of(known: Known, source: str) -> Iterator[Policy]:
 )
 def never_aggregated(look: Look) -> Iterator[str]:
     """Retention on a hypertable whose aggregates nobody refreshes, or too late."""
-    for _, asked in policies_added(look, "retention"):
+    for action, asked in policies_added(look, "retention"):
         after = drop_after(asked)
         for each in look.known.aggregates.values():
-            if each.source != asked.target or is_repetition(look, asked):
+            if each.source != asked.target or is_repetition(look, asked, action):
                 continue
             refreshes = look.known.refreshes.get(each.name, [])
             if not refreshes and not _refreshed_later(look, each.name):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.core.lint.breaking import rebuilt_here
 from tidelock.core.lint.edit import Edit
+from tidelock.core.lint.guards import removed_before
 from tidelock.core.lint.known import Policy, key, made_by, meant, target
 from tidelock.core.lint.timescale.interval import length, written
 from tidelock.core.patterns import regex
@@ -81,9 +82,10 @@ def policies_added(look: Look, *kinds: str) -> Iterator[tuple[Action, Policy]]:
                 yield each, found
 
 
-def is_repetition(look: Look, asked: Policy) -> bool:
+def is_repetition(look: Look, asked: Policy, action: Action) -> bool:
     """Whether it asks, with if_not_exists, for a policy that is there already, so that it does nothing."""
-    return asked.arguments.get("if_not_exists") is True and (asked.kind, asked.target) in look.known.policies
+    there = asked.arguments.get("if_not_exists") is True and (asked.kind, asked.target) in look.known.policies
+    return there and not removed_before(look, action)
 
 
 def drop_after(policy: Policy | None) -> float | None:

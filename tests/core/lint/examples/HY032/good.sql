@@ -1,0 +1,7 @@
+CREATE OR REPLACE FUNCTION is_large(area numeric) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF area > 100 THEN
+        RETURN true;
+    END IF;
+    RETURN false;
+END $$;

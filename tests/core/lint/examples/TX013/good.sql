@@ -1,0 +1,2 @@
+\c farm
+CREATE TABLE IF NOT EXISTS parcels (id bigint PRIMARY KEY);
