@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tidelock.backup.leftovers import APPLICATION, maintenance
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import psycopg
+
+    from tidelock.app.ports import Server
 
     Connection = psycopg.Connection[Any]
 
@@ -172,16 +176,9 @@ class Source:
 
 def look(conn: Connection) -> Source:
     """All of it, in the transaction that is open."""
-    from psycopg import errors
-
     about = conn.execute(ABOUT).fetchone()
     assert about is not None, "the database that is connected to is in pg_database"
-    system = ""
-    try:
-        with conn.transaction():
-            system = (conn.execute(SYSTEM).fetchone() or ("",))[0]
-    except errors.InsufficientPrivilege:
-        pass  # then backups of another cluster under the same name are told apart by hand
+    system = system_identifier(conn)
     tables = tuple(
         Table(schema, name, size, tuple(columns or ()), *more)
         for schema, name, size, columns, *more in conn.execute(TABLES)
@@ -191,6 +188,23 @@ def look(conn: Connection) -> Source:
     [roles] = conn.execute(ROLES).fetchone() or ([],)
     database, server, lsn, at, extensions, size, comment = about
     return Source(database, server, lsn, at, extensions, system, create, settings, tuple(roles), tables, size, comment)
+
+
+def system_identifier(conn: Connection) -> str:
+    """Which cluster it is, by pg_control; empty when the role may not ask."""
+    from psycopg import errors
+
+    try:
+        with conn.transaction():
+            return str((conn.execute(SYSTEM).fetchone() or ("",))[0])
+    except errors.InsufficientPrivilege:
+        return ""
+
+
+def system_of(server: Server) -> str:
+    """The same of a server, whether or not its live database is there."""
+    with server.connect(APPLICATION, maintenance(server)) as conn:
+        return system_identifier(conn)
 
 
 def streams(tables: tuple[Table, ...], jobs: int) -> list[Stream]:

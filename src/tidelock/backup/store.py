@@ -16,7 +16,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, from_url
 
-from tidelock.core.backups import BackupFault, Manifest, read, written
+from tidelock.core.backups import BackupFault, BadManifest, Manifest, read, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,11 +117,17 @@ class Store:
             folders.setdefault(folder, []).append(name)
         return folders
 
-    def manifests(self, database: str = "") -> Iterator[Manifest]:
-        """Those that are whole. Raises BadManifest for a damaged one."""
+    def catalog(self, database: str = "") -> tuple[list[Manifest], dict[str, BadManifest]]:
+        """Those that are whole, and by its id what is wrong with the manifest of each other one."""
+        found: list[Manifest] = []
+        damaged: dict[str, BadManifest] = {}
         for folder, names in sorted(self.backups(database).items()):
             if MANIFEST in names:
-                yield self.manifest(folder)
+                try:
+                    found.append(self.manifest(folder))
+                except BadManifest as fault:
+                    damaged[folder.rpartition("/")[2]] = fault
+        return found, damaged
 
     def manifest(self, folder: str) -> Manifest:
         """The manifest of a backup, by its folder."""

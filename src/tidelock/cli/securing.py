@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tidelock.config import BadSetting
-from tidelock.core.backups import AFFECTED, WHOLE, BackupFault, newest_first
+from tidelock.core.backups import AFFECTED, WHOLE, BackupFault, newest_first, of_server
 from tidelock.core.report import Event, Happening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tidelock.app.apply import Run
-    from tidelock.app.ports import BackupProvider
+    from tidelock.app.ports import BackupProvider, Server
     from tidelock.backup.store import Store
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
@@ -116,7 +116,7 @@ def taken(run: Run, target: Target, asked: Asked, plan: Plan, observed: Observed
     from tidelock.cli.backups import taken as made
 
     store = store_of(target, None)
-    if recent := verified_since(store, server_of(target, asked).database, target.backup_max_age_s):
+    if recent := verified_since(store, server_of(target, asked), target.backup_max_age_s):
         run.sink.emit(Event(what=Happening.NOTE, text=f"backup {recent} is verified and recent enough"))
         return recent
     manifest = made(run, target, asked, store, precedes=plan.id, observed=observed, only=affected(target, asked, found))
@@ -124,12 +124,16 @@ def taken(run: Run, target: Target, asked: Asked, plan: Plan, observed: Observed
     return manifest.id
 
 
-def verified_since(store: Store, database: str, age_s: float) -> str:
-    """The id of a verified backup of the whole that is not older; empty when there is none."""
+def verified_since(store: Store, server: Server, age_s: float) -> str:
+    """The id of a verified backup of the whole, of this server, that is not older; empty when there is none."""
     from tidelock.backup.check import noted
+    from tidelock.backup.source import system_of
 
+    if not age_s:
+        return ""
     now = datetime.now(tz=UTC)
-    for each in newest_first(store.manifests(database)) if age_s else ():
+    found, _ = store.catalog(server.database)
+    for each in newest_first(of_server(found, system_of(server))):
         if (now - each.moment).total_seconds() > age_s:
             break
         if each.scope == WHOLE and noted(store, each):
