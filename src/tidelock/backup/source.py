@@ -123,6 +123,7 @@ WITH d AS (SELECT * FROM pg_database WHERE datname = current_database()),
                FROM d JOIN pg_db_role_setting s ON s.setdatabase = d.oid, unnest(s.setconfig) c)
 SELECT 1, format('ALTER DATABASE {database} OWNER TO %I', pg_get_userbyid(datdba)) FROM d
 UNION ALL SELECT 1, format('ALTER DATABASE {database} CONNECTION LIMIT %s', datconnlimit) FROM d
+UNION ALL SELECT 1, 'ALTER DATABASE {database} IS_TEMPLATE true' FROM d WHERE datistemplate
 UNION ALL SELECT 2, 'REVOKE ALL ON DATABASE {database} FROM PUBLIC' FROM d WHERE datacl IS NOT NULL
 UNION ALL
 SELECT 3, format('GRANT %s ON DATABASE {database} TO %s%s', a.privilege_type,

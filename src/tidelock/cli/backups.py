@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tidelock.cli import wiring
@@ -253,10 +254,12 @@ def bring_back(
         if not agreed(render.question(found, live, server.target, guests)):
             return False
     maker.run()
-    old = "" if how.into else replace.dated(live, found.id[:15])
+    old = ""
     try:
         compare.look_over(server, store, found, name, maker.progress)
-        if old:
+        if not how.into:
+            maker.limit()
+            old = replace.free_name(server, live, datetime.now(tz=UTC))
             replace.swap(server, live, name, old, found.comment)
             maker.close()
         else:
@@ -265,7 +268,7 @@ def bring_back(
         maker.drop()
         raise
     if how.drop_old and old:
-        replace.drop(server, old)
+        leftovers.dropped(server, old)
         old = ""
     sink.close()
     out.show(render.restored_text(found, how.into or live, old), render.restored_data(found, how.into or live, old))
