@@ -180,15 +180,20 @@ def look(conn: Connection) -> Source:
     about = conn.execute(ABOUT).fetchone()
     assert about is not None, "the database that is connected to is in pg_database"
     system = system_identifier(conn)
-    tables = tuple(
-        Table(schema, name, size, tuple(columns or ()), *more)
-        for schema, name, size, columns, *more in conn.execute(TABLES)
-    )
+    tables = tables_of(conn)
     [create] = conn.execute(CREATE).fetchone() or ("",)
     settings = tuple(row[1] for row in conn.execute(SETTINGS))
     [roles] = conn.execute(ROLES).fetchone() or ([],)
     database, server, lsn, at, extensions, size, comment = about
     return Source(database, server, lsn, at, extensions, system, create, settings, tuple(roles), tables, size, comment)
+
+
+def tables_of(conn: Connection) -> tuple[Table, ...]:
+    """Those with rows, the largest first."""
+    return tuple(
+        Table(schema, name, size, tuple(columns or ()), *more)
+        for schema, name, size, columns, *more in conn.execute(TABLES)
+    )
 
 
 def system_identifier(conn: Connection) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,12 +35,21 @@ class StoreFailed(BackupFault):
 
     def __init__(self, url: str, doing: str, error: Exception) -> None:
         lines = [each.strip() for each in str(error).splitlines() if each.strip()]
-        words = lines[0] if lines else type(error).__name__
+        words = refusal(str(error)) or (lines[0] if lines else type(error).__name__)
         super().__init__(
             f"{shown(url)}: {doing} failed: {words[:300]}",
             hint="check bucket, region, credentials (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, GOOGLE_SERVICE_ACCOUNT, "
             "AZURE_STORAGE_ACCOUNT_NAME, … or the role of the pod) and the room that is left there",
         )
+
+
+def refusal(said: str) -> str:
+    """Why a store refused whoever asks, in words, with the code of its XML answer; empty when it did not."""
+    status = re.search(r"\b(401|403)\b|Forbidden|Unauthorized", said)
+    if status is None:
+        return ""
+    code = re.search(r"<Code>([^<]+)</Code>", said)
+    return f"the credentials were refused, or have no right to that ({code[1] if code else status[0]})"
 
 
 def shown(url: str) -> str:

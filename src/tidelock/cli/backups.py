@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tidelock.cli import wiring
-from tidelock.cli.choosing import chosen, system_if_up
+from tidelock.cli.choosing import beside, chosen, newer_part, system_if_up
 from tidelock.cli.verbs import agreed, one_target
 from tidelock.config import BadSetting, expanded
 from tidelock.core import backups
@@ -240,6 +240,7 @@ def bring_back(
     """
     from tidelock.backup import able, compare, leftovers, replace
     from tidelock.backup.faults import CannotRestore
+    from tidelock.backup.source import system_of
     from tidelock.render import backup as render
 
     live = server.database
@@ -251,7 +252,9 @@ def bring_back(
     maker = able.restorer(server, store, found, name, jobs, progress_of(sink, "restore"))
     if not how.into and not how.yes:
         guests = [str(each) for each in replace.guests(server, live)]
-        if not agreed(render.question(found, live, server.target, guests)):
+        elsewhere = found.system != system_of(server)
+        asked = render.question(found, live, server.target, guests, drop_old=how.drop_old, elsewhere=elsewhere)
+        if not agreed(asked):
             return False
     maker.run()
     old = ""
@@ -287,7 +290,11 @@ def rollback(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
         version = how.before if how.before is not None else last_run(run, observed)
         found = chosen(store, server.database, system_of(server), before=version, any_database=False)
         lost = written_since(server, found)
-        told = render.rollback_text(found, observed, version, lost, run.database.history(20))
+        part = newer_part(store, found, version)
+        told = render.rollback_text(
+            found, observed, version, lost, run.database.history(20), beside(part) if part else ""
+        )
+        run.database.close()  # among those who are connected, and ended, there are only others
         print(told, file=sys.stderr if out.json else sys.stdout, flush=True)
         done = bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
         if done:

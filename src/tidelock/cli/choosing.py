@@ -81,6 +81,13 @@ def beside(part: Manifest) -> str:
     )
 
 
+def newer_part(store: Store, whole: Manifest, version: int) -> Manifest | None:
+    """The backup of some tables that was made between a whole one and a version, when there is one."""
+    found, _ = store.catalog(whole.database)
+    part = backups.before(backups.of_server(found, whole.system), version, AFFECTED)
+    return part if part and part.at > whole.at else None
+
+
 def system_if_up(server: Server) -> str | None:
     """The system identifier; None when the server cannot be asked."""
     from tidelock.backup.source import system_of

@@ -105,12 +105,20 @@ def pruned_text(gone: Sequence[Manifest], total: int, others: int, *, dry: bool)
     return "\n".join([*lines, f"{len(gone)} of {total} {words}, {total - len(gone)} stay.{beside}"])
 
 
-def question(found: Manifest, live: str, target: str, guests: Sequence[str]) -> str:
-    """What is asked before a live database is replaced."""
+def question(
+    found: Manifest, live: str, target: str, guests: Sequence[str], *, drop_old: bool = False, elsewhere: bool = False
+) -> str:
+    """What is asked before a live database is replaced; `elsewhere`: by the backup of another server."""
+    origin = " It was made on another server." if elsewhere else ""
+    fate = (
+        "is dropped at once (--drop-old): nothing written since the backup remains"
+        if drop_old
+        else "stays under another name, and alone has what was written since"
+    )
     who = [f"   {each}" for each in guests] or ["   nobody is connected"]
     return (
         f"{target}: put backup {found.id} of {when(found)} in the place of the live database “{live}”?\n"
-        f"Everything written since is in the old database only, which stays under another name. "
+        f"The live database {fate}.{origin} "
         f"These sessions will be ended:\n" + "\n".join(who) + "\n"
     )
 
@@ -130,10 +138,11 @@ def rollback_text(
     found: Manifest,
     observed: Observed,
     version: int,
-    lost: Sequence[tuple[str, int, int]],
+    lost: Sequence[tuple[str, int | None, int]],
     history: Sequence[Mapping[str, Any]],
+    part: str = "",
 ) -> str:
-    """What a rollback would do."""
+    """What a rollback would do; `part` says what a newer backup of some tables can do instead."""
     lines = [f"{observed.database}: the last run began with version {version}.", ""]
     for each in reversed(history):
         if each["event"] in ("failed", "refused"):
@@ -144,9 +153,15 @@ def rollback_text(
         f"Backup {found.id} of {when(found)} precedes it.",
         f"   versions that go: {', '.join(map(str, after)) or 'none'}",
     ]
-    lines += [f"   {bare(table)}: {then:,} rows then, {now:,} now" for table, then, now in lost]
+    lines += [
+        f"   {bare(table)}: " + (f"new, its {now:,} rows go" if then is None else f"{then:,} rows then, {now:,} now")
+        for table, then, now in lost
+    ]
     if not lost:
-        lines.append("   no table has another number of rows now; changed rows cannot be told")
+        lines.append("   no table has another number of rows now")
+    lines.append("   rows that were changed since cannot be told: they are again what they were then")
+    if part:
+        lines.append(f"Newer, from right before the run: {part}.")
     return "\n".join(lines)
 
 
