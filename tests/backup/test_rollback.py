@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import re
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -40,6 +44,30 @@ def test_a_backup_of_some_tables_is_named_when_no_whole_one_precedes_the_run_or_
     told = local.run("rollback").stdout
     assert f"Backup {whole}" in told
     assert f"`tidelock restore {newer} --into NAME`" in told
+
+
+def asked(farm: Farm, *arguments: str) -> str:
+    """What a command says at a terminal at which the answer is no."""
+    ours, theirs = pty.openpty()
+    os.write(ours, b"n\n")
+    command = [sys.executable, "-m", "tidelock", *arguments, "--dir", str(farm.project.folder)]
+    done = subprocess.run(
+        [*command, "--database", farm.project.dsn],
+        stdin=theirs, capture_output=True, text=True, check=True, cwd=farm.project.folder, timeout=60,
+    )  # fmt: skip
+    os.close(ours)
+    os.close(theirs)
+    return done.stdout + done.stderr
+
+
+def test_our_own_session_is_not_among_those_that_will_be_ended(local: Farm) -> None:
+    local.project.query("CREATE TABLE u AS SELECT 1 AS a")
+    local.project.write("001_drop.sql", "DROP TABLE u;\n")
+    local.well("apply")
+    told = asked(local, "rollback", "--drop-old")
+    assert "nobody is connected" in told
+    assert "is dropped at once (--drop-old)" in told
+    assert local.project.versions() == [1]
 
 
 def test_row_level_security_that_hides_rows_is_told_before_the_dump(server: Server, local: Farm) -> None:
