@@ -80,22 +80,21 @@ def reordered(one: Mapping[Key, Attributes], other: Mapping[Key, Attributes], ta
 def written_since(server: Server, manifest: Manifest) -> list[tuple[str, int | None, int]]:
     """(table, rows then, rows now) of those tables whose number of rows is another one now; then is None for a new one.
 
-    What TimescaleDB keeps in chunks is told of their hypertable or aggregate."""
+    What TimescaleDB keeps in chunks is told of their hypertable or aggregate, as far as it is not compressed: a chunk
+    that was compressed meanwhile counts as gone."""
     found: dict[str, tuple[int | None, int]] = {}
     with server.connect(APPLICATION) as conn:
         conn.execute(PLAINLY)
         there = {each.hashed or each.pattern for each in tables_of(conn)}
-        owners = dict(conn.execute(OWNERS)) if conn.execute(TIMESCALE).fetchone() else {}
+        owners = dict(conn.execute(OWNERS)) if conn.execute(TIMESCALE).fetchone() is not None else {}
         for table in sorted({*manifest.rows, *there}):
-            then, now = manifest.rows.get(table), rows_of(conn, table) if table in there else 0
-            if now == then:
-                continue
             if table.startswith(COMPRESSED):
                 continue  # its rows are those of a chunk once more, packed
+            then, now = manifest.rows.get(table), rows_of(conn, table) if table in there else 0
             told = owners.get(chunk[1], table) if (chunk := CHUNK.fullmatch(table)) else table
             before, after = found.get(told, (None, 0))
             found[told] = (then if before is None else before + (then or 0), after + now)
-    return [(table, then, now) for table, (then, now) in sorted(found.items())]
+    return [(table, then, now) for table, (then, now) in sorted(found.items()) if then != now]
 
 
 CHUNK = re.compile(r'"_timescaledb_internal"\."_hyper_(\d+)_\d+_chunk"')
