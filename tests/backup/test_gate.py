@@ -143,6 +143,46 @@ def test_a_backup_of_the_affected_tables_alone(grown: Farm) -> None:
     assert grown.project.one("SELECT count(*) FROM sites") == 0
 
 
+REFERS = "CREATE TABLE c (id int, pid int REFERENCES sites{}); INSERT INTO c SELECT i, i FROM generate_series(1, 10) i;"
+ELSEWHERE = "CREATE SCHEMA s; CREATE TABLE s.sites AS SELECT 1 AS a"
+LOGS = """
+CREATE TABLE log (i int);
+CREATE FUNCTION empty() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM log; RETURN NULL; END';
+"""
+FIRES = "CREATE TRIGGER t AFTER DELETE ON readings EXECUTE FUNCTION empty();"
+
+
+@pytest.mark.parametrize(("before", "runs"), [
+    (REFERS.format(""), "TRUNCATE sites CASCADE;"), (ELSEWHERE, "SET search_path TO s, public; DROP TABLE sites;"),
+    (ELSEWHERE, "SET search_path TO s, public; TRUNCATE sites; RESET search_path;"),
+    (LOGS + FIRES, "DELETE FROM readings;"), (LOGS, FIRES + "DELETE FROM readings;"),
+    ("CREATE RULE r AS ON DELETE TO readings DO ALSO DELETE FROM sites", "DELETE FROM readings;"),
+    ("CREATE TABLE other AS SELECT 1 AS a", "ALTER TABLE readings RENAME TO old; ALTER TABLE other RENAME TO readings; DROP TABLE readings;"),
+])  # fmt: skip
+def test_what_may_reach_further_than_the_tables_it_names_is_backed_up_whole(
+    grown: Farm, before: str, runs: str
+) -> None:
+    grown.configure('scope = "affected"\n')
+    grown.project.query(before)
+    grown.project.write("002_drop.sql", f"{runs}\n")
+    grown.run("apply")
+    [made] = grown.well("backup", "list")["backups"]
+    assert made["scope"] == "database"
+
+
+@pytest.mark.parametrize("on", ["ON DELETE CASCADE", "ON DELETE SET NULL", "ON UPDATE CASCADE"])
+def test_tables_whose_rows_a_foreign_key_takes_are_in_the_backup_of_the_affected(grown: Farm, on: str) -> None:
+    grown.configure('scope = "affected"\n')
+    grown.project.query("DROP TABLE readings; CREATE TABLE untouched AS SELECT 1 AS i")
+    grown.project.query(REFERS.format(f" {on}"))
+    grown.project.query(f"ALTER TABLE c ADD UNIQUE (id); CREATE TABLE d (cid int REFERENCES c (id) {on})")
+    grown.project.write("002_drop.sql", "DELETE FROM sites WHERE id > 90;\n")
+    grown.well("apply")
+    [made] = grown.well("backup", "list")["backups"]
+    rows = {'"public"."sites"': 10, '"public"."c"': 10, '"public"."d"': 0}
+    assert (made["scope"], made["rows"]) == ("affected", rows)
+
+
 def test_what_nobody_can_know_is_backed_up_whole(grown: Farm) -> None:
     grown.configure('scope = "affected"\n')
     grown.project.write("003_do.sql", "DO $$ BEGIN EXECUTE 'DELETE FROM ' || 'readings'; END $$;\n")

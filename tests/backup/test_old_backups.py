@@ -19,7 +19,7 @@ def test_a_backup_of_the_first_format_is_restored(server: Server, local: Farm) -
     [old] = local.well("backup", "list")["backups"]
     assert old["format"] == 1
     local.well("backup", "verify", old["id"])
-    local.well("restore", "--yes", "--drop-old")
+    local.well("restore", old["id"], "--yes", "--drop-old")  # its server is another one
     assert local.project.query('SELECT sum(length(line)), count(*) FROM "log of ""work"""') == [(1800000, 9000)]
     assert local.project.query("SELECT count(*), count(DISTINCT sort) FROM trees") == [(200, 7)]
     assert local.project.one("SELECT count(*) FROM crops_2026") == 4051

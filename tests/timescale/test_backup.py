@@ -8,11 +8,16 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tests.backup.conftest import Place, without_leftovers
-from tests.backup.test_rows import copied
+from tests.backup.test_rows import copied, quiet
 from tests.rig.project import Project
 from tests.timescale.test_snapshot import RICH, execute
 
-from tidelock.backup import source
+from tidelock.backup import compare, source
+from tidelock.backup.create import Wanted, create
+from tidelock.backup.seal import Seal
+from tidelock.backup.store import Store
+from tidelock.postgres.address import address
+from tidelock.postgres.server import PostgresServer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,3 +81,20 @@ def test_large_chunks_are_loaded_side_by_side(
     finally:
         with psycopg.connect(timescale_dsn, autocommit=True) as conn:
             conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def test_what_was_written_since_is_told_of_hypertables_and_not_of_chunks(timescale_dsn: str, tmp_path: Path) -> None:
+    execute(timescale_dsn, RICH)
+    execute(timescale_dsn, HISTORY)
+    server = PostgresServer(address(timescale_dsn))
+    made = create(server, Store(str(tmp_path / "store")), Wanted(seal=Seal()), quiet())
+    assert compare.written_since(server, made) == []
+    execute(
+        timescale_dsn, "INSERT INTO metrics.readings VALUES (now() + interval '30 days', 'new', 1), (now(), 'new', 1);"
+    )
+    execute(timescale_dsn, "CREATE TABLE later AS SELECT 1 AS i;")
+    told = {table: (then, now) for table, then, now in compare.written_since(server, made)}
+    assert set(told) == {'"metrics"."readings"', '"public"."later"'}
+    then, now = told['"metrics"."readings"']
+    assert now - (then or 0) == 2
+    assert told['"public"."later"'] == (None, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import BytesIO
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from tidelock.backup.create import PLAINLY, rows_of
 from tidelock.backup.faults import NotTheSame
 from tidelock.backup.leftovers import APPLICATION
 from tidelock.backup.reading import unsealed
+from tidelock.backup.source import tables_of
 from tidelock.core.backups import WHOLE
 
 if TYPE_CHECKING:
@@ -75,14 +77,31 @@ def reordered(one: Mapping[Key, Attributes], other: Mapping[Key, Attributes], ta
     return bool(one.get(("table", table), {}).get("inherits")) and sorted(orders[0]) == sorted(orders[1])
 
 
-def written_since(server: Server, manifest: Manifest) -> list[tuple[str, int, int]]:
-    """(table, rows then, rows now) of those tables whose number of rows is another one now."""
-    found = []
+def written_since(server: Server, manifest: Manifest) -> list[tuple[str, int | None, int]]:
+    """(table, rows then, rows now) of those tables whose number of rows is another one now; then is None for a new one.
+
+    What TimescaleDB keeps in chunks is told of their hypertable or aggregate, as far as it is not compressed: a chunk
+    that was compressed meanwhile counts as gone."""
+    found: dict[str, tuple[int | None, int]] = {}
     with server.connect(APPLICATION) as conn:
         conn.execute(PLAINLY)
-        for table, then in sorted(manifest.rows.items()):
-            there = conn.execute("SELECT to_regclass(%s) IS NOT NULL", (table,)).fetchone()
-            now = rows_of(conn, table) if there and there[0] else 0
-            if now != then:
-                found.append((table, then, now))
-    return found
+        there = {each.hashed or each.pattern for each in tables_of(conn)}
+        owners = dict(conn.execute(OWNERS)) if conn.execute(TIMESCALE).fetchone() is not None else {}
+        for table in sorted({*manifest.rows, *there}):
+            if table.startswith(COMPRESSED):
+                continue  # its rows are those of a chunk once more, packed
+            then, now = manifest.rows.get(table), rows_of(conn, table) if table in there else 0
+            told = owners.get(chunk[1], table) if (chunk := CHUNK.fullmatch(table)) else table
+            before, after = found.get(told, (None, 0))
+            found[told] = (then if before is None else before + (then or 0), after + now)
+    return [(table, then, now) for table, (then, now) in sorted(found.items()) if then != now]
+
+
+CHUNK = re.compile(r'"_timescaledb_internal"\."_hyper_(\d+)_\d+_chunk"')
+COMPRESSED = '"_timescaledb_internal"."compress_hyper_'
+TIMESCALE = "SELECT FROM pg_extension WHERE extname = 'timescaledb'"
+OWNERS = """
+SELECT h.id::text, '"' || replace(coalesce(a.user_view_schema, h.schema_name), '"', '""') || '"."'
+                || replace(coalesce(a.user_view_name, h.table_name), '"', '""') || '"'
+  FROM _timescaledb_catalog.hypertable h
+  LEFT JOIN _timescaledb_catalog.continuous_agg a ON a.mat_hypertable_id = h.id"""

@@ -93,6 +93,7 @@ def create(server: Server, store: Store, wanted: Wanted, progress: Progress) -> 
         source = source.limited(wanted.only)
         programs = clients(source.server)
         lock(conn, source.tables, server.target)
+        check_policies(conn, source.tables, server.target)
         [snapshot] = conn.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
         backup = new_id(datetime.fromisoformat(source.at), os.urandom(2))
         conn.execute("SELECT set_config('application_name', %s, false)", (APPLICATION + backup,))
@@ -157,6 +158,22 @@ def lock(conn: Any, tables: Sequence[Table], target: str) -> None:
             conn.execute(f"LOCK TABLE {names} IN ACCESS SHARE MODE".encode())
         except errors.InsufficientPrivilege as error:
             raise CannotRead(target, error.diag.message_primary or str(error)) from None
+
+
+HIDING = """
+SELECT x FROM unnest(%s::text[]) x JOIN pg_class c ON c.oid = x::regclass
+ WHERE c.relrowsecurity AND row_security_active(c.oid) ORDER BY 1"""
+
+
+def check_policies(conn: Any, tables: Sequence[Table], target: str) -> None:
+    """Raise CannotRead when a policy may hide rows of a table from this role."""
+    if hiding := [name for (name,) in conn.execute(HIDING, ([each.pattern for each in tables],))]:
+        more = f" and of {len(hiding) - 1} more tables" if len(hiding) > 1 else ""
+        raise CannotRead(
+            target,
+            f"row-level security may hide rows of {hiding[0]}{more} from the role {conn.info.user}",
+            f'connect as a role with BYPASSRLS: a superuser runs ALTER ROLE "{conn.info.user}" BYPASSRLS',
+        )
 
 
 def check_sizes(store: Store, folder: str, pieces: Sequence[Piece]) -> None:

@@ -15,11 +15,13 @@ class CannotRead(BackupFault):
 
     code = "B011"
 
-    def __init__(self, target: str, why: str) -> None:
-        super().__init__(
-            f"{target}: {why}",
-            hint="connect as the owner of all tables, or GRANT pg_read_all_data TO its role",
-        )
+    def __init__(
+        self,
+        target: str,
+        why: str,
+        hint: str = "connect as the owner of all tables, or GRANT pg_read_all_data TO its role",
+    ) -> None:
+        super().__init__(f"{target}: {why}", hint=hint)
 
 
 class Damaged(BackupFault):

@@ -51,6 +51,15 @@ def comment(name: str, text: str | None) -> sql.Composed:
     return sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(text))
 
 
+def dropped(server: Server, name: str) -> None:
+    """Drop a database, whoever is connected to it."""
+    with server.connect(APPLICATION, maintenance(server)) as conn:
+        one = sql.Identifier(name)
+        with suppress(psycopg.errors.UndefinedObject, psycopg.errors.InvalidCatalogName):
+            conn.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(one))  # else it cannot be
+        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(one))
+
+
 LEFT = """
 SELECT d.datname FROM pg_database d
  WHERE (shobj_description(d.oid, 'pg_database') = %s OR d.datconnlimit = %s) AND (d.datname ~ %s OR d.datname = %s)

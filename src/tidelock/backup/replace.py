@@ -13,6 +13,8 @@ from tidelock.backup.faults import CannotRestore
 from tidelock.backup.leftovers import APPLICATION, comment, maintenance
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tidelock.app.ports import Server
 
 NAME_BYTES = 63
@@ -48,12 +50,6 @@ def guests(server: Server, name: str) -> list[Guest]:
         return [Guest(*row) for row in conn.execute(GUESTS, (name,))]
 
 
-def drop(server: Server, name: str) -> None:
-    """Drop a database."""
-    with server.connect(APPLICATION, maintenance(server)) as conn:
-        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 def swap(server: Server, live: str, new: str, old: str, told: str | None, wait_s: float = 30.0) -> None:
     """Two renames in one transaction: `live` becomes `old`, `new` becomes `live`. Sessions are ended until it works.
     `told` is the comment on the database.
@@ -73,6 +69,12 @@ def swap(server: Server, live: str, new: str, old: str, told: str | None, wait_s
                         conn.execute(rename.format(sql.Identifier(before), sql.Identifier(after)))
                     conn.execute(comment(live, told))
                 renamed = True
+            except psycopg.errors.DuplicateDatabase as error:
+                raise CannotRestore(
+                    server.target,
+                    f"the live database cannot be renamed: {error.diag.message_primary}",
+                    "it is as it was; run it again",
+                ) from None
             except (psycopg.errors.ObjectInUse, psycopg.errors.LockNotAvailable) as error:
                 if time.monotonic() > until:
                     raise CannotRestore(
@@ -105,7 +107,18 @@ def check_live(server: Server, name: str) -> None:
             raise CannotRestore(server.target, why, hint)
 
 
+def free_name(server: Server, live: str, now: datetime) -> str:
+    """The name under which the old database stays: `farm_before_20261124T220501`, the moment of the swap.
+
+    With `_2` and so on when there is one already.
+    """
+    names = [dated(live, f"{now:%Y%m%dT%H%M%S}{more}") for more in ("", *(f"_{number}" for number in range(2, 100)))]
+    with server.connect(APPLICATION, maintenance(server)) as conn:
+        taken = {name for (name,) in conn.execute("SELECT datname FROM pg_database")}
+    return next(each for each in names if each not in taken)
+
+
 def dated(name: str, stamp: str) -> str:
-    """The name under which the old database stays: `farm_before_20261124T220501`."""
+    """A database's name with `_before_` and a moment, as long as a name can be."""
     suffix = f"_before_{stamp}"
     return name.encode()[: NAME_BYTES - len(suffix)].decode(errors="ignore") + suffix

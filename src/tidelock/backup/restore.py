@@ -7,6 +7,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from threading import Event
 from typing import IO, TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from psycopg import sql
 from tidelock.backup.clients import ClientFailed, Clients, text
 from tidelock.backup.faults import CannotRestore
 from tidelock.backup.filling import Filling
-from tidelock.backup.leftovers import APPLICATION, MARK, MARK_LIMIT, comment, held, maintenance
+from tidelock.backup.leftovers import APPLICATION, MARK, MARK_LIMIT, comment, dropped, held, maintenance
 from tidelock.backup.listing import entries, ordered
 from tidelock.backup.reading import checked, unsealed
 from tidelock.backup.rows import load
@@ -36,7 +37,7 @@ ANALYZE = """
 SELECT format('ANALYZE %I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.relkind IN ('r', 'm', 'p') AND NOT c.relispartition AND NOT c.relisshared
    AND c.relpersistence <> 't' ORDER BY c.relkind = 'p' DESC, pg_relation_size(c.oid) DESC, 1"""
-OPTIONS = "-c synchronous_commit=off -c statement_timeout=0 -c lock_timeout=0"
+OPTIONS = "-c synchronous_commit=off -c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"
 LEFT_OUT = (" COMMENT - EXTENSION ",)
 WANT_ALL_ROWS = (" FK CONSTRAINT ", " MATERIALIZED VIEW DATA ")
 
@@ -64,6 +65,7 @@ class Restorer:
             checked(self.store, self.manifest, roles, self.progress)
         self.make()
         try:
+            self.prepare()
             with self.fetched("schema") as schema:
                 wanted, order = self.ordered(schema)
                 self.program("schema", "--section=pre-data", source=only(schema, "schema", wanted))
@@ -78,13 +80,21 @@ class Restorer:
     # --- the database ------------------------------------------------------------------------------------------------
 
     def make(self) -> None:
-        """An empty one as the old one was made, ready for TimescaleDB's own rows."""
+        """An empty one as the old one was made."""
         conn = self.lock = self.server.connect(APPLICATION, self.somewhere)
         if not held(conn, self.name):
             raise CannotRestore(self.server.target, f"another restore makes {self.name}", "wait for it")
         name = sql.Identifier(self.name).as_string(conn)
         conn.execute(f"CREATE DATABASE {name} WITH {self.manifest.create} CONNECTION LIMIT {MARK_LIMIT}".encode())
         conn.execute(comment(self.name, MARK))
+
+    def prepare(self) -> None:
+        """It has the settings under which its rows were written, no `public` when it had none, and is ready for
+        TimescaleDB's own rows."""
+        settle(self.server, self.name, [each for each in self.manifest.settings if stage(each) == "first"])
+        if "timescaledb" not in self.manifest.extensions and not self.has_public():
+            with self.server.connect(APPLICATION, self.name) as conn:
+                conn.execute("DROP SCHEMA public")  # template0 has one
         if version := self.manifest.extensions.get("timescaledb"):
             with self.server.connect(APPLICATION, self.name) as conn:
                 create = sql.SQL("CREATE EXTENSION timescaledb VERSION {}").format(sql.Literal(version))
@@ -92,14 +102,25 @@ class Restorer:
             with self.server.connect(APPLICATION, self.name) as conn:
                 conn.execute("SELECT timescaledb_pre_restore()")
 
+    def has_public(self) -> bool:
+        """Whether the schema `public` was there; true when the backup does not say."""
+        from tidelock.core.snapshot import unpacked
+
+        piece = self.manifest.piece("snapshot")
+        if piece is None:
+            return True
+        content = BytesIO()
+        self.unsealed(piece, content)
+        return ("schema", "public") in unpacked(content.getvalue().decode()).objects
+
     @property
     def somewhere(self) -> str:
         """A database to connect to that is neither the old one nor the new one."""
         return maintenance(self.server)
 
     def finish(self) -> None:
-        """TimescaleDB goes on, the database has its settings, statistics are there."""
-        settle(self.server, self.name, self.manifest.settings)
+        """TimescaleDB goes on, the database has its owner and privileges, statistics are there."""
+        settle(self.server, self.name, [each for each in self.manifest.settings if stage(each) == "filled"])
         if "timescaledb" in self.manifest.extensions:
             with self.server.connect(APPLICATION, self.name) as conn:
                 conn.execute("SELECT timescaledb_post_restore()")
@@ -117,8 +138,13 @@ class Restorer:
             for each in commands:
                 conn.execute(each.encode())
 
+    def limit(self) -> None:
+        """What would keep a restore out, and its mark: how many may connect, and whether it is a template."""
+        settle(self.server, self.name, [each for each in self.manifest.settings if stage(each) == "last"])
+
     def done(self) -> None:
         """It is a database like any other from now on: what was said of it stands in the place of the mark."""
+        self.limit()
         self.lock.execute(comment(self.name, self.manifest.comment))
         self.close()
 
@@ -129,8 +155,8 @@ class Restorer:
 
     def drop(self) -> None:
         """Take the new database away."""
-        with suppress(psycopg.Error, BackupFault), self.server.connect(APPLICATION, self.somewhere) as conn:
-            conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name)))
+        with suppress(psycopg.Error, BackupFault):
+            dropped(self.server, self.name)
         self.close()
 
     # --- pg_restore --------------------------------------------------------------------------------------------------
@@ -271,6 +297,15 @@ def conninfo(database: str) -> str:
     """A connection string that names a database, whatever is in its name."""
     quoted = database.replace("\\", "\\\\").replace("'", "\\'")
     return f"dbname='{quoted}'"
+
+
+def stage(setting: str) -> str:
+    """When a statement of `Manifest.settings` is run. As pg_dump -C does, settings come before the rows: what is
+    evaluated while these are loaded, a materialized view above all, depends on them."""
+    what = setting.rpartition("{database} ")[2]
+    if what.startswith(("CONNECTION LIMIT", "IS_TEMPLATE")):
+        return "last"
+    return "first" if what.startswith("SET ") and not what.startswith("SET role ") else "filled"
 
 
 def settle(server: Server, name: str, settings: Sequence[str]) -> None:

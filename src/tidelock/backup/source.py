@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from tidelock.backup.leftovers import APPLICATION, maintenance
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import psycopg
+
+    from tidelock.app.ports import Server
 
     Connection = psycopg.Connection[Any]
 
@@ -133,6 +137,7 @@ WITH d AS (SELECT * FROM pg_database WHERE datname = current_database()),
                FROM d JOIN pg_db_role_setting s ON s.setdatabase = d.oid, unnest(s.setconfig) c)
 SELECT 1, format('ALTER DATABASE {database} OWNER TO %I', pg_get_userbyid(datdba)) FROM d
 UNION ALL SELECT 1, format('ALTER DATABASE {database} CONNECTION LIMIT %s', datconnlimit) FROM d
+UNION ALL SELECT 1, 'ALTER DATABASE {database} IS_TEMPLATE true' FROM d WHERE datistemplate
 UNION ALL SELECT 2, 'REVOKE ALL ON DATABASE {database} FROM PUBLIC' FROM d WHERE datacl IS NOT NULL
 UNION ALL
 SELECT 3, format('GRANT %s ON DATABASE {database} TO %s%s', a.privilege_type,
@@ -186,25 +191,40 @@ class Source:
 
 def look(conn: Connection) -> Source:
     """All of it, in the transaction that is open."""
-    from psycopg import errors
-
     about = conn.execute(ABOUT).fetchone()
     assert about is not None, "the database that is connected to is in pg_database"
-    system = ""
-    try:
-        with conn.transaction():
-            system = (conn.execute(SYSTEM).fetchone() or ("",))[0]
-    except errors.InsufficientPrivilege:
-        pass  # then backups of another cluster under the same name are told apart by hand
-    tables = tuple(
-        Table(schema, name, size, tuple(columns or ()), *more)
-        for schema, name, size, columns, *more in conn.execute(TABLES)
-    )
+    system = system_identifier(conn)
+    tables = tables_of(conn)
     [create] = conn.execute(CREATE).fetchone() or ("",)
     settings = tuple(row[1] for row in conn.execute(SETTINGS))
     [roles] = conn.execute(ROLES).fetchone() or ([],)
     database, server, lsn, at, extensions, size, comment = about
     return Source(database, server, lsn, at, extensions, system, create, settings, tuple(roles), tables, size, comment)
+
+
+def tables_of(conn: Connection) -> tuple[Table, ...]:
+    """Those with rows, the largest first."""
+    return tuple(
+        Table(schema, name, size, tuple(columns or ()), *more)
+        for schema, name, size, columns, *more in conn.execute(TABLES)
+    )
+
+
+def system_identifier(conn: Connection) -> str:
+    """Which cluster it is, by pg_control; empty when the role may not ask."""
+    from psycopg import errors
+
+    try:
+        with conn.transaction():
+            return str((conn.execute(SYSTEM).fetchone() or ("",))[0])
+    except errors.InsufficientPrivilege:
+        return ""
+
+
+def system_of(server: Server) -> str:
+    """The same of a server, whether or not its live database is there."""
+    with server.connect(APPLICATION, maintenance(server)) as conn:
+        return system_identifier(conn)
 
 
 def streams(tables: tuple[Table, ...], jobs: int) -> list[Stream]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, from_url
 
-from tidelock.core.backups import BackupFault, Manifest, read, written
+from tidelock.core.backups import BackupFault, BadManifest, Manifest, read, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,12 +35,21 @@ class StoreFailed(BackupFault):
 
     def __init__(self, url: str, doing: str, error: Exception) -> None:
         lines = [each.strip() for each in str(error).splitlines() if each.strip()]
-        words = lines[0] if lines else type(error).__name__
+        words = refusal(str(error)) or (lines[0] if lines else type(error).__name__)
         super().__init__(
             f"{shown(url)}: {doing} failed: {words[:300]}",
             hint="check bucket, region, credentials (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, GOOGLE_SERVICE_ACCOUNT, "
             "AZURE_STORAGE_ACCOUNT_NAME, … or the role of the pod) and the room that is left there",
         )
+
+
+def refusal(said: str) -> str:
+    """Why a store refused whoever asks, in words, with the code of its XML answer; empty when it did not."""
+    status = re.search(r"\b(401|403)\b|Forbidden|Unauthorized", said)
+    if status is None:
+        return ""
+    code = re.search(r"<Code>([^<]+)</Code>", said)
+    return f"the credentials were refused, or have no right to that ({code[1] if code else status[0]})"
 
 
 def shown(url: str) -> str:
@@ -117,11 +127,17 @@ class Store:
             folders.setdefault(folder, []).append(name)
         return folders
 
-    def manifests(self, database: str = "") -> Iterator[Manifest]:
-        """Those that are whole. Raises BadManifest for a damaged one."""
+    def catalog(self, database: str = "") -> tuple[list[Manifest], dict[str, BadManifest]]:
+        """Those that are whole, and by its id what is wrong with the manifest of each other one."""
+        found: list[Manifest] = []
+        damaged: dict[str, BadManifest] = {}
         for folder, names in sorted(self.backups(database).items()):
             if MANIFEST in names:
-                yield self.manifest(folder)
+                try:
+                    found.append(self.manifest(folder))
+                except BadManifest as fault:
+                    damaged[folder.rpartition("/")[2]] = fault
+        return found, damaged
 
     def manifest(self, folder: str) -> Manifest:
         """The manifest of a backup, by its folder."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tidelock.cli import wiring
+from tidelock.cli.choosing import beside, chosen, newer_part, system_if_up
 from tidelock.cli.verbs import agreed, one_target
 from tidelock.config import BadSetting, expanded
 from tidelock.core import backups
-from tidelock.core.backups import BackupFault, Keep, Manifest
 from tidelock.core.report import Event, Happening
 from tidelock.errors import TidelockError
 
@@ -24,17 +25,9 @@ if TYPE_CHECKING:
     from tidelock.cli.output import Output
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
+    from tidelock.core.backups import Keep, Manifest
     from tidelock.core.model import Observed
     from tidelock.postgres.server import PostgresServer
-
-
-class NoSuchBackup(BackupFault):
-    """The store has no such backup, or none at all."""
-
-    code = "B009"
-
-    def __init__(self, store: str, wanted: str) -> None:
-        super().__init__(f"{store} has no {wanted}", hint="`tidelock backup list` shows what is there")
 
 
 def store_of(target: Target, url: str | None) -> Store:
@@ -120,41 +113,20 @@ def create(asked: Asked, out: Output, url: str | None, label: str) -> int:
     return with_store(asked, out, "backup create", url, act)
 
 
-def chosen(store: Store, database: str, wanted: str, before: int | None = None) -> Manifest:
-    """The backup that is meant: an id or its beginning, the newest, or the newest without a version."""
-    found = backups.newest_first(store.manifests(database))
-    if before is not None:
-        one = backups.before(found, before)
-        words = f"backup of {database} from before version {before}"
-    elif wanted in ("", "latest"):
-        one = next((each for each in found if each.scope == backups.WHOLE), None)
-        words = f"backup of {database}"
-    else:
-        one = next((each for each in found if each.id.startswith(wanted)), None)
-        words = f"backup {wanted}" + (f" of {database}" if database else "")
-    if one is None:
-        raise NoSuchBackup(str(store), words)
-    return one
-
-
 def listing(asked: Asked, out: Output, url: str | None) -> int:
-    """`tidelock backup list`: no database is asked."""
+    """`tidelock backup list`: the server is only asked which one it is, and need not be up."""
     from tidelock.backup.check import noted
     from tidelock.render import backup as render
 
     def act(target: Target, run: Run, store: Store) -> int:
-        del target, run
-        found = [(each, noted(store, each)) for each in backups.newest_first(store.manifests())]
-        out.show(render.list_text(found, str(store)), render.data("backup list", found))
+        del run
+        whole, damaged = store.catalog()
+        found = [(each, noted(store, each)) for each in backups.newest_first(whole)]
+        system = system_if_up(server_of(target, asked))
+        out.show(render.list_text(found, str(store), system, damaged), render.list_data(found, system, damaged))
         return 0
 
     return with_store(asked, out, "backup list", url, act)
-
-
-def by_name(store: Store, database: str, wanted: str, before: int | None = None) -> Manifest:
-    """As `chosen`; an id may be of another database in the store, as `list` shows it."""
-    named = before is None and wanted not in ("", "latest")
-    return chosen(store, "" if named else database, wanted, before)
 
 
 def show(asked: Asked, out: Output, url: str | None, wanted: str, *, roles: bool) -> int:
@@ -163,7 +135,8 @@ def show(asked: Asked, out: Output, url: str | None, wanted: str, *, roles: bool
     from tidelock.render import backup as render
 
     def act(target: Target, run: Run, store: Store) -> int:
-        found = by_name(store, wiring.address_of(target, asked).database, wanted)
+        server = server_of(target, asked)
+        found = chosen(store, server.database, system_if_up(server), wanted, any_database=True)
         if roles:
             out.show(roles_of(store, found, run.sink), {})
             return 0
@@ -193,12 +166,11 @@ def verify(asked: Asked, out: Output, url: str | None, wanted: str, *, restoring
     from tidelock.render import backup as render
 
     def act(target: Target, run: Run, store: Store) -> int:
-        found = by_name(store, wiring.address_of(target, asked).database, wanted)
+        server = server_of(target, asked)
+        found = chosen(store, server.database, system_if_up(server), wanted, any_database=True)
         check.digests(store, found, progress_of(run.sink, "verify"))
         if restoring:
-            check.by_restoring(
-                server_of(target, asked), store, found, target.backup_jobs, progress_of(run.sink, "restore")
-            )
+            check.by_restoring(server, store, found, target.backup_jobs, progress_of(run.sink, "restore"))
         check.note(store, found, "restore" if restoring else "digests")
         run.sink.close()
         out.show(
@@ -213,18 +185,21 @@ def verify(asked: Asked, out: Output, url: str | None, wanted: str, *, restoring
 def prune(asked: Asked, out: Output, url: str | None, keep: Keep, *, dry: bool) -> int:
     """`tidelock backup prune`."""
     from tidelock.backup.check import noted
+    from tidelock.backup.source import system_of
     from tidelock.backup.store import folder_of
     from tidelock.render import backup as render
 
     def act(target: Target, run: Run, store: Store) -> int:
         del run
-        database = wiring.address_of(target, asked).database
-        found = list(store.manifests(database))
+        server = server_of(target, asked)
+        whole, _ = store.catalog(server.database)
+        found = backups.of_server(whole, system_of(server))
         gone = backups.expendable(found, keep, [each.id for each in found if noted(store, each)])
         for each in gone if not dry else ():
             store.remove(folder_of(each.database, each.id))
         out.show(
-            render.pruned_text(gone, len(found), dry=dry), render.data("backup prune", [(each, {}) for each in gone])
+            render.pruned_text(gone, len(found), len(whole) - len(found), dry=dry),
+            render.data("backup prune", [(each, {}) for each in gone]),
         )
         return 0
 
@@ -244,11 +219,12 @@ class Restoring:
 
 def restore(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
     """`tidelock restore`."""
+    from tidelock.backup.source import system_of
 
     def act(target: Target, run: Run, store: Store) -> int:
         server = server_of(target, asked)
-        choose = by_name if how.into else chosen  # beside the live one there is room for another database's too
-        found = choose(store, server.database, how.wanted, how.before)
+        # beside the live one there is room for another database's too
+        found = chosen(store, server.database, system_of(server), how.wanted, how.before, any_database=bool(how.into))
         bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
         return 0
 
@@ -264,6 +240,7 @@ def bring_back(
     """
     from tidelock.backup import able, compare, leftovers, replace
     from tidelock.backup.faults import CannotRestore
+    from tidelock.backup.source import system_of
     from tidelock.render import backup as render
 
     live = server.database
@@ -275,13 +252,17 @@ def bring_back(
     maker = able.restorer(server, store, found, name, jobs, progress_of(sink, "restore"))
     if not how.into and not how.yes:
         guests = [str(each) for each in replace.guests(server, live)]
-        if not agreed(render.question(found, live, server.target, guests)):
+        elsewhere = found.system != system_of(server)
+        asked = render.question(found, live, server.target, guests, drop_old=how.drop_old, elsewhere=elsewhere)
+        if not agreed(asked):
             return False
     maker.run()
-    old = "" if how.into else replace.dated(live, found.id[:15])
+    old = ""
     try:
         compare.look_over(server, store, found, name, maker.progress)
-        if old:
+        if not how.into:
+            maker.limit()
+            old = replace.free_name(server, live, datetime.now(tz=UTC))
             replace.swap(server, live, name, old, found.comment)
             maker.close()
         else:
@@ -290,7 +271,7 @@ def bring_back(
         maker.drop()
         raise
     if how.drop_old and old:
-        replace.drop(server, old)
+        leftovers.dropped(server, old)
         old = ""
     sink.close()
     out.show(render.restored_text(found, how.into or live, old), render.restored_data(found, how.into or live, old))
@@ -300,15 +281,20 @@ def bring_back(
 def rollback(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
     """`tidelock rollback`: what failed, what precedes it, what would be lost, and back on yes."""
     from tidelock.backup.compare import written_since
+    from tidelock.backup.source import system_of
     from tidelock.render import backup as render
 
     def act(target: Target, run: Run, store: Store) -> int:
         server = server_of(target, asked)
         observed = run.database.observe()
         version = how.before if how.before is not None else last_run(run, observed)
-        found = chosen(store, server.database, "", version)
+        found = chosen(store, server.database, system_of(server), before=version, any_database=False)
         lost = written_since(server, found)
-        told = render.rollback_text(found, observed, version, lost, run.database.history(20))
+        part = newer_part(store, found, version)
+        told = render.rollback_text(
+            found, observed, version, lost, run.database.history(20), beside(part) if part else ""
+        )
+        run.database.close()  # among those who are connected, and ended, there are only others
         print(told, file=sys.stderr if out.json else sys.stdout, flush=True)
         done = bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
         if done:

@@ -257,7 +257,7 @@ def backup_create(asked: Asked, output: Output, url: str | None, label: str) -> 
 @targeted("wait")
 @STORE
 def backup_list(asked: Asked, output: Output, url: str | None) -> int:
-    """Show what is there, newest first. The database is not asked."""
+    """Show what is there, newest first. The server is only asked which one it is, and may be down."""
     from tidelock.cli import backups
 
     return backups.listing(asked, output, url)

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tidelock.config import BadSetting
-from tidelock.core.backups import AFFECTED, WHOLE, BackupFault, newest_first
+from tidelock.core.backups import AFFECTED, WHOLE, BackupFault, newest_first, of_server
 from tidelock.core.report import Event, Happening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tidelock.app.apply import Run
-    from tidelock.app.ports import BackupProvider
+    from tidelock.app.ports import BackupProvider, Server
     from tidelock.backup.store import Store
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
@@ -101,13 +101,31 @@ def restore_point(run: Run, target: Target, asked: Asked, plan: Plan) -> None:
         run.sink.emit(Event(what=Happening.NOTE, text=f"restore point “{name}”"))
 
 
-def affected(target: Target, asked: Asked, found: Sequence[Danger]) -> tuple[str, ...]:
+def affected(target: Target, asked: Asked, plan: Plan, found: Sequence[Danger]) -> tuple[str, ...]:
     """The tables that a backup is limited to; none for the whole: it is not wanted, or what it takes is not known."""
     from tidelock.cli.backups import server_of
 
-    if target.backup_scope != AFFECTED or not found or not all(each.tables for each in found):
+    if target.backup_scope != AFFECTED or not found or not all(each.tables for each in found) or wanders(plan):
         return ()
     return server_of(target, asked).tables(sorted({name for each in found for name in each.tables}))
+
+
+REACHES_FURTHER = ("trigger", "rule")
+
+
+def wanders(plan: Plan) -> bool:
+    """Whether a name may mean another table in the plan than now, or a statement reach further than the catalog says.
+
+    So it is with search_path or a role that is set, a rename, CASCADE, and a new trigger, rule or reference."""
+    for statement in (each for planned in plan.pending for step in planned.steps for each in step.statements):
+        facts, text = statement.facts, statement.text.lower()
+        if facts.cascade or facts.renames or facts.sets in ("search_path", "role", "session_authorization"):
+            return True
+        if "search_path" in text or "on delete" in text or "on update" in text:
+            return True
+        if any(each.kind in REACHES_FURTHER for each in facts.creates):
+            return True
+    return False
 
 
 def taken(run: Run, target: Target, asked: Asked, plan: Plan, observed: Observed, found: Sequence[Danger]) -> str:
@@ -116,20 +134,26 @@ def taken(run: Run, target: Target, asked: Asked, plan: Plan, observed: Observed
     from tidelock.cli.backups import taken as made
 
     store = store_of(target, None)
-    if recent := verified_since(store, server_of(target, asked).database, target.backup_max_age_s):
+    if recent := verified_since(store, server_of(target, asked), target.backup_max_age_s):
         run.sink.emit(Event(what=Happening.NOTE, text=f"backup {recent} is verified and recent enough"))
         return recent
-    manifest = made(run, target, asked, store, precedes=plan.id, observed=observed, only=affected(target, asked, found))
+    manifest = made(
+        run, target, asked, store, precedes=plan.id, observed=observed, only=affected(target, asked, plan, found)
+    )
     run.sink.emit(Event(what=Happening.NOTE, text=f"backup {manifest.id} in {manifest.took_s:.1f} s"))
     return manifest.id
 
 
-def verified_since(store: Store, database: str, age_s: float) -> str:
-    """The id of a verified backup of the whole that is not older; empty when there is none."""
+def verified_since(store: Store, server: Server, age_s: float) -> str:
+    """The id of a verified backup of the whole, of this server, that is not older; empty when there is none."""
     from tidelock.backup.check import noted
+    from tidelock.backup.source import system_of
 
+    if not age_s:
+        return ""
     now = datetime.now(tz=UTC)
-    for each in newest_first(store.manifests(database)) if age_s else ():
+    found, _ = store.catalog(server.database)
+    for each in newest_first(of_server(found, system_of(server))):
         if (now - each.moment).total_seconds() > age_s:
             break
         if each.scope == WHOLE and noted(store, each):

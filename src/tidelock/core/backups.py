@@ -153,9 +153,14 @@ def new_id(now: datetime, random: bytes) -> str:
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{random.hex()}"
 
 
-def before(found: Iterable[Manifest], version: int) -> Manifest | None:
-    """The newest whole one in which this version was not applied."""
-    return next((each for each in newest_first(found) if each.scope == WHOLE and version not in each.applied), None)
+def before(found: Iterable[Manifest], version: int, scope: str = WHOLE) -> Manifest | None:
+    """The newest one of its scope in which this version was not applied."""
+    return next((each for each in newest_first(found) if each.scope == scope and version not in each.applied), None)
+
+
+def of_server(found: Iterable[Manifest], system: str | None) -> list[Manifest]:
+    """Those of one cluster, by its system identifier; all when it is not known."""
+    return [each for each in found if system is None or each.system == system]
 
 
 def newest_first(found: Iterable[Manifest]) -> list[Manifest]:
@@ -171,7 +176,7 @@ class Keep:
     weekly: int = 4
     monthly: int = 12
     least: int = 3
-    """So many in any case."""
+    """So many whole ones in any case."""
     runs: int = 10
     """Those of the last so many destructive runs."""
 
@@ -180,14 +185,19 @@ PERIODS = {"daily": "%Y-%m-%d", "weekly": "%G-%V", "monthly": "%Y-%m"}
 
 
 def expendable(found: Sequence[Manifest], keep: Keep, verified: Iterable[str]) -> list[Manifest]:
-    """Which may go, oldest first. The newest of each day, week and month stays, as far as `keep` says; and the last
-    one that was verified, and those of the last destructive runs."""
+    """Which may go, oldest first. The newest whole one of each day, week and month stays, as far as `keep` says; the
+    last one that was verified, and the last whole one; those of the last destructive runs, and those of some tables
+    from the days that `keep.daily` counts."""
     ordered = newest_first(found)
-    stays = {each.id for each in ordered[: keep.least]}
+    whole = [each for each in ordered if each.scope == WHOLE]
+    stays = {each.id for each in whole[: keep.least]}
     for period, form in PERIODS.items():
-        stays |= newest_of_each(ordered, form, getattr(keep, period))
+        stays |= newest_of_each(whole, form, getattr(keep, period))
     proved = set(verified)
-    stays |= {each.id for each in [each for each in ordered if each.id in proved][:1]}
+    for some in (ordered, whole):
+        stays |= {each.id for each in [each for each in some if each.id in proved][:1]}
+    days = sorted({each.at[:10] for each in ordered}, reverse=True)[: keep.daily]
+    stays |= {each.id for each in ordered if each.scope != WHOLE and each.at[:10] in days}
     stays |= {each.id for each in [each for each in ordered if each.run][: keep.runs]}
     return [each for each in reversed(ordered) if each.id not in stays]
 

@@ -18,14 +18,23 @@ if TYPE_CHECKING:
 
 PATIENTLY = """
 SELECT set_config(name, '0', false) FROM pg_settings
- WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')"""
+ WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout',
+                'default_transaction_read_only')"""
 RESTORE_POINT = "SELECT pg_create_restore_point(%s)"
-# What a trigger of TimescaleDB guards has its rows in chunks, and they are nothing without its catalog.
+# With a table go those below it, and those whose rows a foreign key changes together with its own. A trigger or a rule
+# may write anywhere. What a trigger of TimescaleDB guards has its rows in chunks: nothing without its catalog.
 HOLDERS = """
 WITH RECURSIVE t AS (
-  SELECT to_regclass(%s)::oid AS oid UNION SELECT i.inhrelid FROM t JOIN pg_inherits i ON i.inhparent = t.oid)
+  SELECT to_regclass(%s)::oid AS oid
+  UNION SELECT also.oid FROM t JOIN (
+    SELECT inhparent AS above, inhrelid AS oid FROM pg_inherits
+    UNION ALL SELECT confrelid, conrelid FROM pg_constraint
+               WHERE contype = 'f' AND (confdeltype IN ('c', 'n', 'd') OR confupdtype IN ('c', 'n', 'd'))
+  ) also ON also.above = t.oid)
 SELECT '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"',
        c.relkind NOT IN ('r', 'p') OR n.nspname ~ '^_timescaledb'
+       OR EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = c.oid AND NOT g.tgisinternal AND g.tgenabled <> 'D')
+       OR EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = c.oid)
        OR EXISTS (SELECT FROM pg_trigger g JOIN pg_proc p ON p.oid = g.tgfoid
                    WHERE g.tgrelid = c.oid AND g.tgname = 'ts_insert_blocker')
   FROM t JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace"""
@@ -48,7 +57,7 @@ class PostgresServer:
         return self.where.target
 
     def connect(self, application: str, database: str = "") -> psycopg.Connection[Any]:
-        """A connection in autocommit, without the timeouts of roles and databases."""
+        """A connection in autocommit, without the timeouts of roles and databases, and free to write."""
         where = self.where.to(database or self.database)
         try:
             conn = psycopg.connect(
@@ -75,7 +84,7 @@ class PostgresServer:
         return True
 
     def tables(self, names: Sequence[str]) -> tuple[str, ...]:
-        """These and those that hold rows for them, quoted; none when one is more than a table."""
+        """These and those whose rows go with theirs, quoted; none when that is not known."""
         with self.connect("tidelock backup") as conn:
             found: list[str] = []
             for name in names:
