@@ -221,6 +221,26 @@ def test_rerun_finds_rows_that_double_and_names_the_statement(bench: Bench):
     assert "public.a has 4 rows, not 2" in one(proven, "P003").message
 
 
+BIG = "CREATE TABLE IF NOT EXISTS big (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int, pad text);"
+
+
+@pytest.mark.parametrize(
+    ("again", "words"),
+    [
+        (
+            "INSERT INTO big (pad) SELECT repeat('x', 900) FROM generate_series(1, 12000) ON CONFLICT DO NOTHING;",
+            "public.big has 24,000 rows, not 12,000",
+        ),
+        ("UPDATE big SET n = coalesce(n, 0) + 1;", "public.big has other values in n"),
+    ],
+)
+def test_a_table_of_many_megabytes_is_compared_as_well(bench: Bench, again: str, words: str):
+    fill = "INSERT INTO big (pad) SELECT repeat('x', 900) FROM generate_series(1, 12000) WHERE NOT EXISTS (SELECT FROM big);"
+    proven = bench.prove(*((BIG, fill, again) if "UPDATE" in again else (BIG, again)), only="rerun")
+    assert [code for code, _ in found(proven)] == ["P003"]
+    assert words in one(proven, "P003").message
+
+
 def test_rerun_finds_a_timestamp_that_moves(bench: Bench):
     proven = bench.prove(
         "CREATE TABLE IF NOT EXISTS a (i int PRIMARY KEY, at timestamptz);\n"

@@ -153,7 +153,7 @@ class Shadows(Protocol):
         """The same, which notes what each statement locks, rewrites and scans."""
 
     def state(self, name: str, known: State | None = None, *, once: bool = False) -> State:
-        """What is in it: schema, rows of small tables, sequences. `known` is an earlier look at the same database;
+        """What is in it: schema, rows of tables, sequences. `known` is an earlier look at the same database;
         `once` says that there will be no other."""
 
     def forget(self, name: str, version: int) -> None:

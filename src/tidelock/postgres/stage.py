@@ -154,7 +154,7 @@ class Stage:
     # --- what is in them ---------------------------------------------------------------------------------------------
 
     def state(self, name: str, known: State | None = None, *, once: bool = False) -> State:
-        """Schema, rows of small tables, sequences. `once`: nobody will look at it again."""
+        """Schema, rows of tables, sequences. `once`: nobody will look at it again."""
         if self.shadow.timescale:
             self.shadow.quiet(name)
         try:
