@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -567,6 +569,77 @@ def any_session(dsn: str) -> bool:
     with psycopg.connect(dsn) as conn:
         query = "SELECT FROM pg_stat_activity WHERE application_name ~ '^tidelock shadow'"
         return conn.execute(query).fetchone() is not None
+
+
+SLOW = "CREATE ROLE prove_cut;\nCREATE TABLE IF NOT EXISTS a (i int);\nGRANT SELECT ON a TO prove_cut;\n"
+WORKING = "SELECT pid FROM pg_stat_activity WHERE starts_with(datname, %s) AND query ~ %s AND state = 'active'"
+
+
+def working(dsn: str, text: str) -> list[int]:
+    with psycopg.connect(dsn) as conn:
+        return [pid for (pid,) in conn.execute(WORKING, (PREFIX, text))]
+
+
+def interrupted(process: subprocess.Popen[str], dsn: str, number: int = signal.SIGINT) -> str:
+    """Its words, after a signal in the middle of a statement."""
+    try:
+        ends = time.monotonic() + 50
+        while not working(dsn, "pg_sleep"):
+            assert time.monotonic() < ends
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        sent = time.monotonic()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert (process.returncode, time.monotonic() - sent < 5.5) == (75, True), err
+    return err
+
+
+@pytest.mark.parametrize(
+    ("number", "texts"),
+    [
+        (signal.SIGTERM, ("SELECT pg_sleep(60);",)),
+        (signal.SIGINT, (SLOW, "SELECT pg_sleep(60);")),
+        (signal.SIGINT, (f"BEGIN;\n{SLOW}COMMIT;\nSELECT pg_sleep(60);",)),
+    ],
+)
+def test_a_signal_leaves_no_database_and_no_role(bench: Bench, project: Project, number: int, texts: tuple[str, ...]):
+    for place, text in enumerate(texts, 1):
+        project.write(f"{place:03}_m.sql", text)
+    err = interrupted(project.start("prove", "--shadow", bench.dsn), bench.dsn, number)
+    assert (shadows(bench.dsn), roles(bench.dsn)) == ([], set())
+    assert "T030 interrupted" in err
+    assert "Nothing was changed in your databases" in err
+
+
+@pytest.mark.parametrize("command", ["drift", "snapshot"])
+def test_a_signal_to_drift_and_snapshot_leaves_none_either(bench: Bench, project: Project, command: str):
+    project.query(
+        "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, description text, applied_at timestamptz);\n"
+        "INSERT INTO schema_migrations VALUES (1, 'm', now());"
+    )
+    project.write("001_m.sql", f"{SLOW}SELECT pg_sleep(60);")
+    err = interrupted(project.start(command, "--shadow", bench.dsn), bench.dsn)
+    assert (shadows(bench.dsn), roles(bench.dsn)) == ([], set())
+    assert "T030 interrupted" in err
+
+
+def test_what_cannot_be_dropped_in_time_is_named_with_its_sql(bench: Bench, project: Project):
+    project.write("001_m.sql", "SELECT pg_sleep(60);")
+    process = project.start("prove", "--shadow", bench.dsn)
+    ends = time.monotonic() + 50
+    while not (pids := working(bench.dsn, "pg_sleep")):
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    os.kill(pids[0], signal.SIGSTOP)
+    try:
+        err = interrupted(process, bench.dsn)
+    finally:
+        os.kill(pids[0], signal.SIGCONT)
+    assert "T035" in err
+    assert f'DROP DATABASE IF EXISTS "{PREFIX}' in err
 
 
 # --- the command --------------------------------------------------------------------------------------------------------------

@@ -142,6 +142,9 @@ class Shadows(Protocol):
     def drop_roles(self, keep: frozenset[str] = frozenset()) -> None:
         """Drop those that migrations have made; the databases that know them are gone."""
 
+    def stop(self) -> None:
+        """Drop all databases under the hands of whoever works in them."""
+
     def database(self, name: str) -> Database:
         """The port to one, as `apply` uses it."""
 

@@ -92,9 +92,7 @@ def state(
     catalog = "" if (row and row[0]) or not marked else mark(conn)
     same = known is not None and bool(catalog) and known.catalog == catalog
     query = TABLES.replace("{ours}", OURS).replace("{aggregates}", AGGREGATES if row and row[0] else "false")
-    tables = cast(
-        "list[tuple[str, str, list[str]]]", conn.execute(query.encode(), (ledger.schema, ours)).fetchall()
-    )
+    tables = cast("list[tuple[str, str, list[str]]]", conn.execute(query.encode(), (ledger.schema, ours)).fetchall())
     journal = f"{ledger.table}_journal_id_seq"
     sequences = cast(
         "list[tuple[str, int | None]]",

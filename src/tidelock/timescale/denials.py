@@ -306,7 +306,7 @@ def check_extension(conn: Connection, pending: Sequence[Pending], known: Known) 
     usable = version is not None and (preloaded is None or "timescaledb" in preloaded)
     own = {one.name for each in pending for it in each.script.statements for one in it.facts.creates}
     maker = next((one for each in pending for one in each.script.statements if makes_extension(one)), None)
-    for look, _ in certain_ones(before(pending, maker), known):
+    for look, _ in certain_ones([*before(pending, maker)], known):
         if what := needs_extension(look, own, conn):
             raise ExtensionMissing(look.statement.place, what, available=usable)
     if maker is None or not sure_to_run(maker):
