@@ -243,6 +243,19 @@ def test_a_table_of_many_megabytes_is_compared_as_well(bench: Bench, again: str,
     assert words in one(proven, "P003").message
 
 
+@pytest.mark.parametrize(
+    "culprit",
+    ["UPDATE a SET n = n + 1;", "INSERT INTO a VALUES (2, 2);", "DELETE FROM a WHERE i = (SELECT max(i) FROM a);"],
+)
+def test_a_guarded_insert_is_not_blamed_for_another_statement(bench: Bench, culprit: str):
+    proven = bench.prove(
+        "CREATE TABLE IF NOT EXISTS a (i int, n int, was serial);\nINSERT INTO a VALUES (3, 0), (4, 1);",
+        "INSERT INTO a SELECT 1, 1 WHERE NOT EXISTS (SELECT FROM a WHERE i = 1);\nSELECT 1;\n" + culprit,
+        only="rerun",
+    )
+    assert [line for code, line in found(proven) if code == "P003" and line][-1] == 3
+
+
 def test_rerun_finds_a_timestamp_that_moves(bench: Bench):
     proven = bench.prove(
         "CREATE TABLE IF NOT EXISTS a (i int PRIMARY KEY, at timestamptz);\n"
