@@ -88,8 +88,10 @@ class Interrupted(PassingFault):
 
     code = "T030"
 
-    def __init__(self, doing: str = "") -> None:
-        super().__init__(
-            f"interrupted{doing}",
-            hint="what was committed stays and is in the ledger; run the command again to go on",
-        )
+    def __init__(
+        self,
+        doing: str = "",
+        *,
+        hint: str = "what was committed stays and is in the ledger; run the command again to go on",
+    ) -> None:
+        super().__init__(f"interrupted{doing}", hint=hint)

@@ -227,3 +227,14 @@ def test_drift_names_the_migration_that_made_or_changed_it_last_and_when_it_was_
     shown = project.tidelock("drift").stdout
     assert f"last made or changed by migration 2 b, applied {applied:%Y-%m-%d %H:%M} UTC" in shown
     assert "the server does not note" in shown
+
+
+def test_a_snapshot_of_the_live_database_needs_no_migrations(project: Project):
+    project.query("CREATE TABLE a (i int)")
+    project.folder.rmdir()
+    project.folder = project.folder.parent
+    done = project.tidelock(
+        "snapshot", "--live", "--dir", str(project.folder / "nowhere"), "--database", project.dsn, where=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "CREATE TABLE public.a" in (project.folder / "schema" / "schema.sql").read_text()

@@ -69,7 +69,7 @@ MUTATIONS = (
     _("ALTER TABLE app.sites DISABLE ROW LEVEL SECURITY", "table app.sites changed: row_security"),
     _("ALTER TABLE app.sites NO FORCE ROW LEVEL SECURITY", "table app.sites changed: force_row_security"),
     _("ALTER TABLE app.readings REPLICA IDENTITY FULL", "table app.readings changed: replica_identity"),
-    _("ALTER TABLE app.child NO INHERIT app.parent", "table app.child changed: inherits", mended=False),
+    _("ALTER TABLE app.child NO INHERIT app.parent", "table app.child changed: inherits"),
     _("DROP TABLE app.events_2026", "table app.events_2026 removed"),
     _(
         "CREATE TABLE app.events_2027 PARTITION OF app.events FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')",
@@ -138,6 +138,11 @@ MUTATIONS = (
     _("CREATE VIEW app.extra AS SELECT 1 AS one", "view app.extra added"),
     _("DROP VIEW app.nested", "view app.nested removed"),
     _("CREATE OR REPLACE VIEW app.nested AS SELECT name FROM app.sites", "view app.nested changed: definition"),
+    _(
+        "CREATE OR REPLACE VIEW app.grouped AS SELECT site, date_trunc('day', at) AS day, avg(value) AS mean, 1 AS more"
+        " FROM app.readings GROUP BY site, date_trunc('day', at)",
+        "view app.grouped changed: definition",
+    ),
     _("ALTER VIEW app.nested RENAME TO inner_one", "view app.nested changed: name"),
     _("ALTER VIEW app.big_sites RESET (security_barrier)", "view app.big_sites changed: options"),
     _("ALTER VIEW app.big_sites ALTER COLUMN name DROP DEFAULT", "view app.big_sites changed: defaults"),
@@ -207,6 +212,17 @@ MUTATIONS = (
     _("DROP PUBLICATION of_schema", "publication of_schema removed"),
     _("ALTER SERVER far OPTIONS (SET port '2')", "server far changed: options"),
     _("ALTER FOREIGN TABLE app.remote OPTIONS (SET table_name 's')", "table app.remote changed: foreign_options"),
+    _("ALTER COLLATION app.plain RENAME TO simple", "collation app.plain changed: name"),
+    _("ALTER TABLE app.events_2026 ENABLE TRIGGER each_event", "table app.events_2026 changed: trigger_states"),
+    _(
+        "ALTER TABLE app.events_rest_a ENABLE ALWAYS TRIGGER each_event",
+        "table app.events_rest_a changed: trigger_states",
+    ),
+    _("DROP INDEX app.lots_n", "index app.lots_n removed"),
+    _("ALTER TABLE app.typed ALTER COLUMN b DROP DEFAULT", "column app.typed.b changed: default"),
+    _("ALTER TABLE app.typed DROP CONSTRAINT typed_pkey", "constraint app.typed.typed_pkey removed", mended=False),
+    _("ALTER TABLE app.counted ALTER COLUMN double DROP EXPRESSION", "column app.counted.double changed: generated"),
+    _("COMMENT ON EVENT TRIGGER watch IS NULL", "comment event trigger watch removed"),
     _("DROP CAST (app.mood AS integer)", "cast app.mood AS integer removed"),
     _("DROP OPERATOR app.~~~ (app.pair, app.pair)", "operator app.~~~(app.pair, app.pair) removed"),
     _(

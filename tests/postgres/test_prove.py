@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -219,6 +221,39 @@ def test_rerun_finds_rows_that_double_and_names_the_statement(bench: Bench):
     proven = bench.prove("CREATE TABLE IF NOT EXISTS a (i int);\nSELECT 1;\nINSERT INTO a VALUES (1), (2);")
     assert found(proven) == [("P003", 3)]
     assert "public.a has 4 rows, not 2" in one(proven, "P003").message
+
+
+BIG = "CREATE TABLE IF NOT EXISTS big (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, n int, pad text);"
+
+
+@pytest.mark.parametrize(
+    ("again", "words"),
+    [
+        (
+            "INSERT INTO big (pad) SELECT repeat('x', 900) FROM generate_series(1, 12000) ON CONFLICT DO NOTHING;",
+            "public.big has 24,000 rows, not 12,000",
+        ),
+        ("UPDATE big SET n = coalesce(n, 0) + 1;", "public.big has other values in n"),
+    ],
+)
+def test_a_table_of_many_megabytes_is_compared_as_well(bench: Bench, again: str, words: str):
+    fill = "INSERT INTO big (pad) SELECT repeat('x', 900) FROM generate_series(1, 12000) WHERE NOT EXISTS (SELECT FROM big);"
+    proven = bench.prove(*((BIG, fill, again) if "UPDATE" in again else (BIG, again)), only="rerun")
+    assert [code for code, _ in found(proven)] == ["P003"]
+    assert words in one(proven, "P003").message
+
+
+@pytest.mark.parametrize(
+    "culprit",
+    ["UPDATE a SET n = n + 1;", "INSERT INTO a VALUES (2, 2);", "DELETE FROM a WHERE i = (SELECT max(i) FROM a);"],
+)
+def test_a_guarded_insert_is_not_blamed_for_another_statement(bench: Bench, culprit: str):
+    proven = bench.prove(
+        "CREATE TABLE IF NOT EXISTS a (i int, n int, was serial);\nINSERT INTO a VALUES (3, 0), (4, 1);",
+        "INSERT INTO a SELECT 1, 1 WHERE NOT EXISTS (SELECT FROM a WHERE i = 1);\nSELECT 1;\n" + culprit,
+        only="rerun",
+    )
+    assert [line for code, line in found(proven) if code == "P003" and line][-1] == 3
 
 
 def test_rerun_finds_a_timestamp_that_moves(bench: Bench):
@@ -549,12 +584,83 @@ def any_session(dsn: str) -> bool:
         return conn.execute(query).fetchone() is not None
 
 
+SLOW = "CREATE ROLE prove_cut;\nCREATE TABLE IF NOT EXISTS a (i int);\nGRANT SELECT ON a TO prove_cut;\n"
+WORKING = "SELECT pid FROM pg_stat_activity WHERE starts_with(datname, %s) AND query ~ %s AND state = 'active'"
+
+
+def working(dsn: str, text: str) -> list[int]:
+    with psycopg.connect(dsn) as conn:
+        return [pid for (pid,) in conn.execute(WORKING, (PREFIX, text))]
+
+
+def interrupted(process: subprocess.Popen[str], dsn: str, number: int = signal.SIGINT) -> str:
+    """Its words, after a signal in the middle of a statement."""
+    try:
+        ends = time.monotonic() + 50
+        while not working(dsn, "pg_sleep"):
+            assert time.monotonic() < ends
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        sent = time.monotonic()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=10)
+    finally:
+        process.kill()
+    assert (process.returncode, time.monotonic() - sent < 5.5) == (75, True), err
+    return err
+
+
+@pytest.mark.parametrize(
+    ("number", "texts"),
+    [
+        (signal.SIGTERM, ("SELECT pg_sleep(60);",)),
+        (signal.SIGINT, (SLOW, "SELECT pg_sleep(60);")),
+        (signal.SIGINT, (f"BEGIN;\n{SLOW}COMMIT;\nSELECT pg_sleep(60);",)),
+    ],
+)
+def test_a_signal_leaves_no_database_and_no_role(bench: Bench, project: Project, number: int, texts: tuple[str, ...]):
+    for place, text in enumerate(texts, 1):
+        project.write(f"{place:03}_m.sql", text)
+    err = interrupted(project.start("prove", "--shadow", bench.dsn), bench.dsn, number)
+    assert (shadows(bench.dsn), roles(bench.dsn)) == ([], set())
+    assert "T030 interrupted" in err
+    assert "Nothing was changed in your databases" in err
+
+
+@pytest.mark.parametrize("command", ["drift", "snapshot"])
+def test_a_signal_to_drift_and_snapshot_leaves_none_either(bench: Bench, project: Project, command: str):
+    project.query(
+        "CREATE TABLE schema_migrations (version bigint PRIMARY KEY, description text, applied_at timestamptz);\n"
+        "INSERT INTO schema_migrations VALUES (1, 'm', now());"
+    )
+    project.write("001_m.sql", f"{SLOW}SELECT pg_sleep(60);")
+    err = interrupted(project.start(command, "--shadow", bench.dsn), bench.dsn)
+    assert (shadows(bench.dsn), roles(bench.dsn)) == ([], set())
+    assert "T030 interrupted" in err
+
+
+def test_what_cannot_be_dropped_in_time_is_named_with_its_sql(bench: Bench, project: Project):
+    project.write("001_m.sql", "SELECT pg_sleep(60);")
+    process = project.start("prove", "--shadow", bench.dsn)
+    ends = time.monotonic() + 50
+    while not (pids := working(bench.dsn, "pg_sleep")):
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+    os.kill(pids[0], signal.SIGSTOP)
+    try:
+        err = interrupted(process, bench.dsn)
+    finally:
+        os.kill(pids[0], signal.SIGCONT)
+    assert "T035" in err
+    assert f'DROP DATABASE IF EXISTS "{PREFIX}' in err
+
+
 # --- the command --------------------------------------------------------------------------------------------------------------
 
 
 def test_the_command_proves_on_the_embedded_server_and_says_what_is_wrong(project: Project, tmp_path: Path):
     for each in (tmp_path, *list(tmp_path.parents)[:3]):
-        each.chmod(0o755)
+        each.chmod(each.stat().st_mode | 0o055)
     project.write("001_a.sql", "CREATE TABLE a (i int);\n")
     project.write("tidelock.toml", "[prove]\ntarget = 16\n")
     ended = project.tidelock(

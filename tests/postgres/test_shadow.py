@@ -108,7 +108,7 @@ def test_a_role_without_createdb_is_refused(cluster: Server):
 def cache(tmp_path: Path) -> Path:
     """A folder that the server's account can reach."""
     for each in (tmp_path, *list(tmp_path.parents)[:3]):
-        each.chmod(0o755)
+        each.chmod(each.stat().st_mode | 0o055)
     return tmp_path
 
 

@@ -138,6 +138,28 @@ def test_the_example_of_telemetry_and_a_shadow_with_timescaledb(project: Project
     assert project.query("SELECT count(*) FROM pg_database WHERE datname LIKE 'tidelock_shadow_%'") is not None
 
 
+def test_a_file_without_a_search_path_whose_aggregate_is_filled_later(project: Project):
+    project.write(
+        "001_all.sql",
+        "CREATE EXTENSION IF NOT EXISTS timescaledb;\nSET search_path = '';\n"
+        "CREATE TABLE IF NOT EXISTS public.w2 (ts timestamptz NOT NULL, x int);\n"
+        "SELECT public.create_hypertable('public.w2', 'ts', if_not_exists => true);\n"
+        "CREATE MATERIALIZED VIEW public.h1 WITH (timescaledb.continuous) AS\n"
+        "SELECT public.time_bucket('1 hour', ts) b, count(*) c FROM public.w2 GROUP BY 1 WITH NO DATA;\n",
+    )
+    project.write(
+        "002_more.sql",
+        "SET search_path = '';\nCREATE MATERIALIZED VIEW IF NOT EXISTS public.h2 WITH (timescaledb.continuous) AS\n"
+        "SELECT public.time_bucket('1 day', ts) b, count(*) c FROM public.w2 GROUP BY 1 WITH DATA;\n",
+    )
+    assert project.apply().failure is None
+    for verb in ("drift", "prove"):
+        done = project.tidelock(verb, "--shadow", os.environ[TIMESCALE])
+        assert "does not exist" not in done.stdout + done.stderr, done.stdout + done.stderr
+    assert "2 of 2 apply to an empty database" in done.stdout
+    assert "2 of 2 end the same after being cut off" in done.stdout, done.stdout
+
+
 def test_an_adopted_database_begins_with_its_schema_as_it_was(project: Project, timescale_dsn: str):
     execute(timescale_dsn, RICH)
     project.write("001_all.sql", "SELECT 1;")

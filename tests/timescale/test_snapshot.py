@@ -72,6 +72,17 @@ def test_as_sql_in_an_empty_database_it_gives_the_same_bytes(timescale_dsn: str)
     assert rebuilt(taken).to_json().decode() == taken.to_json().decode()
 
 
+def test_apply_takes_it_as_a_migration(timescale_dsn: str, tmp_path: Path):
+    execute(timescale_dsn, RICH)
+    taken = snapshot(timescale_dsn)
+    with empty_database() as dsn:
+        project = Project(tmp_path / "migrations", dsn)
+        project.write("001_all.sql", text(taken))
+        report = project.apply()
+        assert report.failure is None, report.failure
+        assert snapshot(dsn).to_json().decode() == taken.to_json().decode()
+
+
 def test_data_and_chunks_are_not_of_the_schema(timescale_dsn: str):
     execute(timescale_dsn, RICH)
     taken = snapshot(timescale_dsn)

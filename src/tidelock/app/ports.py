@@ -142,6 +142,9 @@ class Shadows(Protocol):
     def drop_roles(self, keep: frozenset[str] = frozenset()) -> None:
         """Drop those that migrations have made; the databases that know them are gone."""
 
+    def stop(self) -> None:
+        """Drop all databases under the hands of whoever works in them."""
+
     def database(self, name: str) -> Database:
         """The port to one, as `apply` uses it."""
 
@@ -153,7 +156,7 @@ class Shadows(Protocol):
         """The same, which notes what each statement locks, rewrites and scans."""
 
     def state(self, name: str, known: State | None = None, *, once: bool = False) -> State:
-        """What is in it: schema, rows of small tables, sequences. `known` is an earlier look at the same database;
+        """What is in it: schema, rows of tables, sequences. `known` is an earlier look at the same database;
         `once` says that there will be no other."""
 
     def forget(self, name: str, version: int) -> None:

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from tidelock.postgres.workshop import ShadowWorkshop
 
 
-def each(asked: Asked, out: Output, command: str, act: Callable[[Target, Run], int]) -> int:
-    """Do something for every target: the first code that is not 0."""
+def each(asked: Asked, out: Output, command: str, act: Callable[[Target, Run], int], *, reads: bool = True) -> int:
+    """Do something for every target, with or without its files: the first code that is not 0."""
     try:
         targets = wiring.targets(asked)
     except TidelockError as error:
         return out.fail(error, command)
-    codes = [one_target(target, asked, out, command, partial(act, target)) for target in targets]
+    codes = [one_target(target, asked, out, command, partial(act, target), reads=reads) for target in targets]
     return next((code for code in codes if code not in (0, 75)), max(codes))
 
 
@@ -67,7 +67,7 @@ def snapshot(asked: Asked, out: Output, shadow: str | None, *, check: bool, live
         out.show(render.text(files.paths, taken, changed=written), render.data(files.paths, taken, changed=written))
         return 0
 
-    return each(asked, out, "snapshot", act)
+    return each(asked, out, "snapshot", act, reads=not live)
 
 
 def of_files(run: Run, asked: Asked, target: Target, shadow: str | None) -> Snapshot:

@@ -141,10 +141,10 @@ def main() -> None:
     except TidelockError as error:
         fail(error)
     except (KeyboardInterrupt, click.Abort):
-        fail(Interrupted())
+        fail(interrupted())
     except Exception as error:
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
-            fail(Interrupted())  # it came in the middle of an import, which made something else of it
+            fail(interrupted())  # it came in the middle of an import, which made something else of it
         bug()
 
 
@@ -187,12 +187,23 @@ def on_signal(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def interrupted(words: str = "") -> TidelockError:
+    """What is said of it: most commands have written nothing that the ledger could know of."""
+    if set(ACTING) & set(sys.argv[1:3]):
+        return Interrupted(words)
+    return Interrupted(words, hint="nothing was changed in your databases; run the command again")
+
+
 def silent_server() -> None:
     """The end of the grace period: the cancel was not answered."""
     from tidelock.render.text import failure
 
-    words = ": the server did not answer to the cancel. What it was executing may still run; the next run looks for it"
-    os.write(2, f"{failure(Interrupted(words))}\n".encode())
+    error = interrupted(
+        ": the server did not answer to the cancel. What it was executing may still run; the next run looks for it"
+    )
+    if (shadow := sys.modules.get("tidelock.postgres.shadow")) and shadow.OPEN:
+        error = shadow.OPEN[0].left_behind("there was no time to drop them")
+    os.write(2, f"{failure(error)}\n".encode())
     os._exit(75)
 
 

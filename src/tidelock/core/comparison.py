@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.renaming import renamings
+from tidelock.core.renaming import renamings, split
 from tidelock.core.snapshot import defining, key_of, wholes
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def difference(first: Snapshot, second: Snapshot) -> tuple[Difference, ...]:
         *(
             Difference(kind=kind, name=name, what=What.ADDED)
             for kind, name in whole_ones(new, second, apart=("schema",))
-            if not on_its_own_now((kind, name), changed, second)
+            if not on_its_own_now((kind, name), changed, second) and not of_a_parent((kind, name), second)
         ),
         *(
             Difference(kind=key[0], name=key[1], what=What.CHANGED, attributes=values)
@@ -88,6 +88,16 @@ def on_its_own_now(key: Key, changed: Mapping[Key, Mapping[str, Any]], second: S
     return any(PARENTS & changed.get(whole, {}).keys() for whole in wholes(second.objects[key]))
 
 
+def of_a_parent(key: Key, snapshot: Snapshot) -> bool:
+    """A constraint that the parent has as well: that it is the child's own too no SQL takes back."""
+    if key[0] != "constraint":
+        return False
+    table, _, name = split(key[1])
+    parents = snapshot.objects.get(("table", table), {}).get("inherits", ())
+    theirs = (snapshot.objects.get(("constraint", f"{parent}.{name}"), {}) for parent in parents)
+    return any(each.get("definition") == snapshot.objects[key]["definition"] for each in theirs)
+
+
 def changes(first: Snapshot, second: Snapshot) -> dict[Key, dict[str, tuple[Any, Any]]]:
     """Of every object that both have, the attributes that differ."""
     found = {}
@@ -99,7 +109,7 @@ def changes(first: Snapshot, second: Snapshot) -> dict[Key, dict[str, tuple[Any,
         if key[0] == "publication":  # a table that came or went is told of by itself
             before, after = published(before, second), published(after, first)
         values = differing(key, before, after)
-        if values:
+        if values and values.keys() != {"inherited"}:  # whether it is the child's own as well: no SQL takes that back
             found[key] = values
     return found
 
@@ -134,8 +144,6 @@ def follows(
     for whole in wholes(attributes):
         if whole[0] == key[0] and all(changed.get(whole, {}).get(name) == value for name, value in values.items()):
             return True  # a partition's column with its parent's
-        if values.keys() == {"inherited"} and PARENTS & changed.get(whole, {}).keys():
-            return True
     needed = {each: changed[each] for each in map(key_of, attributes.get("needs", ())) if each in changed}
     return any(explains(each, told, values) for each, told in needed.items())
 

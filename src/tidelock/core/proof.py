@@ -107,7 +107,7 @@ class Proven:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A small table's content: its number of rows, and a digest of each column's values in no order."""
+    """A table's content: its number of rows, and a digest of each column's values in no order."""
 
     count: int
     columns: Mapping[str, str]
@@ -125,8 +125,6 @@ class State:
     """Columns that sequences fill, and those that refer to them: a rolled-back run leaves gaps in them."""
     catalog: str = ""
     """A mark that stays the same while nothing is written to the catalog; empty where there is none."""
-    passed_over: frozenset[str] = frozenset()
-    """Tables whose rows are too many to be looked at."""
 
 
 def schema_changes(before: State, after: State) -> list[str]:

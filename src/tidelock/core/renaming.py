@@ -21,6 +21,7 @@ KINDS = (
     "column",
     "type",
     "domain",
+    "collation",
     "sequence",
     "function",
     "procedure",

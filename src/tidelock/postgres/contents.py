@@ -1,4 +1,4 @@
-"""What is in a shadow database: its schema, the rows of small tables, and where its sequences stand."""
+"""What is in a shadow database: its schema, the rows of its tables, and where its sequences stand."""
 
 from __future__ import annotations
 
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[tuple[object, ...]]
 
-MOST_BYTES = 8 << 20
-"""Larger tables are passed over, by name."""
 CATALOGS = (
     "pg_aggregate", "pg_attrdef", "pg_attribute", "pg_cast", "pg_class", "pg_collation",
     "pg_constraint", "pg_conversion", "pg_default_acl", "pg_depend",
@@ -49,7 +47,7 @@ OURS = (
     " AND NOT starts_with(n.nspname, '_timescaledb_')"
 )
 TABLES = """
-SELECT n.nspname, c.relname, pg_relation_size(c.oid) > %s,
+SELECT n.nspname, c.relname,
        CASE WHEN c.relkind = 'r' AND pg_relation_size(c.oid) = 0 AND NOT c.relhassubclass THEN '{}'
             ELSE (SELECT coalesce(array_agg(a.attname ORDER BY a.attnum), '{}') FROM pg_attribute a
                    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) END::text[]
@@ -94,10 +92,7 @@ def state(
     catalog = "" if (row and row[0]) or not marked else mark(conn)
     same = known is not None and bool(catalog) and known.catalog == catalog
     query = TABLES.replace("{ours}", OURS).replace("{aggregates}", AGGREGATES if row and row[0] else "false")
-    tables = cast(
-        "list[tuple[str, str, bool, list[str]]]",
-        conn.execute(query.encode(), (MOST_BYTES, ledger.schema, ours)).fetchall(),
-    )
+    tables = cast("list[tuple[str, str, list[str]]]", conn.execute(query.encode(), (ledger.schema, ours)).fetchall())
     journal = f"{ledger.table}_journal_id_seq"
     sequences = cast(
         "list[tuple[str, int | None]]",
@@ -106,10 +101,9 @@ def state(
     return State(
         schema=known.schema if same and known else take(conn),
         catalog=catalog,
-        rows=rows(conn, [(schema, table, columns) for schema, table, large, columns in tables if not large]),
+        rows=rows(conn, tables),
         sequences=dict(sequences),
         drawn=known.drawn if same and known else drawn(conn) if sequences else frozenset(),
-        passed_over=frozenset(f"{schema}.{table}" for schema, table, large, _ in tables if large),
     )
 
 
@@ -137,8 +131,8 @@ def rows(conn: Connection, tables: list[tuple[str, str, list[str]]]) -> dict[str
 
 
 def counted(schema: str, table: str, columns: list[str]) -> sql.Composed:
-    """The query for one table."""
-    digest = sql.SQL("""{name}, md5(string_agg({column}::text, E'\\x01' ORDER BY {column}::text COLLATE "C"))""")
+    """The query for one table: a sum of hashes needs no order and no memory, however many rows there are."""
+    digest = sql.SQL("""{name}, count({column}) || ':' || sum(hashtextextended({column}::text COLLATE "C", 0))""")
     digests = (digest.format(name=sql.Literal(name), column=sql.Identifier(name)) for name in columns)
     return sql.SQL("SELECT {}, count(*), json_build_object({}) FROM {}").format(
         sql.Literal(f"{schema}.{table}"), sql.SQL(", ").join(digests), sql.Identifier(schema, table)

@@ -190,7 +190,7 @@ def judge_objects(conn: Connection, statement: Statement, before: Evidence) -> F
     names = ", ".join(each.qualified for each in objects)
     if all(found == note["wanted"] for found, note in zip(now, noted, strict=True)):
         if any(note["state"] != note["wanted"] for note in noted):
-            return Finding(Verdict.DONE, f"{names}: it is as the statement wanted", fill_aggregates(statement))
+            return Finding(Verdict.DONE, f"{names}: it is as the statement wanted", fill_aggregates(conn, statement))
         return Finding(Verdict.RETRY, f"{names}: it was like that before the statement ran")
     if all(found in (note["state"], INVALID) for found, note in zip(now, noted, strict=True)):
         return Finding(Verdict.RETRY, f"{names}: nothing has changed since before it ran")
@@ -211,16 +211,20 @@ def judge_detach(conn: Connection, facts: Facts, before: Evidence) -> Finding | 
     return None
 
 
-def fill_aggregates(statement: Statement) -> tuple[str, ...]:
+EXTENSION = """
+SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'timescaledb'"""
+
+
+def fill_aggregates(conn: Connection, statement: Statement) -> tuple[str, ...]:
     """A continuous aggregate WITH DATA is created and filled in two transactions: the second may be missing.
 
     All of it comes from raw data that is there, since the aggregate is as old as the statement.
     """
-    return tuple(
-        f"CALL refresh_continuous_aggregate({sql.Literal(path_of(each.name, each.schema)).as_string()}, NULL, NULL)"
-        for each in statement.facts.creates
-        if each.kind == "aggregate"
-    )
+    made = [path_of(each.name, each.schema) for each in statement.facts.creates if each.kind == "aggregate"]
+    row = conn.execute(EXTENSION).fetchone() if made else None
+    call = sql.SQL("CALL {}.refresh_continuous_aggregate({}, NULL, NULL)")
+    schema = sql.Identifier(str(row[0]) if row else "public")  # the file may have emptied the search_path
+    return tuple(call.format(schema, sql.Literal(each)).as_string() for each in made)
 
 
 def unnamed_index(conn: Connection, before: Evidence) -> Finding:

@@ -119,6 +119,10 @@ SELECT 'table', format('%I.%I', n.nspname, c.relname), 'pg_class'::regclass::oid
              WHERE i.indrelid = c.oid AND i.indisreplident) END END,
          'unenforced', (SELECT true WHERE EXISTS (
             SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgisinternal AND t.tgconstraint <> 0 AND t.tgenabled = 'D')),
+         'trigger_states', (SELECT jsonb_object_agg(format('%I', t.tgname), CASE t.tgenabled
+                                     WHEN 'D' THEN 'no' WHEN 'R' THEN 'replica' WHEN 'A' THEN 'always' ELSE 'yes' END)
+                              FROM pg_trigger t JOIN pg_trigger w ON w.oid = t.tgparentid
+                             WHERE t.tgrelid = c.oid AND NOT w.tgisinternal AND t.tgenabled <> w.tgenabled),
          'server', f.srvname,
          'foreign_options', (SELECT jsonb_agg(o ORDER BY o) FROM pg_foreign_table t, unnest(t.ftoptions) o WHERE t.ftrelid = c.oid)),
        (SELECT jsonb_agg(jsonb_build_array('pg_class'::regclass::oid, i.inhparent, 0))
@@ -195,10 +199,15 @@ SELECT 'constraint', format('%I.%I.%I', n.nspname, c.relname, k.conname), 'pg_co
  WHERE c.oid = ANY ({relations}) AND k.conparentid = 0 AND (k.coninhcount = 0 OR k.conislocal)
    AND (k.contype IN ('p', 'u', 'c', 'f', 'x') OR k.contype = 'n' AND (NOT k.convalidated OR k.connoinherit))"""
 
+# ON ONLY is printed for every index of a partitioned table. It was meant where not all partitions have theirs yet: such
+# an index is invalid, and those that are attached to it already are told of by themselves.
 INDEXES: LiteralString = """
 SELECT 'index', format('%I.%I', n.nspname, c.relname), 'pg_class'::regclass::oid, c.oid, 0,
        jsonb_build_object(
-         'definition', regexp_replace(pg_get_indexdef(c.oid), ' ON ONLY ', ' ON '),
+         'definition', CASE WHEN c.relkind = 'I' AND NOT i.indisvalid THEN pg_get_indexdef(c.oid)
+                            ELSE regexp_replace(pg_get_indexdef(c.oid), ' ON ONLY ', ' ON ') END,
+         'attached_to', (SELECT format('%I.%I', wn.nspname, w.relname) FROM pg_inherits h JOIN pg_class w ON w.oid = h.inhparent
+                           JOIN pg_namespace wn ON wn.oid = w.relnamespace WHERE h.inhrelid = c.oid),
          'invalid', nullif(NOT i.indisvalid, false), 'clustered', nullif(i.indisclustered, false),
          'tablespace', (SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace),
          'statistics', (SELECT jsonb_object_agg(a.attnum, a.attstattarget) FROM pg_attribute a
@@ -207,7 +216,9 @@ SELECT 'index', format('%I.%I', n.nspname, c.relname), 'pg_class'::regclass::oid
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE c.oid = ANY ({relations})
    AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = c.oid AND k.contype IN ('p', 'u', 'x'))
-   AND NOT EXISTS (SELECT FROM pg_inherits h WHERE h.inhrelid = c.oid)"""
+   AND NOT EXISTS (SELECT FROM pg_inherits h JOIN pg_index w ON w.indexrelid = h.inhparent
+                    WHERE h.inhrelid = c.oid AND (w.indisvalid OR EXISTS (
+                          SELECT FROM pg_constraint k WHERE k.conindid = h.inhparent AND k.contype IN ('p', 'u', 'x'))))"""
 
 VIEWS: LiteralString = """
 SELECT CASE c.relkind WHEN 'm' THEN 'materialized view' ELSE 'view' END, format('%I.%I', n.nspname, c.relname),

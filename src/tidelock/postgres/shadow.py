@@ -12,12 +12,13 @@ import json
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, cast
 
 import psycopg
 from psycopg import errors, sql
 
-from tidelock.errors import DatabaseFault
+from tidelock.errors import DatabaseFault, PassingFault, TidelockError
 from tidelock.postgres.connection import connect
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ ROLES = "SELECT rolname FROM pg_roles WHERE NOT starts_with(rolname, 'pg_')"
 EXTENSIONS = "SELECT name FROM pg_available_extensions"
 TIMESCALE = "SELECT default_version FROM pg_available_extensions WHERE name = 'timescaledb'"
 TURN = "SELECT pg_try_advisory_lock(hashtext(%s))"
+DROP_DATABASE = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+DROP_ROLE = sql.SQL("DROP ROLE IF EXISTS {}")
 END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
  WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type <> 'autovacuum worker'"""
@@ -75,6 +78,23 @@ class ShadowRefused(DatabaseFault):
         )
 
 
+class ShadowsLeft(PassingFault):
+    """Databases or roles of ours stay on a server of the user's."""
+
+    code = "T035"
+
+    def __init__(self, target: str, statements: Iterable[str], why: str = "") -> None:
+        super().__init__(
+            f"shadow databases of this run are left on {target}" + (f": {why}" if why else ""),
+            hint="the next `tidelock prove` or `drift` on that server drops them; or do it by hand, with the SQL above",
+            detail="\n".join(statements),
+        )
+
+
+OPEN: list[Shadow] = []
+"""Those of this process on servers of the user's: what is named when it has to end without dropping them."""
+
+
 class Shadow:
     """The throw-away databases of one run. A context manager: on leaving, none is left. Safe to use from threads."""
 
@@ -87,6 +107,7 @@ class Shadow:
         self.left: list[str] = []
         """Databases that nobody needs, on a server that goes with them: dropping one takes as long as a small file."""
         self.made_roles: frozenset[str] = frozenset()
+        self.stopped = False
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
         self._conn = connect(where.to(MAINTENANCE), run_id=f"shadow {self.run_id}")
@@ -98,11 +119,21 @@ class Shadow:
         if not self._one(MAY_CREATE):
             self._conn.close()
             raise ShadowRefused(self.where.target, self.where.user)
+        if not self.disposable:
+            OPEN.append(self)
         self.sweep()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        try:
+            self.close()
+        except ShadowsLeft as left:
+            if not isinstance(error, TidelockError):
+                raise
+            error.detail = f"{error.detail}\n{left.message}\n{left.detail}".lstrip()
+        except KeyboardInterrupt:  # it comes once; without this it would keep what is left from being dropped
+            self.close()
+            raise
 
     @property
     def server_version(self) -> int:
@@ -150,7 +181,10 @@ class Shadow:
         )
         ends = time.monotonic() + BUSY_S
         with self._lock:
+            self.names.add(name)  # whoever is interrupted now does not learn whether it was made
             while True:
+                if self.stopped:
+                    raise KeyboardInterrupt
                 try:
                     self._conn.execute(statement)
                     break
@@ -159,7 +193,6 @@ class Shadow:
                         raise
                     self._conn.execute(END_SESSIONS, (template,))
                     time.sleep(0.01)
-            self.names.add(name)
             if self.made_roles:
                 self._note_roles(name)
         return name
@@ -172,8 +205,21 @@ class Shadow:
                 if len(self.left) <= LEFT:
                     return
                 name = self.left.pop(0)
-            self._conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-            self.names.discard(name)
+            self._drop(name)
+
+    def _drop(self, name: str) -> None:
+        self._conn.execute(DROP_DATABASE.format(sql.Identifier(name)))
+        self.names.discard(name)
+
+    def stop(self) -> None:
+        """Take the databases away from threads that are at work in them, and let none be made any more."""
+        self.stopped = True
+        with suppress(psycopg.Error):
+            self._conn.cancel_safe(timeout=1)  # a thread may be making one
+        with self._lock:
+            for name in sorted(self.names):
+                with suppress(psycopg.Error):
+                    self._drop(name)
 
     def quiet(self, name: str) -> None:
         """Keep TimescaleDB's background jobs out: they would change what is proved, and keep it from being cloned."""
@@ -183,15 +229,38 @@ class Shadow:
                 conn.execute(STOP_WORKERS)
 
     def close(self) -> None:
-        """Drop what was made, roles last."""
+        """Drop what was made, roles last. Raises ShadowsLeft for what could not be."""
         with self._lock:
-            if self._conn.closed:
-                return
-            if not self.disposable:
-                for name in sorted(self.names):
-                    self.drop(name)
-                self.drop_roles()
+            if not self.disposable and (self.names or self.made_roles):
+                self._clear()
             self._conn.close()
+            if self in OPEN:
+                OPEN.remove(self)
+
+    def _clear(self) -> None:
+        """Drop each, whatever becomes of another."""
+        why = ""
+        try:
+            if self._conn.closed:
+                self._conn = connect(self.where.to(MAINTENANCE), run_id=f"shadow {self.run_id}", timeout_s=2.0)
+            for name in sorted(self.names):
+                try:
+                    self._drop(name)
+                except psycopg.DatabaseError as error:
+                    why = why or str(error).strip()
+            if not self.names:
+                self.drop_roles()
+        except psycopg.Error as error:
+            why = why or str(error).strip()
+        if why:
+            self._conn.close()
+            raise self.left_behind(why.splitlines()[0])
+
+    def left_behind(self, why: str = "") -> ShadowsLeft:
+        """What is there yet, as the SQL that drops it."""
+        found = [DROP_DATABASE.format(sql.Identifier(name)) for name in sorted(self.names)]
+        found += [DROP_ROLE.format(sql.Identifier(name)) for name in sorted(self.made_roles)]
+        return ShadowsLeft(self.where.to(MAINTENANCE).target, (f"{each.as_string()};" for each in found), why)
 
     def sweep(self) -> list[str]:
         """Drop what killed runs left; returns the names of the databases."""
@@ -234,7 +303,10 @@ class Shadow:
 
     def _note_roles(self, name: str) -> None:
         comment = json.dumps({"roles": sorted(self.made_roles)})
-        self._conn.execute(sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(comment)))
+        with suppress(errors.InvalidCatalogName):  # it was to be made, and was not
+            self._conn.execute(
+                sql.SQL("COMMENT ON DATABASE {} IS {}").format(sql.Identifier(name), sql.Literal(comment))
+            )
 
     def drop_roles(self, keep: frozenset[str] = frozenset()) -> None:
         """Drop the roles that were noted, but for some. Their databases must be gone."""
@@ -245,7 +317,7 @@ class Shadow:
     def _drop_roles(self, names: Iterable[str]) -> None:
         for name in sorted(names):
             try:
-                self._conn.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(name)))
+                self._conn.execute(DROP_ROLE.format(sql.Identifier(name)))
             except errors.DependentObjectsStillExist:
                 continue  # somebody has given it something outside of our databases: it is theirs now
 

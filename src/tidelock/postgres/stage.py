@@ -76,7 +76,7 @@ class Stage:
         """Connections for looking, kept as a new one costs as much as the look; closed before a database is copied."""
         self.create = shadow.create
         self.note_roles, self.drop_roles = shadow.note_roles, shadow.drop_roles
-        self.take_turn = shadow.take_turn
+        self.take_turn, self.stop = shadow.take_turn, shadow.stop
 
     @property
     def server(self) -> str:
@@ -154,7 +154,7 @@ class Stage:
     # --- what is in them ---------------------------------------------------------------------------------------------
 
     def state(self, name: str, known: State | None = None, *, once: bool = False) -> State:
-        """Schema, rows of small tables, sequences. `once`: nobody will look at it again."""
+        """Schema, rows of tables, sequences. `once`: nobody will look at it again."""
         if self.shadow.timescale:
             self.shadow.quiet(name)
         try:

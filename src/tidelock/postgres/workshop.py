@@ -15,7 +15,7 @@ from tidelock.app.patience import Patience
 from tidelock.app.proving.context import Silent
 from tidelock.core.cluster import beyond, made_roles
 from tidelock.core.drift import MISSING_ROLE
-from tidelock.errors import DatabaseFault, TidelockError
+from tidelock.errors import DatabaseFault, Interrupted, TidelockError
 from tidelock.postgres.connection import explain_failure
 from tidelock.postgres.database import Options, PostgresDatabase
 from tidelock.postgres.limits import Limits
@@ -134,6 +134,7 @@ class ShadowWorkshop:
         with self.shadow.connect("postgres") as conn:
             for role in sorted(self.named - self.shadow.roles()):
                 conn.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+        self.shadow.note_roles(self.named)
 
     def _attempt(self, name: str, run: Run, files: Sequence[Migration], script: str) -> Snapshot:
         """Run them, and look."""
@@ -163,5 +164,7 @@ class ShadowWorkshop:
             report = applied(Run(database=database, reader=run.reader.of(files), sink=Silent(), policy=policy))
         finally:
             database.close()
+        if isinstance(report.failure, Interrupted):
+            raise KeyboardInterrupt
         if report.failure is not None:
             raise ShadowFailed("they do not apply", report.failure) from None

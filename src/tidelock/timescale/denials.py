@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -12,7 +12,7 @@ from psycopg import sql
 
 from tidelock.core.facts.timescale import switched_on
 from tidelock.core.lint.known import argument, key, target
-from tidelock.core.lint.refusing import ASKED, LITERAL, Server, certain_ones
+from tidelock.core.lint.refusing import ASKED, LITERAL, Server, certain_ones, sure_to_run
 from tidelock.core.statement import Kind
 from tidelock.errors import DatabaseFault
 
@@ -305,14 +305,30 @@ def check_extension(conn: Connection, pending: Sequence[Pending], known: Known) 
     version, preloaded = conn.execute(AVAILABLE).fetchone() or (None, None)
     usable = version is not None and (preloaded is None or "timescaledb" in preloaded)
     own = {one.name for each in pending for it in each.script.statements for one in it.facts.creates}
-    for look, _ in certain_ones(pending, known):
-        if any(each.kind == "extension" and each.name == "timescaledb" for each in look.facts.creates):
-            if not usable:
-                raise ExtensionMissing(look.statement.place, "this extension", available=False)
-            return str(version)
+    maker = next((one for each in pending for one in each.script.statements if makes_extension(one)), None)
+    for look, _ in certain_ones([*before(pending, maker)], known):
         if what := needs_extension(look, own, conn):
             raise ExtensionMissing(look.statement.place, what, available=usable)
-    return ""
+    if maker is None or not sure_to_run(maker):
+        return ""
+    if not usable:
+        raise ExtensionMissing(maker.place, "this extension", available=False)
+    return str(version)
+
+
+def makes_extension(statement: Statement) -> bool:
+    """CREATE EXTENSION timescaledb, whatever the search_path: extensions are in none."""
+    return any(each.kind == "extension" and each.name == "timescaledb" for each in statement.facts.creates)
+
+
+def before(pending: Sequence[Pending], statement: Statement | None) -> Iterator[Pending]:
+    """What runs before a statement."""
+    for each in pending:
+        items = each.script.items
+        if statement in items:
+            yield replace(each, script=replace(each.script, items=items[: items.index(statement)]))
+            return
+        yield each
 
 
 def needs_extension(look: Look, own: Collection[str], conn: Connection) -> str:

@@ -34,4 +34,5 @@ def keepers(scene: Scene, target: Target, pending: Sequence[PlannedMigration]) -
 
 def rebuilders(scene: Scene, target: Target) -> Sequence[StepHooks]:
     """Those without whom a shadow database would not come to have what the real one has."""
-    return (Rebuilder(scene, target, Refresher(scene, target)),)
+    refresher = Refresher(scene, target)
+    return (Rebuilder(scene, target, refresher), refresher)

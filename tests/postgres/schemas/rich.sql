@@ -140,6 +140,19 @@ CREATE FUNCTION app.mood_rank(app.mood) RETURNS integer IMMUTABLE LANGUAGE sql A
 CREATE CAST (app.mood AS integer) WITH FUNCTION app.mood_rank(app.mood) AS ASSIGNMENT;
 CREATE FUNCTION app.alike(app.pair, app.pair) RETURNS boolean LANGUAGE sql AS $$ SELECT $1.a = $2.a $$;
 CREATE OPERATOR app.~~~ (FUNCTION = app.alike, LEFTARG = app.pair, RIGHTARG = app.pair, COMMUTATOR = OPERATOR(app.~~~));
+COMMENT ON EVENT TRIGGER watch IS 'sees tables';
+CREATE TYPE app.comp AS (a integer, b text, c date);
+CREATE TABLE app.typed OF app.comp (PRIMARY KEY (a), b WITH OPTIONS DEFAULT 'x' NOT NULL, CHECK (b <> ''));
+CREATE TABLE app.typed_plain OF app.comp;
+CREATE TABLE app.lots (n integer, kind text) PARTITION BY LIST (kind);
+CREATE TABLE app.lots_a PARTITION OF app.lots FOR VALUES IN ('a');
+CREATE TABLE app.lots_b PARTITION OF app.lots FOR VALUES IN ('b');
+CREATE INDEX lots_n ON ONLY app.lots (n);
+CREATE INDEX lots_a_n ON app.lots_a (n);
+ALTER INDEX app.lots_n ATTACH PARTITION app.lots_a_n;
+ALTER TABLE app.events_2026 DISABLE TRIGGER each_event;
+CREATE TABLE app.counted (a integer, double integer GENERATED ALWAYS AS (a * 2) STORED);
+CREATE TABLE app.counted_too () INHERITS (app.counted);
 DO $$ BEGIN
     EXECUTE format('ALTER DATABASE %I SET statement_timeout = ''90s''', current_database());
     EXECUTE format('ALTER DATABASE %I SET app.api_token = ''hush''', current_database());

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 from tidelock.app.proving import fresh, interrupted, smoke, whole
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tidelock.app.proving.context import Proving
+
+STOP_S = 2.0
+"""How long threads whose databases were taken from them may take to notice."""
 
 
 def prove(proving: Proving, target: str = "") -> Proven:
@@ -91,15 +94,25 @@ def shares(indexes: Sequence[int], number: int) -> list[Sequence[int]]:
 
 def side_by_side(proving: Proving, passes: Sequence[Callable[[], None]], jobs: int) -> None:
     """Run them in threads, the first one first; the first fault of any ends all."""
-    with ThreadPoolExecutor(max_workers=jobs) as pool:
-        running = [pool.submit(guarded, proving, each) for each in passes]
-        try:
-            for each in running:
-                each.result()
-        except BaseException:
-            proving.stopped = True
-            proving.end()
-            raise
+    pool = ThreadPoolExecutor(max_workers=jobs)
+    running = [pool.submit(guarded, proving, each) for each in passes]
+    try:
+        for each in running:
+            each.result()
+    except KeyboardInterrupt:
+        proving.stopped = True
+        proving.end()
+        proving.shadows.stop()
+        proving.note_roles()
+        wait(running, STOP_S)
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    except BaseException:
+        proving.stopped = True
+        proving.end()
+        pool.shutdown()
+        raise
+    pool.shutdown()
 
 
 def guarded(proving: Proving, act: Callable[[], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -99,12 +100,29 @@ def draws(file: Migration, change: str) -> Finding:
     )
 
 
+ROWS = re.compile(r" has ([\d,]+) rows, not ([\d,]+)$")
+GUARD = re.compile(r"\bON\s+CONFLICT\b|\bNOT\s+EXISTS\b|\bEXCEPT\b|\bNOT\s+IN\b", re.IGNORECASE)
+UPSERT = re.compile(r"\bON\s+CONFLICT\b.*\bDO\s+UPDATE\b", re.IGNORECASE | re.DOTALL)
+
+
+def unlikely(statement: Statement, change: str) -> tuple[bool, bool]:
+    """How little a statement that writes the table is suspected: it does something else, it is guarded."""
+    found, command = ROWS.search(change), statement.facts.command
+    if found is None:
+        fits = command == "UPDATE" or UPSERT.search(statement.text) is not None
+    elif int(found[1].replace(",", "")) < int(found[2].replace(",", "")):
+        fits = command in ("DELETE", "TRUNCATE")
+    else:
+        fits = command in ("INSERT", "COPY")
+    return not (fits or command == "MERGE"), GUARD.search(statement.text) is not None
+
+
 def statement_behind(statements: tuple[Statement, ...], change: str) -> Statement | None:
     """The statement that a change is most likely from: one that names the object or its table, writers first."""
     names = {part for word in change.split(" ")[1:2] for part in word.replace('"', "").split(".")}
-    for each in statements:
-        if {table.rpartition(".")[2] for table in each.facts.writes} & names:
-            return each
+    writers = [each for each in statements if {table.rpartition(".")[2] for table in each.facts.writes} & names]
+    if writers:
+        return min(writers, key=lambda each: unlikely(each, change))
     for each in statements:
         touched = (*each.facts.creates, *each.facts.alters, *each.facts.drops)
         if {made.name for made in touched} & names:

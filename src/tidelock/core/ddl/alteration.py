@@ -99,6 +99,8 @@ def table(snapshot: Snapshot, key: Key, _: Attributes, changes: Mapping[str, tup
             yield from (f"ALTER TABLE {name} {action};" for action in TABLE[each](before, after))
     if "unenforced" in changes and not changes["unenforced"][0]:
         yield from (f"ALTER TABLE {name} {action};" for action in disabled(snapshot, key))
+    if "trigger_states" in changes:
+        yield from triggers(snapshot, name, *changes["trigger_states"])
     if "replica_identity" in changes:
         yield tables.replica_identity(name, changes["replica_identity"][0])
     yield from partition(name, changes)
@@ -120,6 +122,21 @@ TABLE: dict[str, Callable[[Any, Any], Iterable[str]]] = {
     "unenforced": lambda before, _: ["DISABLE TRIGGER ALL" if before else "ENABLE TRIGGER ALL"],
 }
 """Attribute → the actions of ALTER TABLE that make it what it was."""
+
+
+def triggers(snapshot: Snapshot, name: str, before: Attributes | None, after: Attributes | None) -> Iterator[str]:
+    """The triggers that a partition has from its parent, in states of its own or in the parent's."""
+    wanted, found = before or {}, after or {}
+    for each in sorted(wanted.keys() | found.keys()):
+        if wanted.get(each) != found.get(each):
+            yield state(f"{name}.{each}", wanted.get(each) or parents(snapshot, name, each), "TRIGGER")
+
+
+def parents(snapshot: Snapshot, name: str, trigger: str) -> str | None:
+    """The state of a trigger in the table that it comes from."""
+    while (above_ := snapshot.objects.get(("table", name), {}).get("partition_of")) is not None:
+        name = above_
+    return snapshot.objects.get(("trigger", f"{name}.{trigger}"), {}).get("enabled")
 
 
 def disabled(snapshot: Snapshot, key: Key) -> Iterator[str]:

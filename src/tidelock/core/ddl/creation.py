@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tidelock.core.snapshot import Attributes, Key, Snapshot
 
-STATES = {"no": "DISABLE", "replica": "ENABLE REPLICA", "always": "ENABLE ALWAYS", None: "ENABLE"}
+STATES = {"no": "DISABLE", "replica": "ENABLE REPLICA", "always": "ENABLE ALWAYS", "yes": "ENABLE", None: "ENABLE"}
 """`enabled` of triggers and rules → the words of ALTER TABLE."""
 
 
@@ -129,6 +129,8 @@ def index_extras(snapshot: Snapshot, key: Key) -> list[str]:
     table = next((each[1] for each in wholes(attributes) if each[0] in ("table", "materialized view")), "")
     found = [f"ALTER TABLE {table} CLUSTER ON {bare(key[1])};"] if attributes.get("clustered") else []
     targets = attributes.get("statistics", {}).items()
+    if "attached_to" in attributes:
+        found.append(f"ALTER INDEX {attributes['attached_to']} ATTACH PARTITION {key[1]};")
     return found + [f"ALTER INDEX {key[1]} ALTER COLUMN {number} SET STATISTICS {value};" for number, value in targets]
 
 

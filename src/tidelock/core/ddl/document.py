@@ -47,11 +47,14 @@ def blocks_of(snapshot: Snapshot) -> Iterator[str]:
     for key in keys:
         if key[0] not in (*ATTACHED, *LAST, "job"):
             yield from block(snapshot, [key, *attached.pop(key, ())])
+    late = [
+        [each for key in keys if key[0] == kind for each in (key, *attached.pop(key, ()))] for kind in ("job", *LAST)
+    ]
     for rest in attached.values():
         yield from block(snapshot, rest)
     yield from afterwards(snapshot)
-    for kind in ("job", *LAST):
-        yield from block(snapshot, [key for key in keys if key[0] == kind])
+    for each in late:
+        yield from block(snapshot, each)
 
 
 def holder(snapshot: Snapshot, key: Key) -> Key:
@@ -89,6 +92,9 @@ def after(snapshot: Snapshot, key: Key) -> Iterator[str]:
         yield tables.replica_identity(name, attributes["replica_identity"])
     if kind == "table" and attributes.get("unenforced"):
         yield f"ALTER TABLE {name} DISABLE TRIGGER ALL; -- foreign keys are not enforced"
+    if kind == "table":
+        for trigger, enabled in sorted(attributes.get("trigger_states", {}).items()):
+            yield creation.state(f"{name}.{trigger}", enabled, "TRIGGER")
     if kind == "hypertable":
         yield from timescale.integer_now(snapshot, name)
     if kind == "index":

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.core.comparison import What
-from tidelock.core.ddl import rights, timescale
+from tidelock.core.ddl import rights, tables, timescale
 from tidelock.core.ddl.alteration import alter
 from tidelock.core.ddl.creation import create
 from tidelock.core.ddl.document import after
 from tidelock.core.ddl.order import ordered
 from tidelock.core.ddl.removal import drop
 from tidelock.core.ddl.words import above, bare
+from tidelock.core.snapshot import reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,9 @@ def restore(wanted: Snapshot, found: Snapshot, key: Key) -> list[str]:
         return list(timescale.hypertable(wanted, key[1], wanted.objects[key], migrate=True))
     lines: list[str] = []
     for each in ordered(wanted, [key, *below(wanted, key)]):
-        if made := create(wanted, each):
+        if key[0] == "column" == each[0] and each != key and wanted.objects[each].get("inherited"):
+            lines += tables.inherited(wanted, each)  # ADD COLUMN has made it in the children as well
+        elif made := create(wanted, each):
             lines += [made, *without_defaults(wanted, found, each)]
     return [*lines, *(line for each in sorted({key, *below(wanted, key)}) for line in after(wanted, each))]
 
@@ -99,23 +102,34 @@ def change(wanted: Snapshot, found: Snapshot, difference: Difference) -> list[st
 
 
 def again(wanted: Snapshot, found: Snapshot, key: Key) -> list[str]:
-    """DROP and CREATE; a view that others need is replaced, as it cannot be dropped."""
+    """DROP and CREATE; a view that others need is replaced, as it cannot be dropped, unless they are views as well."""
     attributes = wanted.objects[key]
-    if key[0] == "view" and used(wanted, key):
-        return [create(wanted, key).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1)]
+    if key[0] == "view" and (others := users(found, key)):
+        if any(each[0] != "view" for each in others):
+            return [create(wanted, key).replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1)]
+        return [
+            *(drop(found, each) for each in reversed(others)),
+            drop(found, key),
+            *restore(wanted, found, key),
+            *(line for each in others for line in restore(wanted if each in wanted.objects else found, found, each)),
+        ]
     warning = [ERASES] if key[0] == "continuous aggregate" else []
     if key[0] == "index" and attributes.get("invalid"):
         return [f"-- {key[1]} is invalid where it should be: an index build that failed belongs to no migration"]
     return [*warning, drop(found, key), *restore(wanted, found, key)]
 
 
-def used(wanted: Snapshot, key: Key) -> bool:
-    """Another object needs it that is no part of it."""
-    reference_ = f"{key[0]}:{key[1]}"
-    return any(
-        reference_ in each.get("needs", ()) and reference_ not in each.get("part_of", ())
-        for each in wanted.objects.values()
-    )
+def users(found: Snapshot, key: Key) -> list[Key]:
+    """What needs an object and is no part of it, and what needs that, each after what it needs."""
+    seen: set[Key] = set()
+    waiting = [key]
+    while waiting:
+        name = reference(waiting.pop())
+        for each, attributes in found.objects.items():
+            if each not in seen and name in attributes.get("needs", ()) and name not in attributes.get("part_of", ()):
+                seen.add(each)
+                waiting.append(each)
+    return ordered(found, seen)
 
 
 def rename(key: Key, name_now: str) -> list[str]:

@@ -22,9 +22,9 @@ def table(snapshot: Snapshot, name: str) -> str:
     attached = "partition_of" in attributes and any(not each.get("inherited") for _, each in columns(snapshot, name))
     lines = [
         *(
-            f"    {column_line(key, each)}"
+            f"    {column_line(key, each, typed='of' in attributes)}"
             for key, each in columns(snapshot, name)
-            if attached or not each.get("inherited")
+            if ("of" not in attributes or each.keys() & OPTIONS) and (attached or not each.get("inherited"))
         ),
         *(
             f"    CONSTRAINT {bare(key[1])} {snapshot.objects[key]['definition']}"
@@ -35,7 +35,7 @@ def table(snapshot: Snapshot, name: str) -> str:
     if "partition_of" in attributes and not attached:
         body = f" PARTITION OF {attributes['partition_of']}{body if lines else ''} {attributes['bound']}"
     elif "of" in attributes:
-        body = f" OF {attributes['of']}"
+        body = f" OF {attributes['of']}{body if lines else ''}"
     kind = "FOREIGN TABLE" if "server" in attributes else "UNLOGGED TABLE" if attributes.get("unlogged") else "TABLE"
     statements = [f"CREATE {kind} {name}{body}{tail(attributes)};"]
     if attached:
@@ -85,9 +85,15 @@ def tail(attributes: Attributes) -> str:
     return "".join(words)
 
 
-def column_line(key: Key, attributes: Attributes) -> str:
-    """One column, as in CREATE TABLE or ADD COLUMN."""
-    words = [bare(key[1]), attributes["type"]]
+OPTIONS = {"generated", "default", "not_null"}
+"""What a column of a typed table may have of its own."""
+
+
+def column_line(key: Key, attributes: Attributes, *, typed: bool = False) -> str:
+    """One column, as in CREATE TABLE or ADD COLUMN; in a `typed` table it has its type from there."""
+    words = [bare(key[1]), "WITH OPTIONS" if typed else attributes["type"]]
+    if typed:
+        attributes = {name: value for name, value in attributes.items() if name in OPTIONS | {"virtual"}}
     if "foreign_options" in attributes:
         words.append(foreign_options(attributes["foreign_options"]))
     if "compression" in attributes:
@@ -116,13 +122,23 @@ def identity(attributes: Mapping[str, Any]) -> str:
 def column_extras(snapshot: Snapshot, name: str) -> Iterator[str]:
     """What no column definition can say; and in what an inherited column differs from its parent's."""
     for key, attributes in columns(snapshot, name):
-        alter = f"ALTER TABLE ONLY {name} ALTER COLUMN {bare(key[1])}"
-        parent: Attributes = {}
         if attributes.get("inherited"):
-            parent = next((snapshot.objects[each] for each in wholes(attributes) if each[0] == "column"), {})
-            yield from (f"{alter} {each};" for each in against_parent(attributes, parent))
-        for action in column_settings(attributes, parent):
-            yield f"{alter} {action};"
+            yield from inherited(snapshot, key)
+        else:
+            yield from (f"{only(key)} {action};" for action in column_settings(attributes, {}))
+
+
+def only(key: Key) -> str:
+    """ALTER TABLE ONLY … ALTER COLUMN …"""
+    return f"ALTER TABLE ONLY {above(key[1])} ALTER COLUMN {bare(key[1])}"
+
+
+def inherited(snapshot: Snapshot, key: Key) -> Iterator[str]:
+    """What a column has otherwise than that of the parent, which made it."""
+    attributes = snapshot.objects[key]
+    parent = next((snapshot.objects[each] for each in wholes(attributes) if each[0] == "column"), {})
+    for action in (*against_parent(attributes, parent), *column_settings(attributes, parent)):
+        yield f"{only(key)} {action};"
 
 
 def against_parent(attributes: Attributes, parent: Attributes) -> Iterator[str]:
