@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidelock.cli.delivering import deliveries, manifest_files, out_directory
+from tidelock.cli import manifests
+from tidelock.cli.delivering import deliveries, manifest_files, out_directory, settings_file
 from tidelock.cli.rendering import project
 from tidelock.cli.wiring import shown, targets
-from tidelock.core.gitops import Project, findings
+from tidelock.core.gitops import Project, current, findings
 from tidelock.core.source import is_migration_name
 from tidelock.errors import TidelockError
-from tidelock.kube import render as manifests
-from tidelock.repo import directory, git, rendered
+from tidelock.repo import directory, git
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,9 @@ def check(asked: Asked, out: Output, main: str) -> int:
         pairs = list(zip(targets(asked), deliveries(asked), strict=True))
         projects = [looked_at(target, delivery, start, main) for target, delivery in pairs]
         found = [one for each in projects for one in findings(each)]
+        found += current(
+            stale([delivery for target, delivery in pairs if git.present(target.directory)], settings_file(asked))
+        )
         found += [one for target, _ in pairs for one in of_lint(target)]
     except TidelockError as error:
         return out.fail(error, "kube check")
@@ -69,17 +72,13 @@ def looked_at(target: Target, delivery: Delivery, start: Path, main: str) -> Pro
             path.name for path in differing if path.parent == folder.resolve() and is_migration_name(path.name)
         ),
         untidy=sorted(shown(str(each)) for each in untidy),
-        stale=[(shown(str(each.path)), each.what) for each in stale(delivery, start)],
     )
 
 
-def stale(delivery: Delivery, start: Path) -> list[rendered.Change]:
-    """Manifests that are not what would be rendered; none where they are not kept."""
-    if not delivery.workload.out:
-        return []
-    where = out_directory(delivery.workload, start)
-    files, head = manifest_files(delivery), manifests.head()
-    return [*rendered.changes(where, files, written_by=head), *rendered.left_over(where, files, written_by=head)]
+def stale(found: Sequence[Delivery], path: Path) -> list[tuple[str, str]]:
+    """(path, what is wrong) of manifests that are not what would be rendered; none where they are not kept."""
+    kept = [each for each in found if each.workload.out]
+    return [(shown(str(each.path)), each.what) for each in manifests.changes(kept, path)]
 
 
 def deployed(target: Target, delivery: Delivery, start: Path) -> set[Path]:

@@ -31,8 +31,6 @@ class Project:
     """Migrations that differ from HEAD, or that git does not track."""
     untidy: Sequence[str] = ()
     """Other paths that go into a deployment (tidelock.toml, fallbacks, manifests), the same."""
-    stale: Sequence[tuple[str, str]] = ()
-    """(path, what is wrong) of each manifest that is not current."""
     git: bool = True
     """There is a repository."""
 
@@ -41,7 +39,7 @@ def findings(project: Project) -> list[Finding]:
     """Everything that keeps what is in git from being what is deployed."""
     if not project.git:
         return [error(code="G001", message=f"{project.directory} is in no git repository", hint="commit it")]
-    return [*committed(project), *current(project), *numbered(project), *claimed(project)]
+    return [*committed(project), *numbered(project), *claimed(project)]
 
 
 def error(*, code: str, message: str, hint: str, path: str = "") -> Finding:
@@ -63,9 +61,9 @@ def committed(project: Project) -> Iterator[Finding]:
         yield error(code="G002", message=f"{path} is not committed as it is here", hint="commit it", path=path)
 
 
-def current(project: Project) -> Iterator[Finding]:
-    """Manifests that are of other files than those that are here."""
-    for path, what in project.stale:
+def current(stale: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    """Manifests that are of other files than those that are here: (path, what is wrong) of each."""
+    for path, what in stale:
         yield error(code="G003", message=f"{path} is {what}", hint="run `tidelock kube render`, and commit", path=path)
 
 

@@ -52,6 +52,8 @@ class Delivery:
     """The Job ends with 0 also when critical tables stand on their fallback."""
     where: str = "."
     """The output directory, from the root of its repository."""
+    beside: str = ""
+    """The directory in which each database has an output directory of its name; empty where one was named."""
     database: str = ""
     """The `[databases.NAME]` that it is; empty for the only one."""
 
