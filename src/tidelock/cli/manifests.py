@@ -1,4 +1,4 @@
-"""The manifests that are kept: what has to be written or removed so that they are current, and no one else's is touched."""
+"""The manifests that are kept: what has to be written or removed so that they are current; others' stay untouched."""
 
 from __future__ import annotations
 
