@@ -7,29 +7,15 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from tests.kube.site import JOB, MAP, SECRET, Site
+from tests.kube.site import JOB, MAP, Site
 from tests.rig.kube.access import until
 from tests.rig.loopback import free_port
 from tidelock.kube.rights import RIGHTS, SEEN
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.rig.kube.cluster import Cluster
-    from tests.rig.kube.namespace import Namespace
 
 AT_ONCE = "import tidelock.kube.deploy as d; d.ABANDONED_S = 1.0; from tidelock.cli.main import main; main()"
-
-
-@pytest.fixture
-def site(tmp_path: Path, namespace: Namespace, postgres_dsn: str) -> Site:
-    found = Site(tmp_path, namespace, postgres_dsn)
-    namespace.secret(SECRET, {"password": "geheim"})
-    found.configure()
-    found.write("001_parcels.sql", "CREATE TABLE parcels (id int PRIMARY KEY);\n")
-    return found
 
 
 def grant(site: Site, user: str, lacks: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from tidelock.core.workload import KeyReference
 from tidelock.kube import job, pod
 from tidelock.kube.attempts import how, mend
 from tidelock.kube.deploy import abandoned, counted, short
-from tidelock.kube.faults import NotAllowed, Rejected
+from tidelock.kube.faults import NotAllowed, Rejected, granting
 from tidelock.kube.pod import reference
 from tidelock.kube.rights import RIGHTS
 
@@ -49,7 +49,7 @@ def rights(cluster: Cluster) -> Check:
     """Whoever asks may do what a deployment does."""
     asked = [(group, resource, verb) for group, resources, verbs in RIGHTS for resource in resources for verb in verbs]
     lacking = [f"{verb} {resource}" for group, resource, verb in asked if not cluster.may(verb, group, resource)]
-    mending = "have an administrator apply rights.yaml (`tidelock kube render`), and use its ServiceAccount"
+    mending = f"as an administrator `{granting(cluster.namespace)}`, and use its ServiceAccount"
     flaws = (Flaw(what=f"may not {', '.join(lacking)}", mend=mending),) if lacking else ()
     return Check(name="rights to deploy", about=f"{len(asked)} asked for", flaws=flaws)
 

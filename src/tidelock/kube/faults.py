@@ -98,12 +98,18 @@ class NotAllowed(ClusterFault):
     code = "K021"
 
     def __init__(self, where: str, doing: str, why: str) -> None:
-        namespace = where.partition("/")[0]
+        commands = granting(where.partition("/")[0])
         super().__init__(
             f"{where}: not allowed while {doing}: {why}",
-            hint="have an administrator give the rights: `tidelock kube render --for kubectl --out DIR && "
-            f"kubectl apply --server-side -f DIR/rights.yaml -n {namespace}`; or name another --context",
+            hint=f"have an administrator give the rights: `{commands}`; or name another --context",
         )
+
+
+def granting(namespace: str) -> str:
+    """The commands that give whoever deploys the rights for it."""
+    return (
+        f"tidelock kube render --for kubectl --out DIR && kubectl apply --server-side -f DIR/rights.yaml -n {namespace}"
+    )
 
 
 class NoNamespace(ClusterFault):
