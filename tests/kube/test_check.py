@@ -70,9 +70,48 @@ def test_a_main_branch_that_is_not_known_is_said_and_one_that_is_named_must_be_t
     git(repository, "checkout", "--quiet", "-b", "only")
     git(repository, "branch", "-D", "main")
     done = tidelock(repository, "kube", "check", "--json")
-    assert json.loads(done.stdout)["not_compared"] == ["migrations"]
+    found = json.loads(done.stdout)
+    assert (found["not_compared"], done.returncode) == (["migrations"], 1)
+    assert [each["code"] for each in found["findings"]] == ["G006"]
     assert tidelock(repository, "kube", "check", "--main", "main").returncode == 2
 
 
 def test_without_a_repository_nothing_is_committed(farm):
     assert codes(farm) == ["G001"]
+
+
+def test_a_clone_of_one_branch_is_not_compared_with_itself(repository, tmp_path_factory):
+    git(repository, "checkout", "--quiet", "-b", "f2")
+    write(repository, {"migrations/003_y.sql": "SELECT 1;\n"})
+    tidelock(repository, "kube", "render")
+    commit(repository, "y")
+    clone = tmp_path_factory.mktemp("clone") / "c"
+    git(repository, "clone", "--quiet", "--depth", "1", "--branch", "f2", f"file://{repository}", str(clone))
+    assert codes(clone) == ["G006"]
+
+
+def test_on_the_main_branch_an_applied_file_that_the_last_commit_edited_is_found(repository):
+    write(repository, {"migrations/002_seed.sql": "SELECT 2;\n"})
+    tidelock(repository, "kube", "render")
+    commit(repository, "edited")
+    assert codes(repository) == ["HY026"]
+
+
+def test_a_migration_that_git_ignores_is_not_committed(repository):
+    write(repository, {".gitignore": "*_local*\n", "migrations/003_local.sql": "SELECT 1;\n"})
+    tidelock(repository, "kube", "render")
+    commit(repository, "ignored")
+    assert codes(repository) == ["G001"]
+
+
+def test_an_included_file_counts_as_the_migration_that_includes_it(repository):
+    write(repository, {"migrations/003_c.sql": "\\ir sub/x.sql\n", "migrations/sub/x.sql": "SELECT 1;\n"})
+    tidelock(repository, "kube", "render")
+    commit(repository, "included")
+    assert codes(repository) == []
+    git(repository, "checkout", "--quiet", "-b", "feature")
+    write(repository, {"migrations/sub/x.sql": "SELECT 2;\n"})
+    tidelock(repository, "kube", "render")
+    assert "G001" in codes(repository)
+    commit(repository, "edited")
+    assert codes(repository) == ["G007"]

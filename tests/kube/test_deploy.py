@@ -10,11 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.kube.site import IMAGE, JOB, MAP, SECRET, Site
 from tests.rig.kube.access import until
-from tests.rig.kube.namespace import Namespace, outcome
+from tests.rig.kube.namespace import outcome
 from tests.rig.loopback import free_port
 
 if TYPE_CHECKING:
@@ -22,15 +20,6 @@ if TYPE_CHECKING:
     from tests.rig.postgres import Server
 
 FARM = Path(__file__).parents[2] / "examples" / "farm"
-
-
-@pytest.fixture
-def site(tmp_path: Path, namespace: Namespace, postgres_dsn: str) -> Site:
-    found = Site(tmp_path, namespace, postgres_dsn)
-    namespace.secret(SECRET, {"password": "geheim"})
-    found.configure()
-    found.write("001_parcels.sql", "CREATE TABLE parcels (id int PRIMARY KEY);\n")
-    return found
 
 
 def test_a_first_deployment_makes_all_that_is_needed_and_shows_what_it_did(site: Site):

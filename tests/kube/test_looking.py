@@ -4,27 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.docs.test_json import check
 from tests.kube.site import JOB, MAP, SECRET, Site
 from tests.rig.kube.access import until
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.rig.kube.cluster import Cluster
-    from tests.rig.kube.namespace import Namespace
     from tests.rig.postgres import Server
-
-
-@pytest.fixture
-def site(tmp_path: Path, namespace: Namespace, postgres_dsn: str) -> Site:
-    found = Site(tmp_path, namespace, postgres_dsn)
-    namespace.secret(SECRET, {"password": "geheim"})
-    found.configure()
-    found.write("001_parcels.sql", "CREATE TABLE parcels (id int PRIMARY KEY);\n")
-    return found
 
 
 def doctor(site: Site, *arguments: str) -> dict[str, dict[str, Any]]:

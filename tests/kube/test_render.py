@@ -274,3 +274,60 @@ def test_a_token_is_mounted_only_where_kubernetes_is_asked_for_a_backup(farm):
         "name": "db-migration",
         "namespace": "nekazari",
     }
+
+
+TWO = """
+[databases.a]
+url = "postgresql://db/a"
+dir = "migrations"
+[databases.b]
+url = "postgresql://db/b"
+dir = "migrations"
+"""
+
+
+def test_rendering_one_database_leaves_the_manifests_of_the_others_alone(farm):
+    write(farm, {"tidelock.toml": SETTINGS.partition("[[critical]]")[0] + TWO})
+    assert tidelock(farm, "kube", "render").returncode == 0
+    before = tree(farm / "k8s")
+    assert {name.partition("/")[0] for name in before} == {"a", "b"}
+    done = tidelock(farm, "kube", "render", "--database", "a")
+    assert "nothing changed" in done.stdout
+    assert tree(farm / "k8s") == before
+    assert tidelock(farm, "kube", "render", "--check", "--database", "b").returncode == 0
+
+
+def test_a_layout_that_is_no_more_is_taken_away_and_so_is_a_database_that_is_no_more(farm):
+    plain = SETTINGS.partition("[[critical]]")[0]
+    write(farm, {"tidelock.toml": plain})
+    tidelock(farm, "kube", "render")
+    write(farm, {"tidelock.toml": plain.replace("[kube]", '[kube]\nfor = "helm"') + TWO})
+    assert "removed   k8s/migration-job.yaml" in tidelock(farm, "kube", "render").stdout
+    assert {name.partition("/")[0] for name in tree(farm / "k8s")} == {"a", "b"}
+    write(farm, {"tidelock.toml": plain + TWO.replace("databases.b", "databases.c")})
+    assert tidelock(farm, "kube", "render").returncode == 0
+    assert {name.partition("/")[0] for name in tree(farm / "k8s")} == {"a", "c"}
+
+
+def test_the_manifests_of_another_project_are_neither_removed_nor_written_over(farm):
+    plain = SETTINGS.partition("[[critical]]")[0]
+    other = {name: (farm / name).read_text() for name in ("migrations/001_ndvi_jobs.sql",)}
+    write(farm / "svc", {**other, "tidelock.toml": plain.replace('"k8s"', '"../k8s/svc"')})
+    write(farm, {"tidelock.toml": plain})
+    assert tidelock(farm / "svc", "kube", "render").returncode == 0
+    done = tidelock(farm, "kube", "render")
+    assert "removed" not in done.stdout
+    assert (farm / "k8s/svc/migration-job.yaml").exists()
+    write(farm / "svc", {"tidelock.toml": plain.replace('"k8s"', '"../k8s"')})
+    done = tidelock(farm / "svc", "kube", "render")
+    assert done.returncode == 2
+    assert "U048" in done.stderr
+
+
+def test_manifests_of_a_version_that_did_not_say_whose_they_are_are_written_over(farm):
+    tidelock(farm, "kube", "render")
+    path = farm / "k8s/migration-job.yaml"
+    lines = path.read_text().splitlines(keepends=True)
+    assert lines[1] == "# From ../tidelock.toml\n"
+    path.write_text("".join([lines[0], *lines[2:]]))
+    assert "wrote     k8s/migration-job.yaml" in tidelock(farm, "kube", "render").stdout

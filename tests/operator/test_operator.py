@@ -155,3 +155,35 @@ def test_an_idle_operator_asks_for_nothing_but_its_lease(fleet: Fleet, operator:
     time.sleep(6)
     since = list(fleet.cluster.requests(fleet.user))[before:]
     assert {each["objectRef"]["resource"] for each in since} == {"leases"}
+
+
+def test_two_targets_for_one_database_have_one_job_at_a_time(fleet: Fleet, operator: Process) -> None:
+    fleet.add("farm")
+    fleet.applied("farm", fleet.change("farm", FIRST))
+    with fleet.connect("farm") as connection:
+        connection.execute("CREATE TABLE held (i int)")
+        slow = "SELECT pg_sleep(4);\n"
+        target = fleet.namespace.get("migrationtarget", "farm")
+        other = {name: target[name] for name in ("apiVersion", "kind", "spec")}
+        fleet.namespace.apply({**other, "metadata": {"name": "farm-two"}})
+        fleet.applied("farm-two", fleet.change("farm", {"002_slow.sql": slow}))
+        digest = fleet.change("farm", {"003_slow.sql": slow})
+        most = 0
+        while not all(fleet.status(each).get("applied", {}).get("digest") == digest for each in ("farm", "farm-two")):
+            jobs = [*fleet.jobs("farm"), *fleet.jobs("farm-two")]
+            going = [each for each in jobs if not each["status"].get("conditions")]
+            most = max(most, len(going))
+            assert most <= 1, [each["metadata"]["name"] for each in going]
+            time.sleep(0.2)
+    assert most == 1
+
+
+def test_who_loses_the_lease_says_so_and_leads_again_when_it_is_free(fleet: Fleet, operator: Process) -> None:
+    until(lambda: "leads as operator-1" in operator.log.read_text())
+    taken = '{"spec":{"holderIdentity":"somebody","leaseDurationSeconds":2}}'
+    fleet.namespace.kubectl("patch", "lease", "tidelock-operator", "--type=merge", "-p", taken)
+    until(lambda: operator.log.read_text().count("leads as operator-1") == 2, 40)
+    assert operator.log.read_text().count("leads no more as operator-1") == 1
+    fleet.add("farm")
+    fleet.applied("farm", fleet.change("farm", FIRST))
+    assert "SSL" not in operator.log.read_text()

@@ -258,3 +258,27 @@ def test_the_definition_is_valid_yaml_and_names_the_kind():
 
     assert yaml.safe_load(document(resource.definition()))["spec"]["names"]["kind"] == "MigrationTarget"
     assert len(parts(delivery().bundle)) == 1
+
+
+def test_targets_for_one_database_know_of_each_other():
+    view = View()
+    spec = {"bundle": "b", "image": "i", "database": {"host": "db", "name": "farm"}}
+
+    def put(name, **more):
+        metadata = {"name": name, "namespace": "farm", "uid": name, "generation": 1}
+        view.put("targets", {"metadata": metadata, "spec": {**spec, **more}})
+
+    put("one")
+    put("two", bundle="other", secret={"name": "s", "passwordKey": "p"})
+    put("elsewhere", database={"host": "db", "name": "shop"})
+    put("by-url", database={}, secret={"name": "s", "urlKey": "url"})
+    put("by-the-same-url", database={}, secret={"name": "s", "urlKey": "url"})
+    assert view.beside(("farm", "one")) == [("farm", "two")]
+    assert view.beside(("farm", "by-url")) == [("farm", "by-the-same-url")]
+    metadata = {"name": "one-1", "namespace": "farm", "resourceVersion": "1", "labels": {"tidelock.dev/target": "one"}}
+    assert view.put("jobs", {"metadata": metadata, "status": {}}) == [("farm", "one"), ("farm", "two")]
+    assert view.at_work(("farm", "two")) == ("farm", "one-1")
+    assert view.at_work(("farm", "one")) is None
+    done = {"conditions": [{"type": "Complete", "status": "True"}]}
+    view.put("jobs", {"metadata": {**metadata, "resourceVersion": "2"}, "status": done})
+    assert view.at_work(("farm", "two")) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -116,3 +117,12 @@ def test_a_run_that_saw_no_ledger_leaves_the_one_alone_that_another_made_meanwhi
         comes.execute("SET lock_timeout = '1s'")
         found = tables.prepare(comes, before, created_by_file=None, highest_version=1, user="postgres")
         assert found.format == ledger.FORMAT
+
+
+def test_a_run_that_waited_for_another_reports_the_version_that_this_one_reached(project: Project) -> None:
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    assert project.tidelock("apply").returncode == 0
+    project.write("002_b.sql", "SELECT pg_sleep(3); CREATE TABLE b (id int);")
+    both = [project.start("apply", "--wait", "60s", "--json") for _ in range(2)]
+    found = [json.loads(each.communicate(timeout=60)[0]) for each in both]
+    assert [each["version"] for each in found] == [2, 2]

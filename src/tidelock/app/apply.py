@@ -183,6 +183,7 @@ def attempt(run: Run) -> None:
             by_version = {file.version: file for file in run.files}
             run.database.move({old: by_version[new] for old, new in moved.items()})
             again = run.database.renewed()
+        run.versions = again.applied.keys()  # another run may have applied some while this one waited
         if replace(again, ledger=observed.ledger, clean=observed.clean) != observed:
             decided = run.decide(again)
         announce(run, decided, again)

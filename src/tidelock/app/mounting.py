@@ -29,7 +29,7 @@ class WrongBundle(SourceFault):
     def __init__(self, where: str, wanted: str, found: str, files: int, waited_s: float) -> None:
         super().__init__(
             f"{another(where, wanted, found, files, waited_s)}, and nothing changed",
-            hint="deploy ConfigMaps and Job together (`tidelock kube deploy`); "
+            hint="deploy ConfigMaps and Job together (`tidelock kube deploy`, `helm upgrade`); "
             f"`cd {where} && sha256sum * | LC_ALL=C sort -k2` shows what is there",
         )
 
@@ -57,7 +57,7 @@ class MountLate(PassingFault):
             f"{another(where, wanted, found, files, waited_s)}, "
             f"and a kubelet may show an old one for {SETTLED_S:.0f} s",
             hint="the next attempt looks again; to wait for it in one, raise --wait ([kube] wait) to 3m; when each "
-            "attempt ends so, deploy ConfigMaps and Job together (`tidelock kube deploy`)",
+            "attempt ends so, deploy ConfigMaps and Job together (`tidelock kube deploy`, `helm upgrade`)",
         )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidelock.cli.delivering import deliveries, manifest_files, out_directory
+from tidelock.cli import manifests
+from tidelock.cli.delivering import deliveries, included, manifest_files, out_directory, settings_file
 from tidelock.cli.rendering import project
 from tidelock.cli.wiring import shown, targets
-from tidelock.core.gitops import Project, findings
-from tidelock.core.source import is_migration_name
+from tidelock.core.gitops import Project, current, findings
+from tidelock.core.source import is_migration_name, migrations, name_of
 from tidelock.errors import TidelockError
-from tidelock.kube import render as manifests
-from tidelock.repo import directory, git, rendered
+from tidelock.repo import directory, git
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,17 +34,21 @@ def check(asked: Asked, out: Output, main: str) -> int:
         pairs = list(zip(targets(asked), deliveries(asked), strict=True))
         projects = [looked_at(target, delivery, start, main) for target, delivery in pairs]
         found = [one for each in projects for one in findings(each)]
-        found += [one for target, _ in pairs for one in of_lint(target)]
+        found += current(
+            stale([delivery for target, delivery in pairs if git.present(target.directory)], settings_file(asked))
+        )
+        found += [one for target, _ in pairs for one in of_lint(target, main)]
     except TidelockError as error:
         return out.fail(error, "kube check")
     return show(found, projects, out)
 
 
-def of_lint(target: Target) -> Sequence[Finding]:
+def of_lint(target: Target, main: str) -> Sequence[Finding]:
     """What the rules of `lint` find that compare with the main branch."""
     from tidelock.cli.linting import Wanted, linted
 
-    return linted(target, Wanted(select=OF_LINT), None).findings
+    since = git.left(target.directory, git.tip(target.directory, main))
+    return linted(target, Wanted(select=OF_LINT, main=since), None).findings
 
 
 def looked_at(target: Target, delivery: Delivery, start: Path, main: str) -> Project:
@@ -59,6 +63,9 @@ def looked_at(target: Target, delivery: Delivery, start: Path, main: str) -> Pro
     others = [start, *([out_directory(delivery.workload, start)] if delivery.workload.out else [])]
     wanted = deployed(target, delivery, start)
     untidy = {path for each in others for path in git.differing(each, whole=True) if path in wanted}
+    kept = git.tracked(folder).union(*map(git.tracked, others))
+    untidy |= {path for path in wanted if path.is_file() and path not in kept}
+    bundled = {each: folder.resolve() / each for each in delivery.bundle.names}
     return Project(
         directory=where,
         names=names,
@@ -66,20 +73,28 @@ def looked_at(target: Target, delivery: Delivery, start: Path, main: str) -> Pro
         main_name=main or "the main branch",
         branches={} if tip is None else git.open_branches(folder, tip),
         uncommitted=sorted(
-            path.name for path in differing if path.parent == folder.resolve() and is_migration_name(path.name)
+            {path.name for path in differing if path.parent == folder.resolve() and is_migration_name(path.name)}
+            | {name for name, path in bundled.items() if path in differing or path not in kept}
         ),
+        included=() if tip is None else changed_beside(target, tip),
         untidy=sorted(shown(str(each)) for each in untidy),
-        stale=[(shown(str(each.path)), each.what) for each in stale(delivery, start)],
     )
 
 
-def stale(delivery: Delivery, start: Path) -> list[rendered.Change]:
-    """Manifests that are not what would be rendered; none where they are not kept."""
-    if not delivery.workload.out:
-        return []
-    where = out_directory(delivery.workload, start)
-    files, head = manifest_files(delivery), manifests.head()
-    return [*rendered.changes(where, files, written_by=head), *rendered.left_over(where, files, written_by=head)]
+def changed_beside(target: Target, tip: str) -> list[str]:
+    """Files that differ from where the main branch was left, and that migrations which it has include."""
+    folder = target.directory
+    since = git.left(folder, tip)
+    theirs = set(git.names(folder, since))
+    files = [each for each in migrations(directory.files(folder)) if name_of(each.path) in theirs]
+    changed = git.changed_since(folder, since)
+    return sorted(name for name in included(target, files) if folder.resolve() / name in changed)
+
+
+def stale(found: Sequence[Delivery], path: Path) -> list[tuple[str, str]]:
+    """(path, what is wrong) of manifests that are not what would be rendered; none where they are not kept."""
+    kept = [each for each in found if each.workload.out]
+    return [(shown(str(each.path)), each.what) for each in manifests.changes(kept, path)]
 
 
 def deployed(target: Target, delivery: Delivery, start: Path) -> set[Path]:
@@ -99,10 +114,6 @@ def show(found: Sequence[Finding], projects: Sequence[Project], out: Output) -> 
 
     alone = [each.directory for each in projects if each.git and each.main is None]
     lines = [f"{each.place or ''}  {each.code} {each.message}\n  {each.hint}".strip() for each in found]
-    lines += [
-        f"{each}: not compared with the main branch, which is not known here (in CI: `fetch-depth: 0`)"
-        for each in alone
-    ]
     count = len(projects)
     end = f"{len(found)} finding{'' if len(found) == 1 else 's'} in {count} director{'y' if count == 1 else 'ies'}."
     data = {

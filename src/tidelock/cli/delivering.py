@@ -39,9 +39,11 @@ def deliveries(asked: Asked, *, commit: str = "", **said: Any) -> list[Delivery]
     found = []
     for target in targets:
         workload = replace(config.workload(data, shown, target.name), **changes)
-        if len(targets) > 1 and workload.out and not own_out(data, target.name):
-            workload = replace(workload, out=f"{workload.out}/{target.name}")
-        found.append(delivery(target, workload, data, shown, commit or os.environ.get("TIDELOCK_COMMIT", "")))
+        beside = ""
+        if target.name and len(data.get("databases", {})) > 1 and workload.out and not own_out(data, target.name):
+            beside, workload = workload.out, replace(workload, out=f"{workload.out}/{target.name}")
+        made = delivery(target, workload, data, shown, commit or os.environ.get("TIDELOCK_COMMIT", ""))
+        found.append(replace(made, beside=beside))
     refuse_shared(
         (each.database, each.workload if each.stores else replace(each.workload, backup="")) for each in found
     )
@@ -135,3 +137,8 @@ def manifest_files(delivery: Delivery) -> dict[str, str]:
     from tidelock.kube import render
 
     return render.files(delivery)
+
+
+def settings_file(asked: Asked) -> Path:
+    """The tidelock.toml that is meant, or where one would stand."""
+    return asked.config or config.nearest(Path.cwd()) or Path.cwd() / config.FILE

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidelock.cli.delivering import deliveries
 from tidelock.config import duration
-from tidelock.errors import Interrupted, TidelockError
+from tidelock.errors import TidelockError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,17 +86,17 @@ def each_delivery(
     except TidelockError as error:
         return out.fail(error, command)
     codes = []
-    for each in found:
-        cluster: Cluster | None = None
-        try:
-            cluster = connect(replace(where, namespace=each.workload.namespace or None), f"tidelock {command}", dry=dry)
-            workload = replace(each.workload, namespace=cluster.namespace)
-            codes.append(act(cluster, replace(each, workload=workload)))
-        except TidelockError as error:
-            codes.append(out.fail(error, command, cluster.namespace if cluster else ""))
-        finally:
-            if cluster is not None:
-                cluster.close()
+    with ExitStack() as open_until_all_are_done:  # a watch may still read from one while the next is opened
+        for each in found:
+            cluster: Cluster | None = None
+            try:
+                namespace = each.workload.namespace or None
+                cluster = connect(replace(where, namespace=namespace), f"tidelock {command}", dry=dry)
+                open_until_all_are_done.callback(cluster.close)
+                workload = replace(each.workload, namespace=cluster.namespace)
+                codes.append(act(cluster, replace(each, workload=workload)))
+            except TidelockError as error:
+                codes.append(out.fail(error, command, cluster.namespace if cluster else ""))
     return next((code for code in codes if code not in (0, 75)), max(codes))
 
 
@@ -113,6 +114,8 @@ def deploy(asked: Asked, out: Output, where: Where, wanted: Wanted) -> int:
         run = deployment(cluster, delivery, wanted.from_cronjob, say, timeout_s)
         if cluster.dry:
             return rehearse(run, delivery, out)
+        if not wanted.from_cronjob:
+            tell_of_former_backups(cluster, delivery, say)
         done = carried_out(run, delivery, say, out, timeout_s, clears=not wanted.from_cronjob)
         return ended(done, out, time.monotonic() - began, command="kube deploy")
 
@@ -147,6 +150,17 @@ def deployment(
     )
 
 
+def tell_of_former_backups(cluster: Cluster, delivery: Delivery, say: Callable[[str, str], None]) -> None:
+    """Say that a CronJob of the backups' name, from before Tidelock, goes on: no store is named that ours would use."""
+    from tidelock.kube.faults import NotAllowed
+
+    name = delivery.workload.backup
+    with suppress(NotAllowed):
+        if not delivery.stores and cluster.get("CronJob", name):
+            end = f"kubectl delete cronjob {name} -n {cluster.namespace}"
+            say(name, f"is no longer rendered, and goes on: set [backup] url to replace it, or end it (`{end}`)")
+
+
 def rehearse(run: Deployment, delivery: Delivery, out: Output) -> int:
     """`--dry-run=server`: the API server says whether it would accept each object, and keeps none."""
     from tidelock.kube.deploy import marked
@@ -168,7 +182,7 @@ def carried_out(
     run: Deployment, delivery: Delivery, say: Callable[[str, str], None], out: Output, timeout_s: float, *, clears: bool
 ) -> Rollout:
     """Replace the Job, follow it, and clear up after it, unless somebody else does. ctrl-C leaves it running."""
-    from tidelock.kube.faults import LeftRunning
+    from tidelock.kube.faults import LeftRunning, NotBegun
     from tidelock.kube.following import Follower
 
     job = f"{run.cluster.namespace}/{run.name}"
@@ -177,7 +191,7 @@ def carried_out(
             run.clear(delivery.selector("migration"))
         claim = run.prepare()
     except KeyboardInterrupt:
-        raise Interrupted(f": {job} was not started") from None
+        raise NotBegun(run.cluster.namespace, run.name) from None
     try:
         follower = Follower(
             run.cluster,

@@ -83,13 +83,12 @@ def checks(asked: Asked, cluster: Cluster, delivery: Delivery, *, no_database: b
 def manifests(asked: Asked, delivery: Delivery) -> Iterator[Check]:
     """What is rendered and kept is what would be rendered now."""
     from tidelock.cli.checking import stale
-    from tidelock.cli.rendering import project
-    from tidelock.cli.wiring import shown
+    from tidelock.cli.delivering import settings_file
 
     if delivery.workload.out:
         flaws = tuple(
-            Flaw(what=f"{shown(str(each.path))} is {each.what}", mend="tidelock kube render, and commit what it writes")
-            for each in stale(delivery, project(asked))
+            Flaw(what=f"{path} is {what}", mend="tidelock kube render, and commit what it writes")
+            for path, what in stale([delivery], settings_file(asked))
         )
         yield Check(name="files and rendered manifests", about=delivery.workload.out, flaws=flaws)
 

@@ -43,6 +43,8 @@ class Wanted:
     extend: Sequence[str] = ()
     ignore: Sequence[str] = ()
     changed_since: str | None = None
+    main: str = ""
+    """The commit that stands for the main branch; empty looks for it."""
     fix: bool = False
 
 
@@ -129,7 +131,7 @@ def linted(target: Target, wanted: Wanted, live: Live | None) -> Linted:
             critical=entries,
             selection=selection(target, wanted),
             changed=None if commit is None else spoken_of(target, commit, [each.path for each in (*files, *fallbacks)]),
-            main_branch=lambda migrations: on_main(where, commit, migrations),
+            main_branch=lambda migrations: on_main(where, commit or wanted.main, migrations),
             live=live,
         )
     )

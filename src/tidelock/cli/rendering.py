@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidelock import config
-from tidelock.cli.delivering import deliveries, manifest_files, out_directory
+from tidelock.cli import manifests as current
+from tidelock.cli.delivering import deliveries, manifest_files, settings_file
 from tidelock.cli.wiring import shown
 from tidelock.errors import TidelockError, UsageFault
 from tidelock.kube import render as manifests
@@ -16,6 +15,7 @@ from tidelock.repo import rendered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from tidelock.cli.output import Output
     from tidelock.cli.wiring import Asked
@@ -63,15 +63,14 @@ def render(asked: Asked, out: Output, wanted: Wanted) -> int:
             return show_init_container(found, out)
         if not found[0].workload.out:
             return show(found, out, check=wanted.check)
-        return keep(found, project(asked), out, check=wanted.check, force=wanted.force)
+        return keep(found, settings_file(asked), out, check=wanted.check, force=wanted.force)
     except TidelockError as error:
         return out.fail(error, "kube render")
 
 
 def project(asked: Asked) -> Path:
     """The directory of tidelock.toml, or where one stands."""
-    path = asked.config or config.nearest(Path.cwd())
-    return path.parent if path else Path.cwd()
+    return settings_file(asked).parent
 
 
 def show(found: Sequence[Delivery], out: Output, *, check: bool) -> int:
@@ -93,19 +92,15 @@ def show_init_container(found: Sequence[Delivery], out: Output) -> int:
     return 0
 
 
-def keep(found: Sequence[Delivery], start: Path, out: Output, *, check: bool, force: bool) -> int:
+def keep(found: Sequence[Delivery], path: Path, out: Output, *, check: bool, force: bool) -> int:
     """Write what differs; or only say so, with exit 1. Raises NotOurs for what somebody wrote, unless with `force`."""
-    changes: list[rendered.Change] = []
+    changes, start = current.changes(found, path), path.parent
     for each in found:
-        where = out_directory(each.workload, start)
-        files = manifest_files(each)
-        changes += rendered.changes(where, files, written_by=manifests.head())
-        changes += rendered.left_over(where, files, written_by=manifests.head())
         if each.workload.script:
             script = start / each.workload.script
             up = os.path.relpath(start, script.parent)
             text = {script.name: manifests.script(each, up)}
-            changes += rendered.changes(script.parent, text, written_by=manifests.SCRIPT_HEAD, executable=True)
+            changes += rendered.changes(script.parent, text, ours=of_us, executable=True)
     if not check:
         rendered.carry_out(changes, force=force)
     lines = [summary(each) for each in found]
@@ -114,6 +109,11 @@ def keep(found: Sequence[Delivery], start: Path, out: Output, *, check: bool, fo
     lines += ["run `tidelock kube render` and commit what it writes"] if check and changes else []
     out.show("\n".join(lines), {**facts(found), "changes": [change.data for change in changes]})
     return 1 if check and changes else 0
+
+
+def of_us(script: Path) -> bool:
+    """The deployment script is one that was rendered."""
+    return rendered.begins(script, manifests.SCRIPT_HEAD)
 
 
 def summary(delivery: Delivery) -> str:

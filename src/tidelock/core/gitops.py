@@ -31,8 +31,8 @@ class Project:
     """Migrations that differ from HEAD, or that git does not track."""
     untidy: Sequence[str] = ()
     """Other paths that go into a deployment (tidelock.toml, fallbacks, manifests), the same."""
-    stale: Sequence[tuple[str, str]] = ()
-    """(path, what is wrong) of each manifest that is not current."""
+    included: Sequence[str] = ()
+    """Files that changed since the main branch, and that migrations which it has include."""
     git: bool = True
     """There is a repository."""
 
@@ -41,7 +41,7 @@ def findings(project: Project) -> list[Finding]:
     """Everything that keeps what is in git from being what is deployed."""
     if not project.git:
         return [error(code="G001", message=f"{project.directory} is in no git repository", hint="commit it")]
-    return [*committed(project), *current(project), *numbered(project), *claimed(project)]
+    return [*committed(project), *compared(project), *numbered(project), *claimed(project)]
 
 
 def error(*, code: str, message: str, hint: str, path: str = "") -> Finding:
@@ -63,10 +63,27 @@ def committed(project: Project) -> Iterator[Finding]:
         yield error(code="G002", message=f"{path} is not committed as it is here", hint="commit it", path=path)
 
 
-def current(project: Project) -> Iterator[Finding]:
-    """Manifests that are of other files than those that are here."""
-    for path, what in project.stale:
+def current(stale: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    """Manifests that are of other files than those that are here: (path, what is wrong) of each."""
+    for path, what in stale:
         yield error(code="G003", message=f"{path} is {what}", hint="run `tidelock kube render`, and commit", path=path)
+
+
+def compared(project: Project) -> Iterator[Finding]:
+    """Nothing to compare with, and files beside that are not as the main branch has them."""
+    if project.main is None:
+        yield error(
+            code="G006",
+            message=f"{project.directory} is not compared with the main branch, which is not known here",
+            hint="fetch it (in CI: `fetch-depth: 0`), or name what to compare with (--main REF)",
+        )
+    for name in project.included:
+        yield error(
+            code="G007",
+            message=f"{name} changed, and migrations that {project.main_name} has include it",
+            hint="restore it, and include a new file in a new migration: a database that has applied it refuses (L002)",
+            path=f"{project.directory}/{name}",
+        )
 
 
 def numbered(project: Project) -> Iterator[Finding]:

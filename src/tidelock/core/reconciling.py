@@ -19,8 +19,8 @@ LASTING = (1, 2, 3, 4, 5, 6, 7, 8, 70)
 ON_FALLBACK = 8
 STUCK_S = 10.0
 """A Job of something else than is wanted now, none of whose containers has begun for so long, is given up."""
-LOOKS_S = (STUCK_S, 60.0, 300.0)
-"""Seconds after which somebody looks why a Job has not begun."""
+LOOK_S = 60.0
+"""After the first look why a Job has not begun there is one as often as this: the reason may be another one by then."""
 
 
 class State(StrEnum):
@@ -181,7 +181,7 @@ def about_running(wanted: Wanted, run: Run, now: float) -> Action:
     stuck = now >= run.created_at + STUCK_S
     if stuck and wanted.mark not in ("", run.mark) and wanted.whole:
         return Action(do=Do.CANCEL, phase=Phase.RUNNING, serial=run.serial)
-    at = next((run.created_at + each for each in LOOKS_S if now < run.created_at + each), None)
+    at = run.created_at + STUCK_S if not stuck else now + LOOK_S
     return Action(do=Do.NOTHING, phase=Phase.CANNOT_BEGIN if stuck else Phase.RUNNING, serial=run.serial, at=at)
 
 

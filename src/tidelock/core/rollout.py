@@ -76,6 +76,11 @@ class Rollout:
         return any(each.began for each in self.attempts)
 
     @property
+    def running(self) -> bool:
+        """A container of it runs."""
+        return any(each.began and not each.over for each in self.attempts)
+
+    @property
     def summary(self) -> dict[str, Any] | None:
         """What the newest attempt reported."""
         return self.last.summary if self.last else None

@@ -29,13 +29,15 @@ class Incomplete(UsageFault):
 
 
 class BadName(UsageFault):
-    """`[kube]` gives, or makes from the database's, a name that Kubernetes would not take."""
+    """`[kube]` gives, or makes from the database's, a name that Kubernetes would not take, or that leaves no room."""
 
     code = "U043"
 
     def __init__(self, key: str, name: str, most: int) -> None:
+        long = f"has {len(name)} characters, and may have {most}: what is appended has to fit, too"
+        why = long if len(name) > most else "cannot be a name in Kubernetes"
         super().__init__(
-            f"tidelock.toml: [kube] {key}: “{name}” ({len(name)} characters) cannot be a name in Kubernetes",
+            f"tidelock.toml: [kube] {key}: “{name}” {why}",
             hint=f'write {key} = "…" with lower-case letters, digits and “-”, at most {most} characters',
         )
 

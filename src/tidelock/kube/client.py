@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx2
 from lightkube import ApiError, Client
 from lightkube.core.exceptions import ConfigError
 from lightkube.models.authorization_v1 import ResourceAttributes, SelfSubjectAccessReviewSpec
+from lightkube.resources.apps_v1 import DaemonSet, Deployment, ReplicaSet, StatefulSet
 from lightkube.resources.authorization_v1 import SelfSubjectAccessReview
 from lightkube.resources.batch_v1 import CronJob, Job
 from lightkube.resources.core_v1 import ConfigMap, Event, Namespace, Pod, ResourceQuota, Secret, ServiceAccount
@@ -23,6 +25,7 @@ from tidelock.kube.refusals import BUSY, FOREIGN, MEND, MISSING, PLUGIN, fault, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
 
 T = TypeVar("T")
@@ -31,7 +34,8 @@ Selector = dict[str, Any]
 KINDS: dict[str, type[Any]] = {
     each.__name__: each
     for each in (
-        ConfigMap, CronJob, Event, Job, NetworkPolicy, Pod, ResourceQuota, Role, RoleBinding, Secret, ServiceAccount
+        ConfigMap, CronJob, DaemonSet, Deployment, Event, Job, NetworkPolicy, Pod, ReplicaSet, ResourceQuota, Role,
+        RoleBinding, Secret, ServiceAccount, StatefulSet,
     )
 }  # fmt: skip
 MANAGER = "tidelock"
@@ -182,6 +186,14 @@ class Cluster:
             return None
         except NoNamespace:
             return False
+
+    def clock(self) -> datetime:
+        """What time it is for the API server, which dates the objects."""
+        generic = self.client._client
+        answer = self._asked(
+            "asking for its time", "", lambda: generic.send(generic._client.build_request("GET", "/version"))
+        )
+        return parsedate_to_datetime(answer.headers["date"])
 
     # Streams
 

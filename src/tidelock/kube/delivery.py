@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 MANAGER = "tidelock"
 """Field manager, `managed-by` and name of the application."""
+MANAGED_BY = "app.kubernetes.io/managed-by"
 BUNDLE = "tidelock.dev/bundle"
 """Label of each ConfigMap of a bundle: the bundle's name. The operator selects by it."""
 SETTINGS = "tidelock.dev/settings"
@@ -52,6 +53,8 @@ class Delivery:
     """The Job ends with 0 also when critical tables stand on their fallback."""
     where: str = "."
     """The output directory, from the root of its repository."""
+    beside: str = ""
+    """The directory in which each database has an output directory of its name; empty where one was named."""
     database: str = ""
     """The `[databases.NAME]` that it is; empty for the only one."""
 
@@ -75,7 +78,7 @@ class Delivery:
             "app.kubernetes.io/name": MANAGER,
             "app.kubernetes.io/instance": self.workload.job,
             "app.kubernetes.io/component": component,
-            "app.kubernetes.io/managed-by": MANAGER,
+            MANAGED_BY: MANAGER,
         }
 
     def selector(self, component: str) -> dict[str, str]:

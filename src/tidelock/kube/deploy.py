@@ -11,13 +11,14 @@ import time
 import uuid
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from tidelock.kube.attempts import JOB_UID, attempt, over, rollout
 from tidelock.kube.client import EXISTS, MANAGER, named
 from tidelock.kube.cronjob import sources
-from tidelock.kube.delivery import BUNDLE, BUNDLE_DIGEST, SETTINGS
+from tidelock.kube.delivery import BUNDLE, BUNDLE_DIGEST, MANAGED_BY, SETTINGS
 from tidelock.kube.faults import JobVanished, LeftRunning, NotAllowed, Occupied, Rejected
 from tidelock.kube.feed import Feed, listening
 from tidelock.kube.job import fingerprint
@@ -38,8 +39,11 @@ CLAIM = "tidelock.dev/claim"
 KIN = ("app.kubernetes.io/name", "app.kubernetes.io/instance", "app.kubernetes.io/component")
 """Labels that all pods for one database share, whatever Job they are of."""
 ABANDONED_S = 90.0
-"""A Job that stays suspended for longer was left by a deployment that is no more: one that is bears a silent API
-server for `Cluster.wait_s`, and may still be changing the ConfigMaps."""
+"""A Job that is suspended and older was left by a deployment that is no more: one that is bears a silent API server for
+`Cluster.wait_s`, and may still be changing the ConfigMaps."""
+MOUNTING = ("Job", "CronJob", "Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet")
+"""What may mount a ConfigMap of ours now, or once it is scaled up or rolled back: applications wait for migrations."""
+SUSPENDED = f"deploy again in {ABANDONED_S:.0f} s: by then it runs, or is removed as left over"
 LOOK_S = 5.0
 """Between two looks at a Job of another deployment of which nothing is heard."""
 READ_S = 1.0
@@ -60,8 +64,8 @@ class Obstacle:
     """Why there is no claim yet; without a reason it may be tried again at once."""
 
     why: str = ""
-    digest: str = ""
-    """Of the bundle that the Job in the way brings."""
+    mend: str = ""
+    """What to do when it lasts, where there is more to be done than for a Job that runs."""
     look_s: float = LOOK_S
     """After which there is another look, whatever is heard."""
 
@@ -82,8 +86,8 @@ class Deployment:
     """Gets (object, what became of it)."""
     timeout_s: float = 0.0
     """How long another deployment's Job is waited for; 0 is as long as it takes."""
-    _seen_at: dict[tuple[str, str], float] = field(default_factory=dict)
-    """(uid of a Job, suspended or over) → when it was first seen so."""
+    _over_at: dict[str, float] = field(default_factory=dict)
+    """uid of a Job → when it was first seen over."""
 
     @property
     def name(self) -> str:
@@ -106,8 +110,9 @@ class Deployment:
             begun = self.cluster.merge("Job", self.name, {"metadata": {"uid": claim.uid}, "spec": {"suspend": False}})
         except KeyboardInterrupt:  # nobody knows whether it was heard
             raise LeftRunning(job, "interrupted") from None
-        except Rejected as error:
-            if error.status != EXISTS:
+        except (NotAllowed, Rejected) as error:
+            self.cluster.delete("Job", self.name, claim.uid)
+            if not isinstance(error, Rejected) or error.status != EXISTS:
                 raise
             begun = None  # another deployment has taken its name since
         if begun is None:
@@ -169,11 +174,12 @@ class Deployment:
                 if not found.why:
                     continue
                 if self.timeout_s and (waited := time.monotonic() - began) > self.timeout_s:
-                    raise Occupied(self.cluster.namespace, self.name, found.digest, waited)
+                    raise Occupied(self.cluster.namespace, self.name, found.why, waited, found.mend)
                 if not told:
                     hearing.enter_context(listening(self.cluster, self.in_the_way, news.put))
                 if found.why != told:
-                    self.tell(self.name, told := found.why)
+                    told = found.why
+                    self.tell(self.name, f"{told}: waiting until it is over")
                 with suppress(Empty):
                     news.get(timeout=found.look_s)
                     while True:
@@ -185,7 +191,7 @@ class Deployment:
         there = self.cluster.get("Job", self.name)
         if there is None:
             if pod := self.still_running():
-                return Obstacle(f"waiting for pod {pod}, which runs without it, until it is over")
+                return Obstacle(f"is not there, and its pod {pod} runs on", f"kubectl logs {pod} shows what it does")
             made = self.cluster.create(claiming(wanted, mark))
             return Claim(made["metadata"]["uid"], joined=False) if made else Obstacle()
         if claim_of(there) == mark:  # the answer to `create` was lost
@@ -193,26 +199,37 @@ class Deployment:
         found = rollout(there, self.cluster.all_of("Pod", labels={JOB_UID: there["metadata"]["uid"]}))
         same = is_same(there, wanted)
         if there["metadata"].get("deletionTimestamp"):
-            return Obstacle("is being deleted: waiting until its pods are gone", found.digest)
+            return Obstacle("is being deleted, and its pods are not gone yet")
         if found.suspended:
-            if self.seen_s(found, "suspended") > ABANDONED_S:
+            if abandoned(self.cluster, found):
+                self.tell(self.name, "was left suspended by a deployment that is no more: removing it")
                 self.cluster.delete("Job", self.name, found.uid)
-            return Obstacle("is being made ready by another deployment: waiting for it", found.digest)
-        if over(found) and waited and (left_s := READ_S - self.seen_s(found, "over")) > 0:
-            return Obstacle("is over", found.digest, left_s)
-        if over(found) or not (found.began or same):  # what never started is replaced by what is newer
+                return Obstacle()
+            return Obstacle("is suspended: another deployment makes it ready, or was cut short", SUSPENDED)
+        if over(found) and waited and (left_s := READ_S - self.over_s(found)) > 0:
+            return Obstacle("is over", look_s=left_s)
+        if over(found) or not (found.running or same):  # between two attempts what is newer replaces it
+            self.try_to_make(wanted)
             # a container may begin just now: the Job stays until its pods are gone
             self.cluster.delete("Job", self.name, found.uid, foreground=not over(found))
             return Obstacle()
         if same:
             self.tell(self.name, "runs already, for the same bundle: joining it")
             return Claim(found.uid, joined=True)
-        return Obstacle(f"runs another bundle ({short(found.digest)}): waiting until it is over", found.digest)
+        if found.digest == digest_of(wanted):
+            return Obstacle("runs this bundle with other settings")
+        return Obstacle(f"runs another bundle ({short(found.digest)})")
 
-    def seen_s(self, found: Rollout, state: str) -> float:
-        """How long ago a Job was first seen in a state."""
+    def try_to_make(self, wanted: Object) -> None:
+        """Raise NotAllowed when no Job may be made: before the old one is removed."""
+        metadata = {**wanted["metadata"], "name": f"{self.name}-dry-run"}
+        with suppress(Rejected):  # a quota, perhaps, that the old one fills
+            self.cluster.create({**wanted, "metadata": metadata}, dry=True)
+
+    def over_s(self, found: Rollout) -> float:
+        """How long ago a Job was first seen over."""
         now = time.monotonic()
-        return now - self._seen_at.setdefault((found.uid, state), now)
+        return now - self._over_at.setdefault(found.uid, now)
 
     @property
     def in_the_way(self) -> tuple[Feed, ...]:
@@ -248,24 +265,48 @@ class Deployment:
                 self.cluster.delete("Job", each["metadata"]["name"], each["metadata"]["uid"])
 
     def prune(self) -> list[str]:
-        """Remove ConfigMaps of this bundle that are no longer part of it and that no Job or pod can still mount.
+        """Remove ConfigMaps of this bundle that we made, that are no part of it any more and that nothing can mount.
 
         The ConfigMaps are listed before the Jobs: a deployment that has begun meanwhile makes its Job first, so that
         each of its ConfigMaps that is seen here is kept.
         """
-        there = [
-            each for label in (BUNDLE, SETTINGS) for each in self.cluster.all_of("ConfigMap", {label: self.bundle})
-        ]
         keep = {each["metadata"]["name"] for each in self.maps}
-        for kind in ("Job", "CronJob", "Pod"):  # an application's pods may wait for migrations with the settings
-            for each in self.cluster.all_of(kind):
-                ended = attempt(each, "").over if kind == "Pod" else kind == "Job" and rollout(each, ()).outcome
-                if not ended:
-                    keep |= mentioned(each)
-        gone = [each["metadata"] for each in there if each["metadata"]["name"] not in keep]
+        there = [
+            each["metadata"]
+            for label in (BUNDLE, SETTINGS)
+            for each in self.cluster.all_of("ConfigMap", {label: self.bundle, MANAGED_BY: MANAGER})
+            if each["metadata"]["name"] not in keep
+        ]
+        if not there:
+            return []
+        try:
+            keep = self.in_use()
+        except NotAllowed as error:
+            names = ", ".join(each["name"] for each in there)
+            self.tell("", f"left as they are, since nobody knows who mounts them ({error.message}): {names}")
+            return []
+        gone = [each for each in there if each["name"] not in keep]
         for each in gone:
             self.cluster.delete("ConfigMap", each["name"], each["uid"])
         return [str(each["name"]) for each in gone]
+
+    def in_use(self) -> set[str]:
+        """The ConfigMaps that something mounts, or will once it is scaled up. Raises NotAllowed."""
+        found: set[str] = set()
+        for kind in MOUNTING:
+            for each in self.cluster.all_of(kind):
+                ended = attempt(each, "").over if kind == "Pod" else kind == "Job" and rollout(each, ()).outcome
+                if not ended:
+                    found |= mentioned(each)
+        return found
+
+
+def abandoned(cluster: Cluster, found: Rollout) -> bool:
+    """The Job is suspended, and whoever made it is no more."""
+    if not found.suspended:
+        return False
+    age = cluster.clock() - datetime.fromisoformat(found.created)
+    return age.total_seconds() > ABANDONED_S
 
 
 def holds(found: Any, wanted: Any) -> bool:

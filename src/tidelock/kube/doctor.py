@@ -9,8 +9,8 @@ from tidelock.core.rollout import FAILED
 from tidelock.core.workload import KeyReference
 from tidelock.kube import job, pod
 from tidelock.kube.attempts import how, mend
-from tidelock.kube.deploy import counted, short
-from tidelock.kube.faults import NotAllowed, Rejected
+from tidelock.kube.deploy import abandoned, counted, short
+from tidelock.kube.faults import NotAllowed, Rejected, granting
 from tidelock.kube.pod import reference
 from tidelock.kube.rights import RIGHTS
 
@@ -49,7 +49,7 @@ def rights(cluster: Cluster) -> Check:
     """Whoever asks may do what a deployment does."""
     asked = [(group, resource, verb) for group, resources, verbs in RIGHTS for resource in resources for verb in verbs]
     lacking = [f"{verb} {resource}" for group, resource, verb in asked if not cluster.may(verb, group, resource)]
-    mending = "have an administrator apply rights.yaml (`tidelock kube render`), and use its ServiceAccount"
+    mending = f"as an administrator `{granting(cluster.namespace)}`, and use its ServiceAccount"
     flaws = (Flaw(what=f"may not {', '.join(lacking)}", mend=mending),) if lacking else ()
     return Check(name="rights to deploy", about=f"{len(asked)} asked for", flaws=flaws)
 
@@ -159,6 +159,9 @@ def migration(cluster: Cluster, standing: ClusterStanding) -> Check:
             about="failed" if found.outcome else "failed, and is tried again",
             flaws=(failure(cluster, found),),
         )
+    if abandoned(cluster, found):
+        left = Flaw(what="a deployment that is no more has left it: it never runs", mend="tidelock kube deploy")
+        return Check(name=name, about="suspended", flaws=(left,))
     about = "complete" if found.exit_code == 0 else "suspended" if found.suspended else "at work"
     old = found.digest != standing.bundle.digest
     outdated = Flaw(what=f"it is of another bundle (digest {short(found.digest)})", mend="tidelock kube deploy")

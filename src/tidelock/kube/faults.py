@@ -42,15 +42,15 @@ class Unanswered(PassingFault):
 
 
 class Occupied(PassingFault):
-    """Another deployment's Job still runs, and it was waited for long enough."""
+    """Another deployment's Job is in the way, and it was waited for long enough."""
 
     code = "T041"
 
-    def __init__(self, namespace: str, job: str, digest: str, waited_s: float) -> None:
+    def __init__(self, namespace: str, job: str, why: str, waited_s: float, mend: str = "") -> None:
         super().__init__(
-            f"{namespace}/{job} still runs another bundle (digest {digest or 'unknown'}); waited {waited_s:.0f} s, "
-            "and changed nothing",
-            hint=f"see what it does (`tidelock kube logs -f`), wait longer (--timeout 30m), or end it: "
+            f"{namespace}/{job} {why}; waited {waited_s:.0f} s, and changed nothing",
+            hint=mend
+            or f"see what it does (`tidelock kube logs -f`), wait longer (--timeout 30m), or end it: "
             f"`kubectl delete job {job} -n {namespace}`",
         )
 
@@ -64,6 +64,19 @@ class LeftRunning(PassingFault):
         super().__init__(
             f"{why}; {job} goes on in the cluster",
             hint="tidelock kube logs -f comes back to it, `tidelock kube status` shows how it stands",
+        )
+
+
+class NotBegun(PassingFault):
+    """ctrl-C or SIGTERM before the Job of this deployment ran."""
+
+    code = "T043"
+
+    def __init__(self, namespace: str, job: str) -> None:
+        super().__init__(
+            f"interrupted before {namespace}/{job} began: nothing of this bundle has run",
+            hint=f"deploy again. Another deployment's Job goes on; one that is left suspended (`kubectl get job {job} "
+            f"-n {namespace}`) never runs, and the next deployment removes it",
         )
 
 
@@ -85,11 +98,18 @@ class NotAllowed(ClusterFault):
     code = "K021"
 
     def __init__(self, where: str, doing: str, why: str) -> None:
+        commands = granting(where.partition("/")[0])
         super().__init__(
             f"{where}: not allowed while {doing}: {why}",
-            hint="have somebody who may grant it apply the rights that `tidelock kube render` writes "
-            "(rights.yaml), or name another --context",
+            hint=f"have an administrator give the rights: `{commands}`; or name another --context",
         )
+
+
+def granting(namespace: str) -> str:
+    """The commands that give whoever deploys the rights for it."""
+    return (
+        f"tidelock kube render --for kubectl --out DIR && kubectl apply --server-side -f DIR/rights.yaml -n {namespace}"
+    )
 
 
 class NoNamespace(ClusterFault):

@@ -20,8 +20,10 @@ RIGHTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 SEEN: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("", ("serviceaccounts",), ("get",)),
     ("networking.k8s.io", ("networkpolicies",), ("get",)),
+    ("apps", ("daemonsets", "deployments", "replicasets", "statefulsets"), ("list",)),
 )
-"""What it looks at beside: whether that is as it should be. Who may only deploy must not change it."""
+"""What it looks at beside: whether that is as it should be, and who mounts a ConfigMap that could go. Who may only
+deploy must not change it."""
 
 
 def pod_account(delivery: Delivery) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from tidelock.operator.view import TARGET
 
 if TYPE_CHECKING:
     import queue
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MigrationTarget: Any = create_namespaced_resource(resource.GROUP, resource.VERSION, resource.KIND, resource.PLURAL)
 STATUS = "MigrationTargetStatus"
@@ -42,9 +42,24 @@ class Feeds:
     _told: dict[str, str] = field(default_factory=dict, init=False)
 
     def start(self) -> None:
-        """One thread for each kind. They end after `stop` when the client is closed."""
-        for each in FEEDS:
-            threading.Thread(target=self._pass_on, args=(each,), name=f"watch {each.name}", daemon=True).start()
+        """One thread for each kind. They end after `stop`, when their streams bring something or end."""
+        threads = [
+            threading.Thread(target=self._pass_on, args=(each,), name=f"watch {each.name}", daemon=True)
+            for each in FEEDS
+        ]
+        for each in threads:
+            each.start()
+        threading.Thread(target=self._close_after, args=(threads,), name="close", daemon=True).start()
+
+    def _close_after(self, threads: Sequence[threading.Thread]) -> None:
+        """Close the client when nobody reads from it any more.
+
+        A connection that is closed while a thread reads from it leaves its file descriptor to the next one that is
+        opened, and the thread takes bytes out of that: TLS then fails there (DECRYPTION_FAILED_OR_BAD_RECORD_MAC).
+        """
+        for each in threads:
+            each.join()
+        self.cluster.close()
 
     def _pass_on(self, feed: Feed) -> None:
         for heard in feed.heard(self.cluster, self.stop):

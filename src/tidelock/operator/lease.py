@@ -63,7 +63,6 @@ class Leadership:
         while not stop.wait(self.duration_s / 5):
             self.attempt()
             if not self.held:
-                self.tell("leads no more: the lease could not be renewed")
                 return
 
     def attempt(self) -> bool:

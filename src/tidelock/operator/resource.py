@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.reconciling import Action, Phase, Wanted
 from tidelock.core.source import seconds
-from tidelock.core.workload import Workload
+from tidelock.core.workload import CONNECTIONS, Workload
 from tidelock.kube.pod import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Hashable, Mapping
 
     Object = dict[str, Any]
 
@@ -225,6 +225,20 @@ def workload(target: Object) -> Workload:
         retries=0,
         **of_resources,
     )
+
+
+def place(target: Object) -> Hashable:
+    """Where its database is, as far as the specification says: targets that agree in it have one database."""
+    found = workload(target)
+    given = dict(found.variables())
+    where = {name: given[name] for name in (*CONNECTIONS, "PGPORT", "PGDATABASE") if name in given}
+    if "PGDATABASE" not in given and "PGUSER" in given:
+        where["PGUSER"] = given["PGUSER"]  # whose name the database has then
+    told = any(name in given for name in CONNECTIONS)
+    elsewhere = () if told else (found.env_from, found.bundle, target["spec"].get("settings", ""))
+    host = given.get("PGHOST")
+    namespace = "" if isinstance(host, str) and "." in host else found.namespace
+    return namespace, frozenset(where.items()), elsewhere
 
 
 def wanted(target: Object, mark: str, *, whole: bool) -> Wanted:

@@ -26,7 +26,7 @@ class Operator:
     """One operator process."""
 
     connect: Callable[[], Client]
-    """A new client; closing it ends its streams."""
+    """A new client for each time that it leads, closed by the last watch that reads from it."""
     namespace: str
     """What it looks after; `*` is all."""
     home: str
@@ -54,7 +54,8 @@ class Operator:
         """Act for as long as the lease is ours."""
         over = threading.Event()
         client = self.connect()
-        threading.Thread(target=leadership.keep, args=(over,), name="lease", daemon=True).start()
+        keeper = threading.Thread(target=leadership.keep, args=(over,), name="lease", daemon=True)
+        keeper.start()
         self._loop = Loop(client, self.namespace, leadership, self.metrics, self.tell)
         self.metrics.leader.set(1)
         try:
@@ -63,7 +64,8 @@ class Operator:
             over.set()
             self._loop = None
             self.metrics.leader.set(0)
-            client.close()
+        self.tell(f"leads no more as {self.identity}: the lease was not renewed in time, or another has it")
+        keeper.join()
 
     def alive(self) -> bool:
         """The loop comes by, or there is none because another operator leads."""

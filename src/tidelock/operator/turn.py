@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 LEFT_OVER_S = 5.0
 """Between two looks at a pod that outlives its Job."""
+OTHER_S = 60.0
+"""After which another target's Job for the same database is looked for again, should its end not be heard."""
 HISTORY = 3
 
 
@@ -61,6 +63,10 @@ class Turn:
             case Do.CANCEL:
                 self._cancel(jobs[action.serial])
             case Do.START:
+                if other := view.at_work(self.key):
+                    self.loop.later(self.key, now + OTHER_S)
+                    self.say(Phase.RUNNING, f"waits for job {'/'.join(other)}, which is for the same database")
+                    return
                 if left := self._left_over():
                     self.loop.later(self.key, now + LEFT_OVER_S)
                     self.say(Phase.RUNNING, f"waits for pod {left}, which runs on though its Job is gone")
@@ -148,8 +154,11 @@ class Turn:
         known = obstacle(found, self.cluster.events(about))
         if known is None:
             return action
-        self.loop.tell(f"{'/'.join(self.key)}: {name} ({uid[:8]}) does not start: {': '.join(known)}")
-        return replace(action, outcome=Outcome(reason=known[0], message=known[1][:800]))
+        found_out = replace(action, outcome=Outcome(reason=known[0], message=known[1][:800]))
+        before = self.target.get("status", {}).get("conditions") or [{}]
+        if resource.message(found_out, "") != before[0].get("message"):
+            self.loop.tell(f"{'/'.join(self.key)}: {name} ({uid[:8]}) does not start: {': '.join(known)}")
+        return found_out
 
     def _pods(self, job: str) -> list[Object]:
         return self.cluster.all_of("Pod", labels={"batch.kubernetes.io/job-name": job})

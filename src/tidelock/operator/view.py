@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.bundle import Bundle
+from tidelock.core.rollout import COMPLETE, FAILED
+from tidelock.errors import TidelockError
 from tidelock.kube.configmap import COMMIT_KEY, items
 from tidelock.kube.delivery import BUNDLE, BUNDLE_DIGEST, PART, PATHS, SETTINGS
+from tidelock.operator.resource import place
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     Object = dict[str, Any]
     Key = tuple[str, str]
@@ -170,7 +173,9 @@ class View:
         if kind == "targets":
             yield namespace, name
         elif kind == "jobs":
-            yield namespace, labels.get(TARGET, "")
+            target = namespace, labels.get(TARGET, "")
+            yield target
+            yield from self.beside(target)
         else:
             bundle = labels.get(kind, "")
             yield from (
@@ -201,6 +206,34 @@ class View:
             for (namespace, _), each in self.jobs.items()
             if namespace == key[0] and (each["metadata"].get("labels") or {}).get(TARGET) == key[1]
         ]
+
+    def beside(self, key: Key) -> list[Key]:
+        """Other targets for the same database."""
+        if key not in self.targets:
+            return []
+        its = places(self.targets[key])
+        return [other for other, each in self.targets.items() if other != key and places(each) == its]
+
+    def at_work(self, key: Key) -> Key | None:
+        """A Job that goes on for another target of the same database."""
+        return next(
+            (key_of(job) for other in self.beside(key) for job in self.jobs_of(other) if goes_on(job)),
+            None,
+        )
+
+
+def places(target: Object) -> Hashable:
+    """Where the target's database is; of one that cannot be read, that it is its own."""
+    try:
+        return place(target)
+    except TidelockError:
+        return key_of(target)
+
+
+def goes_on(job: Object) -> bool:
+    """It has not ended, or its pods are not gone yet."""
+    met = {each["type"] for each in job["status"].get("conditions") or [] if each["status"] == "True"}
+    return "deletionTimestamp" in job["metadata"] or not met & {COMPLETE, FAILED}
 
 
 def key_of(found: Object) -> Key:

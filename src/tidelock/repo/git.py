@@ -137,7 +137,7 @@ def main_branch(directory: Path) -> str | None:
     """The commit at which HEAD left the main branch; None without git, or where no such branch is."""
     if not any((parent / ".git").exists() for parent in (directory.resolve(), *directory.resolve().parents)):
         return None
-    for name in MAIN:
+    for name in mains(directory):
         if found := run(directory, "merge-base", name, "HEAD"):
             return found
     return None
@@ -155,7 +155,25 @@ def tip(directory: Path, reference: str = "") -> str | None:
         if found is None:
             raise NoSuchCommit(reference, directory)
         return found
-    return next((found for name in MAIN if (found := run(directory, "rev-parse", "--verify", "--quiet", name))), None)
+    found = next(
+        (sha for name in mains(directory) if (sha := run(directory, "rev-parse", "--verify", "-q", name))), None
+    )
+    if found is None or found != run(directory, "rev-parse", "HEAD"):
+        return found
+    # on the main branch itself: what it was before the last commit
+    before = run(directory, "rev-parse", "--verify", "--quiet", "HEAD^")
+    return before or (None if run(directory, "rev-parse", "--is-shallow-repository") == "true" else found)
+
+
+def mains(directory: Path) -> tuple[str, ...]:
+    """What the main branch may be called here. A clone of one branch calls that one origin/HEAD, whichever it is."""
+    fetched = run(directory, "config", "--get-all", "remote.origin.fetch") or ""
+    return MAIN[1:] if fetched and "*" not in fetched else MAIN
+
+
+def left(directory: Path, commit: str | None) -> str:
+    """The commit at which HEAD left another one; empty where there is none."""
+    return (run(directory, "merge-base", commit, "HEAD") if commit else None) or commit or ""
 
 
 def differing(directory: Path, *, whole: bool = False) -> frozenset[Path]:
@@ -170,6 +188,13 @@ def differing(directory: Path, *, whole: bool = False) -> frozenset[Path]:
             found.add(Path(top).resolve() / entry[3:])
         former = not former and entry[:1] == "R"  # the next one is the name that it had
     return frozenset(found)
+
+
+def tracked(directory: Path) -> frozenset[Path]:
+    """Every file of the repository that git tracks."""
+    top = run(directory, "rev-parse", "--show-toplevel")
+    listed = run(directory, "ls-files", "-z", "--full-name", ":/") or ""
+    return frozenset(Path(top).resolve() / name for name in listed.split("\0") if name) if top else frozenset()
 
 
 def names(directory: Path, commit: str) -> list[str]:

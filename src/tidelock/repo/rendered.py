@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tidelock.errors import UsageFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
@@ -45,7 +45,7 @@ class Change:
 
 
 class NotOurs(UsageFault):
-    """A file that would be written over was not made by us."""
+    """A file that would be written over was not made by us, or from another tidelock.toml or for another database."""
 
     code = "U048"
 
@@ -53,28 +53,29 @@ class NotOurs(UsageFault):
         one = len(paths) == 1
         super().__init__(
             f"{', '.join(paths[:FEW])}{' …' if len(paths) > FEW else ''} {'was' if one else 'were'} not written by "
-            "`tidelock kube render`; nothing was changed",
+            "`tidelock kube render` from this tidelock.toml for this database; nothing was changed",
             hint=f"commit {'it' if one else 'them'}, then pass --force to replace {'it' if one else 'them'}; or name "
             "another directory (--out, [kube] out)",
         )
 
 
-def changes(folder: Path, files: Mapping[str, str], *, written_by: str, executable: bool = False) -> Iterator[Change]:
-    """What differs below the folder from these files. One that begins otherwise than `written_by` is somebody's own."""
+def changes(
+    folder: Path, files: Mapping[str, str], *, ours: Callable[[Path], bool], executable: bool = False
+) -> Iterator[Change]:
+    """What differs below the folder from these files. `ours`: a file that is there may be written over."""
     for name, content in files.items():
         path = folder / name
         there = path.is_file()
         if not there or path.read_bytes() != content.encode():
-            foreign = there and not begins(path, written_by)
+            foreign = there and not ours(path)
             yield Change(path=path, content=content, there=there, foreign=foreign, executable=executable)
 
 
-def left_over(folder: Path, files: Mapping[str, str], *, written_by: str) -> Iterator[Change]:
-    """What is there below the folder from another time: none of these files, and it begins with `written_by`."""
-    if folder.is_dir():
-        for path in sorted(folder.rglob("*.yaml")):
-            if path.relative_to(folder).as_posix() not in files and begins(path, written_by):
-                yield Change(path=path, content=None, there=True)
+def left_over(folders: Iterable[Path], keep: Container[Path], *, ours: Callable[[Path], bool]) -> Iterator[Change]:
+    """What is there below the folders from another time: `ours`, and none of those to keep."""
+    for path in sorted({path for folder in folders if folder.is_dir() for path in folder.rglob("*.yaml")}):
+        if path not in keep and ours(path):
+            yield Change(path=path, content=None, there=True)
 
 
 def begins(path: Path, text: str) -> bool:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 RUN = "tidelock.dev/run"
 RELEASE_BYTES = 1 << 20
 """What Kubernetes takes as the Secret in which Helm keeps a release: chart, manifests and hooks, compressed."""
+BEFORE_ANY = "pre-install,pre-upgrade,pre-rollback"
+"""What jobs mount goes back with a rollback, so that the CronJob finds its bundle; migrations do not: no Job runs."""
 ROOM = 0.9
 """Part of it that ours may take: the names of a release and its values come to it."""
 GUARD = """\
@@ -64,7 +66,7 @@ def files(delivery: Delivery) -> dict[str, str]:
 def templates(delivery: Delivery) -> dict[str, str]:
     """What the chart installs: hooks before it, hooks after it, and the rest with it."""
     before = [
-        hook(each, "pre-install,pre-upgrade", weight)
+        hook(each, BEFORE_ANY, weight)
         for weight, objects in (
             (-20, [*rights.pod_account(delivery), network.policy(delivery)]),
             (-10, [*bundle_maps(delivery), *settings_map(delivery)]),
