@@ -262,7 +262,9 @@ def test_a_new_aggregate_and_one_without_history_are_no_threat(project: Project)
 
 
 def test_execute_in_a_do_block_is_rolled_back_with_the_numbers(project: Project):
-    project.write("001_do.sql", "DO $$ BEGIN EXECUTE 'DROP MATERIALIZED ' || 'VIEW hourly CASCADE'; END $$;")
+    project.write(
+        "001_do.sql", "DO $$ BEGIN EXECUTE 'DROP MATERIALIZED VIEW ' || quote_ident('hourly') || ' CASCADE'; END $$;"
+    )
     refused(project, "L042", "hourly: ", "was rolled back", "001_do.sql:1")
     assert project.versions() == []
 
