@@ -310,7 +310,7 @@ def test_rows_changed_from_code_are_found(project: Project):
     project.write(
         "001_do.sql",
         "DO $$ BEGIN EXECUTE format('UPDATE %s SET v = 0 WHERE bucket < now() - interval ''100 days''', "
-        "'_timescaledb_internal._materialized_hypertable_2'); END $$;",
+        "'_timescaledb_internal.' || quote_ident('_materialized_hypertable_2')); END $$;",
     )
     refused(project, "L042", "hourly: ", "was rolled back")
 
@@ -358,7 +358,8 @@ def test_a_view_over_an_aggregate_is_refused(project: Project):
 def test_a_view_over_an_aggregate_from_code_is_rolled_back(project: Project):
     project.write(
         "001_v.sql",
-        "DO $$ BEGIN EXECUTE 'CREATE OR REPLACE ' || 'VIEW hourly AS SELECT time AS bucket, device, v FROM raw'; END $$;",
+        "DO $$ BEGIN EXECUTE 'CREATE OR REPLACE VIEW ' || quote_ident('hourly') || "
+        "' AS SELECT time AS bucket, device, v FROM raw'; END $$;",
     )
     refused(project, "L044", "hourly", "was rolled back")
 
