@@ -181,7 +181,7 @@ def test_accept_loss_means_the_aggregate_that_its_name_means(project: Project):
     project.write("001_x.sql", accept + "DROP MATERIALIZED VIEW ten.flat;")
     text = refused(project, "L042", "ten.flat: ", "accept-loss ten.flat")
     assert "\n    flat: " not in text
-    project.write("001_x.sql", accept + "DO $$ BEGIN EXECUTE 'DROP MATERIALIZED ' || 'VIEW ten.flat'; END $$;")
+    project.write("001_x.sql", accept + "DO $$ BEGIN EXECUTE 'DROP MATERIALIZED VIEW ten.' || quote_ident('flat'); END $$;")
     refused(project, "L042", "ten.flat: ", "was rolled back")
     project.write("001_x.sql", accept)
     ok(project.apply())

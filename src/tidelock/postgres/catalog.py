@@ -31,8 +31,8 @@ SELECT json_build_object(
   'database', current_database(), 'user', current_user, 'server_version', current_setting('server_version_num')::int,
   'pid', pg_backend_pid(), 'read_only', pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
   'extensions', (SELECT json_object_agg(extname, extversion) FROM pg_extension),
-  'overridden', (SELECT json_object_agg(name, setting || coalesce(unit, '')) FROM pg_settings
-                  WHERE name IN ({timeouts}) AND setting <> '0'))"""
+  'overridden', (SELECT json_object_agg(name, reset_val || coalesce(unit, '')) FROM pg_settings
+                  WHERE name IN ({timeouts}) AND reset_val <> '0'))"""
 
 HOLDER = "SELECT coalesce((SELECT json_build_array(run_id, format) FROM {lease} WHERE part = 'holder'), '[]')"
 
