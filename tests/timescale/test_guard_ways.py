@@ -181,7 +181,9 @@ def test_accept_loss_means_the_aggregate_that_its_name_means(project: Project):
     project.write("001_x.sql", accept + "DROP MATERIALIZED VIEW ten.flat;")
     text = refused(project, "L042", "ten.flat: ", "accept-loss ten.flat")
     assert "\n    flat: " not in text
-    project.write("001_x.sql", accept + "DO $$ BEGIN EXECUTE 'DROP MATERIALIZED VIEW ten.' || quote_ident('flat'); END $$;")
+    project.write(
+        "001_x.sql", accept + "DO $$ BEGIN EXECUTE 'DROP MATERIALIZED VIEW ten.' || quote_ident('flat'); END $$;"
+    )
     refused(project, "L042", "ten.flat: ", "was rolled back")
     project.write("001_x.sql", accept)
     ok(project.apply())
@@ -240,9 +242,8 @@ SELECT bucket, device, v FROM _timescaledb_internal._materialized_hypertable_2 L
 
 def test_a_rule_is_as_good_as_a_view_to_replace_an_aggregate(project: Project):
     refused_before(project, f"{RULE};", "L044", "hourly")
-    project.write(
-        "002_harm.sql", f"DO $$ BEGIN EXECUTE '{RULE.replace('RULE', chr(39) + ' || ' + chr(39) + 'RULE')}'; END $$;"
-    )
+    unread = RULE.replace("hourly", "' || quote_ident('hourly') || '")
+    project.write("002_harm.sql", f"DO $$ BEGIN EXECUTE '{unread}'; END $$;")
     refused(project, "L044", "hourly", "was rolled back")
 
 
