@@ -118,7 +118,8 @@ def command(project: Path, url: str, arguments: Sequence[str], expected: int, wh
         [sys.executable, "-m", "tidelock", *arguments],
         cwd=project,
         env=environment,
-        stderr=subprocess.STDOUT,
+        stdout=sys.stdout,
+        stderr=sys.stdout,
         check=False,
     )
     print(f"(exit {done.returncode})", flush=True)
