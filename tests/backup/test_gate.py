@@ -185,7 +185,7 @@ def test_tables_whose_rows_a_foreign_key_takes_are_in_the_backup_of_the_affected
 
 def test_what_nobody_can_know_is_backed_up_whole(grown: Farm) -> None:
     grown.configure('scope = "affected"\n')
-    grown.project.write("003_do.sql", "DO $$ BEGIN EXECUTE 'DELETE FROM ' || 'readings'; END $$;\n")
+    grown.project.write("003_do.sql", "DO $$ BEGIN EXECUTE 'DELETE FROM ' || quote_ident('readings'); END $$;\n")
     grown.well("apply")
     assert [each["scope"] for each in grown.well("backup", "list")["backups"]] == ["database"]
 

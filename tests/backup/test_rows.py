@@ -94,5 +94,5 @@ def test_rows_that_a_policy_would_hide_are_no_backup(server: Server, local: Farm
         conn.execute("GRANT SELECT ON salaries TO reader")
     local.project.dsn = server.database("postgres", user="reader")
     refused = local.run("backup", "create")
-    assert (refused.returncode, "B004" in refused.stderr, "row-level security" in refused.stderr) == (6, True, True)
+    assert (refused.returncode, "B011" in refused.stderr, "BYPASSRLS" in refused.stderr) == (6, True, True)
     assert local.ids() == []
