@@ -40,6 +40,22 @@ class Site:
     settings: dict[str, str] = field(default_factory=dict)
     """Further lines of [kube]: key → value as TOML writes it."""
 
+    def application(self, pod: dict[str, Any]) -> None:
+        """A Deployment of these pods, scaled to 0."""
+        labels = {"app": "farm"}
+        self.namespace.apply(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": "farm"},
+                "spec": {
+                    "replicas": 0,
+                    "selector": {"matchLabels": labels},
+                    "template": {"metadata": {"labels": labels}, "spec": pod},
+                },
+            }
+        )
+
     def configure(self, **settings: str) -> None:
         """Write tidelock.toml, with further lines of [kube]."""
         self.settings |= settings

@@ -80,19 +80,7 @@ def test_one_that_did_not_wait_long_enough_to_know_is_left_to_the_next_attempt(p
 def deployment(place: Site) -> None:
     """An application with the init container that `kube render` prints."""
     pod = {"containers": [{"name": "app", "image": "host", "command": ["sleep", "600"]}]}
-    labels = {"app": "farm"}
-    place.namespace.apply(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": "farm"},
-            "spec": {
-                "replicas": 0,
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": pod},
-            },
-        }
-    )
+    place.application(pod)
     part = place.tidelock("kube", "render", "--init-container").stdout
     path = place.folder / "part.yaml"
     path.write_text(part)

@@ -135,19 +135,7 @@ def test_config_maps_that_an_application_scaled_to_0_mounts_stay(rig: Cluster, s
         "containers": [{"name": "app", "image": "host", "command": ["true"]}],
         "volumes": [{"name": "m", "configMap": {"name": first}}],
     }
-    labels = {"app": "farm"}
-    site.namespace.apply(
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": "farm"},
-            "spec": {
-                "replicas": 0,
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": spec},
-            },
-        }
-    )
+    site.application(spec)
     site.write("002_area.sql", "ALTER TABLE parcels ADD COLUMN area numeric;\n")
     site.deploy()
     assert first in maps(site, f"tidelock.dev/bundle={MAP}")

@@ -350,10 +350,7 @@ def uses_value(statement: Statement, values: Iterable[str]) -> bool:
         return True
     if facts.command.startswith("ALTER TABLE") and COMPUTES.match(text):
         return True
-    return any(f"'{value.replace(QUOTE, QUOTE * 2)}'" in text or f"${value}$" in text for value in values)
-
-
-QUOTE = "'"
+    return any("'" + value.replace("'", "''") + "'" in text or f"${value}$" in text for value in values)
 
 
 def bare(name: str) -> str:

@@ -51,16 +51,12 @@ class LoginRefused(DatabaseFault):
     code = "D001"
 
     def __init__(self, target: str, user: str, why: str) -> None:
+        message = f"{target} refused user {user}: {why}"
+        hint = "check PGUSER and PGPASSWORD (or ~/.pgpass, or the Secret behind them), and pg_hba.conf of the server"
         if "SSL was required" in why or "SSL connection is required" in why:
-            super().__init__(
-                f"{target}: {why}",
-                hint="set sslmode (PGSSLMODE) to what the server offers, or switch its TLS on: `ssl = on`",
-            )
-            return
-        super().__init__(
-            f"{target} refused user {user}: {why}",
-            hint="check PGUSER and PGPASSWORD (or ~/.pgpass, or the Secret behind them), and pg_hba.conf of the server",
-        )
+            message = f"{target}: {why}"
+            hint = "set sslmode (PGSSLMODE) to what the server offers, or switch its TLS on: `ssl = on`"
+        super().__init__(message, hint=hint)
 
 
 class DatabaseMissing(DatabaseFault):

@@ -317,13 +317,11 @@ def release(
 ) -> None:
     """Give the lease back with a commit that waits for the disk: with it, all that the run did is durable."""
     with conn.transaction():
-        if (
-            conn.info.parameter_status("default_transaction_read_only") != "off"
-        ):  # a file may have made that the default
+        # a file may have made READ ONLY the default
+        if conn.info.parameter_status("default_transaction_read_only") != "off":
             conn.execute("SET TRANSACTION READ WRITE")
-        conn.execute(
-            "SET LOCAL synchronous_commit TO DEFAULT"
-        )  # a role may ask for more than `on`, such as remote_apply
+        # a role may ask for more than `on`, such as remote_apply
+        conn.execute("SET LOCAL synchronous_commit TO DEFAULT")
         conn.execute(
             "SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'"
         )

@@ -201,7 +201,7 @@ def numbered_column(look: Look) -> Iterator[str]:
     for action, column in new_columns(look):
         if column.serial or column.generated in ("identity", "stored"):
             what = column.type if column.serial else f"GENERATED {column.generated.upper()}"
-            yield f"nobody reads or writes {action.table} while {column.name} ({what}) is written into every row"
+            yield written(action, column, what)
 
 
 @rule(
@@ -218,7 +218,12 @@ def constrained_domain(look: Look) -> Iterator[str]:
     """ADD COLUMN of a domain that a file has made with a constraint, or given one."""
     for action, column in new_columns(look):
         if key(column.type.partition("[")[0]) in look.known.constrained and not column.generated:
-            yield f"nobody reads or writes {action.table} while {column.name} ({column.type}) is written into every row"
+            yield written(action, column, column.type)
+
+
+def written(action: Action, column: Column, what: str) -> str:
+    """What a new column that is written into every row means for the others."""
+    return f"nobody reads or writes {action.table} while {column.name} ({what}) is written into every row"
 
 
 @rule(
