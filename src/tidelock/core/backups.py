@@ -149,8 +149,9 @@ def piece_of(data: Mapping[str, Any]) -> Piece:
 
 
 def new_id(now: datetime, random: bytes) -> str:
-    """`20261124T220501Z-4f2a`: sorts by time."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{random.hex()}"
+    """`20261124T220501123Z-4f2a`: sorts by time, to the millisecond."""
+    moment = now.astimezone(UTC)
+    return f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}Z-{random.hex()}"
 
 
 def before(found: Iterable[Manifest], version: int, scope: str = WHOLE) -> Manifest | None:
