@@ -128,6 +128,8 @@ class Facts:
     """Functions and procedures it names, lower case, as written."""
     strange: frozenset[str] = frozenset()
     """Of those, the ones that run now and that nobody knows to take nothing away: users' own, mostly."""
+    varies: bool = False
+    """A function that it runs may act, or give another value, each time: nextval, random, users' own."""
     fires: frozenset[str] = frozenset()
     """CREATE TRIGGER: INSERT, UPDATE, DELETE, TRUNCATE."""
     sequences: frozenset[str] = frozenset()

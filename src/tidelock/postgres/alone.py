@@ -12,6 +12,7 @@ from tidelock.core.statement import Kind
 from tidelock.errors import LedgerFault
 from tidelock.postgres import failures, lease, records, recovery
 from tidelock.postgres.failures import caret
+from tidelock.postgres.ledger import literal
 from tidelock.postgres.presence import path_of
 from tidelock.postgres.session import BatchFailed
 from tidelock.postgres.transaction import may_write_ledger
@@ -84,7 +85,7 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
     turn.attend()
     if snapshots:
         turn.watch.limit_s = turn.duration("build-limit", turn.limits.build_limit_s)
-    surround(turn, snapshots, begin=True)
+    after = surround(turn, snapshots)
     number = 0
     while True:
         if number:  # what the attempt before has left would be in the way, or be hidden by IF NOT EXISTS
@@ -99,19 +100,24 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
             consider(turn, step, failed, number, time.monotonic() - began, known)
             number += 1
     turn.tally.lock_wait_s += turn.watch.blocked_s
-    surround(turn, snapshots, begin=False)
+    if after:
+        turn.session.run(after)
 
 
-def surround(turn: Turn, snapshots: bool, *, begin: bool) -> None:
-    """Settings of the session for the statement at hand, and their end.
+def surround(turn: Turn, snapshots: bool) -> list[str]:
+    """Settings of the session for the statement at hand: the SQL that ends them.
 
     A concurrent build has no lock_timeout: it counts waiting for old snapshots too, and leaves an invalid index.
     """
-    lock_s, _ = turn.settings or (turn.limits.lock_timeout_s, 0.0)
+    after = []
     if snapshots:
-        turn.session.run([f"SET lock_timeout = {0 if begin else int(lock_s * 1000)}"])
+        [[lock_timeout]] = turn.session.run(["SHOW lock_timeout"])[0].rows  # the file's own, perhaps
+        turn.session.run(["SET lock_timeout = 0"])
+        after.append(f"SET lock_timeout = {literal(lock_timeout)}")
     if turn.role:
-        turn.session.run([f"SET ROLE {path_of(turn.role, '')}" if begin else "RESET ROLE"])
+        turn.session.run([f"SET ROLE {path_of(turn.role, '')}"])
+        after.append("RESET ROLE")
+    return after
 
 
 def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: float, known: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from tidelock.core.model import Place, PlannedMigration
 from tidelock.core.planner import check_requirements
 from tidelock.core.report import AppliedMigration, Happening
 from tidelock.core.step import Mode
-from tidelock.postgres import alone, catalog, hidden, lease, records, recovery, replay, transaction
+from tidelock.postgres import alone, catalog, hidden, imprint, lease, records, recovery, replay, transaction
 from tidelock.postgres.failures import caret, statement_failed
 from tidelock.postgres.performer import Performer, marked
 from tidelock.postgres.presence import path_of
@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from tidelock.core.model import Migration, StepRecord
-    from tidelock.core.statement import Script, Statement
+    from tidelock.core.statement import Script
     from tidelock.core.step import Step
-    from tidelock.postgres.turn import Hooks, Turn
+    from tidelock.postgres.imprint import Imprint
+    from tidelock.postgres.replay import Remake
+    from tidelock.postgres.turn import Hooks, Pairs, Turn
 
 STRONG = ("AccessExclusive", "Exclusive", "ShareRowExclusive", "Share")
 """Locks that keep readers or writers out."""
@@ -35,6 +37,8 @@ class Executor:
     def __init__(self, turn: Turn, hooks: Hooks) -> None:
         self.turn, self.hooks = turn, hooks
         self.performer = Performer(turn)
+        self.imprint: Imprint | None = None
+        """What the journal says of the session before the step at hand."""
         turn.session.conn.add_notice_handler(self.performer.notice)
 
     def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
@@ -67,14 +71,16 @@ class Executor:
         """What is left of a migration, step by step."""
         turn = self.turn
         turn.begin(planned)
+        self.imprint = None
         turn.tell(Happening.MIGRATION, kind_of(planned))
-        replay.check(planned.migration, planned.steps[: planned.done], planned.steps[planned.done :])
         self.fresh_session()
         self.check_requirements(planned)
-        self.replay(planned.steps[: planned.done])
+        if planned.done:
+            self.resume(planned)
         for step in planned.steps[planned.done :]:
             record = planned.interrupted if step.number == planned.done + 1 else None
             if record is None or not self.settled(step, record):
+                self.keep(step)
                 self.run(step)
         if planned.done == len(planned.steps):  # a person said that the last step had run
             turn.write(turn.record(planned.steps[-1]))
@@ -174,6 +180,7 @@ class Executor:
         turn = self.turn
         turn.write(turn.line("started", step, statement=step.statements[0].text))
         turn.check_alive()
+        found = imprint.taken(turn) if turn.session.dirty else None
         conn = turn.connect()
         lease.move(turn.session.conn, turn.ledger, turn.author.run_id, conn.info.backend_pid)
         turn.session.renew(conn)
@@ -181,30 +188,68 @@ class Executor:
         alone.send(turn, self.performer, step, {})
         turn.session.dirty, turn.settings, turn.prepared = False, None, False
         self.fresh_session()
-        self.replay(turn.plan.steps[: step.number - 1])
+        self.restore(turn.plan.steps[: step.number - 1], step.number, found)
         turn.write(turn.record(step))
 
-    def replay(self, done: Sequence[Step]) -> None:
-        """Settings and temporary objects that steps of an earlier session left for those that follow."""
-        for step, statements in replay.again(done):
-            self.turn.session.dirty = True
-            try:
-                self.run_again(statements, alone=step.mode is Mode.ALONE)
-            except BatchFailed as failed:
-                self.turn.session.rollback()
-                why = f"what step {step.number} had left in the session cannot be made again"
-                place, sources = statements[0].place, self.turn.sources
-                raise statement_failed(self.turn.migration, failed.error, sources, place, why) from None
+    def keep(self, step: Step) -> None:
+        """Note what the session has before a step that is not the first, where it may have something."""
+        turn = self.turn
+        if step.number == 1 or turn.pooled or not turn.session.dirty:
+            return
+        found = imprint.taken(turn)
+        if found != self.imprint or replay.unclear(turn.plan.steps[step.number - 2 : step.number - 1]):
+            turn.write(turn.line(imprint.EVENT, step, detail=found.detail))
+            self.imprint = found
 
-    def run_again(self, statements: Sequence[Statement], *, alone: bool) -> None:
-        """Statements whose effect is the session's, in a transaction as when they ran first."""
+    def resume(self, planned: PlannedMigration) -> None:
+        """Give the session what the steps of an earlier run had left in theirs. Raises SessionGone."""
+        turn, done, left = self.turn, planned.steps[: planned.done], planned.steps[planned.done :]
+        number = planned.done + 1
+        before, found = imprint.last(turn.session.conn, turn.ledger, planned.migration.version, number)
+        remade = self.restore(done, before, found)
+        self.imprint = found if before == number else None
+        for read, since, name, statement in remade.doubtful:
+            if name not in remade.lost and not replay.apart(turn.session.conn, read, since):
+                remade.lost[name] = replay.described(statement, name), statement
+        if left and (gone := replay.unclear(done[max(before - 1, 0) :])):
+            raise replay.SessionGone(planned.migration, *gone, left[0].statements[0])
+        replay.check(planned.migration, remade.lost, left)
+
+    def restore(self, done: Sequence[Step], before: int, found: Imprint | None) -> Remake:
+        """Run again what changes the session alone; `found` is what it had before the step with that number."""
+        remade = replay.remake(done)
+        for step, statements in remade.again:
+            if step.number < before:
+                self.made_again(step, [(each.text, each) for each in statements])
+        if found:
+            self.made_again(done[0], [(text, None) for text in imprint.again(self.turn, found)])
+            here = imprint.taken(self.turn).objects
+            remade.lost |= {name: (f"its {name}", None) for name in found.objects if name not in (*here, *remade.lost)}
+        for step, statements in remade.again:
+            if step.number >= before:
+                self.made_again(step, [(each.text, each) for each in statements])
+        return remade
+
+    def made_again(self, step: Step, pairs: Pairs) -> None:
+        """Statements whose effect is the session's."""
+        self.turn.session.dirty = True
+        try:
+            self.run_again(pairs, alone=step.mode is Mode.ALONE)
+        except BatchFailed as failed:
+            self.turn.session.rollback()
+            why = f"what step {step.number} had left in the session cannot be made again"
+            place, sources = step.statements[0].place, self.turn.sources
+            raise statement_failed(self.turn.migration, failed.error, sources, place, why) from None
+
+    def run_again(self, pairs: Pairs, *, alone: bool) -> None:
+        """In a transaction, as when they ran first."""
         if not alone:
             self.turn.run(ours(["BEGIN"]))
-        for each in statements:
-            if each.copy_data is None:
-                self.turn.run(ours([each.text]))  # as if it were ours: what the server says to it was shown before
+        for text, statement in pairs:
+            if statement is None or statement.copy_data is None:
+                self.turn.run(ours([text]))  # as if it were ours: what the server says to it was shown before
             else:
-                self.performer.copy(each, each.text)
+                self.performer.copy(statement, text)
         if not alone:
             self.turn.run(ours(["COMMIT"]))
 

@@ -168,7 +168,7 @@ def bundle_of(conn: Connection, ledger: Ledger, plan_id: str) -> str | None:
 
 HISTORY = """
 SELECT id, at, run_id, event, version, step, statement, duration_ms, lock_wait_ms, detail FROM {journal}
- WHERE event <> 'snapshot'
+ WHERE event NOT IN ('snapshot', 'session')
  ORDER BY id DESC LIMIT %s"""
 
 

@@ -155,6 +155,7 @@ class Draft:
             external=self.external,
             calls=frozenset(self.calls),
             strange=frozenset(self.strange),
+            varies=self.unrepeatable or self.varies,
             fires=self.fires,
             sequences=frozenset(self.sequences),
             new_enum_values=tuple(self.new_enum_values),
