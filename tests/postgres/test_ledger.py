@@ -367,3 +367,13 @@ def test_adopting_asks_first(project: Project):
     done = project.tidelock("adopt", "--up-to", "1")
     assert done.returncode == 2
     assert "--yes" in done.stderr
+
+
+@pytest.mark.parametrize("takes", ["DROP SCHEMA public CASCADE;", "ALTER SCHEMA public RENAME TO gone;"])
+def test_a_file_that_takes_the_ledger_away_is_told_so(project: Project, takes: str) -> None:
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    project.write("002_b.sql", f"{takes}\nCREATE SCHEMA public;\nCREATE TABLE b (id int);")
+    fault = failed(project.apply(), "L011", 4)
+    assert "002 b drops, renames or moves it, or its schema; nothing of it remains" in fault.message
+    assert project.one("SELECT count(*) FROM schema_migrations") == 1

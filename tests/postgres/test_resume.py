@@ -234,3 +234,14 @@ def test_another_table_that_was_changed_does_not_matter(project: Project) -> Non
     before = "CREATE TEMP TABLE kept AS SELECT id AS n FROM l;\nINSERT INTO o VALUES (1);\n"
     cut_off(project, before, "INSERT INTO found SELECT n FROM kept;\n")
     assert project.query("SELECT what FROM found") == [("1",)]
+
+
+def test_a_cursor_of_one_transaction_does_not_come_back(project: Project) -> None:
+    project.write(
+        "000_f.sql",
+        "CREATE TABLE log (x int);"
+        "CREATE FUNCTION f() RETURNS SETOF int LANGUAGE sql AS 'INSERT INTO log VALUES (1) RETURNING x';",
+    )
+    before = "BEGIN;\nDECLARE c CURSOR FOR SELECT f();\nFETCH c;\nCLOSE c;\nCOMMIT;\n"
+    cut_off(project, before, "INSERT INTO found SELECT c FROM (VALUES ('on')) AS v (c);\n")
+    assert (project.query("SELECT what FROM found"), project.one("SELECT count(*) FROM log")) == ([("on",)], 1)

@@ -258,7 +258,7 @@ def remarks(decided: Plan, observed: Observed) -> list[Finding]:
         Finding(
             code="N001",
             severity=Severity.NOTE,
-            message=f"{path}: only comments, white space or line ends changed since it was applied",
+            message=f"{path}: only comments, white space, line ends or the case of names changed since it was applied",
         )
         for path in decided.cosmetic
     ]

@@ -158,7 +158,7 @@ class Plan:
     pending: tuple[PlannedMigration, ...]
     applied: int = 0
     cosmetic: tuple[str, ...] = ()
-    """Applied files in which only comments, white space or line ends changed."""
+    """Applied files in which only comments, white space, line ends or the case of names changed."""
     ahead: tuple[int, ...] = ()
     """Versions that the database has and the files do not, tolerated by --allow-ahead."""
     missing: tuple[int, ...] = ()

@@ -174,6 +174,7 @@ def named_place(error: psycopg.Error, statement: Statement) -> Place:
     return statement.place_at(found.start()) if found else statement.place
 
 
+WHOLE_FILE = "`-- tidelock: no-transaction`"
 HINTS = {
     **dict.fromkeys(
         ("42P07", "42710", "42701", "42723"),
@@ -266,6 +267,8 @@ def step_failed(turn: Turn, step: Step, failed: BatchFailed, place: Place) -> St
         recording = failed.texts[failed.index + 1 : failed.index + 2] == ["COMMIT"]
         if recording and (refused := row_refused(turn, failed.error, f"; {remains}")):
             return refused
+        if failed.error.diag.sqlstate == "42P01" and turn.ledger.table in str(failed.error):
+            return ledger_removed(turn, remains)
         before = next((each for each in reversed(failed.sent[: failed.index]) if each), None)
         at, words = (before.place, f"{remains} ({moment})") if before else (place, remains)
         return statement_failed(turn.migration, failed.error, turn.sources, at, words)
@@ -273,7 +276,21 @@ def step_failed(turn: Turn, step: Step, failed: BatchFailed, place: Place) -> St
     at = place_of(failed.error, statement, offset)
     near = similar(turn.session.conn, failed.error)
     hint = made_before(turn, failed.error)
+    if step.number > 1 and not hint and WHOLE_FILE in HINTS.get(failed.error.diag.sqlstate or "", ""):
+        hint = "put this statement, and what follows it, into the next file: steps of this one are done"
     return statement_failed(turn.migration, failed.error, turn.sources, at, remains, near, hint)
+
+
+def ledger_removed(turn: Turn, remains: str) -> LedgerUnfit:
+    """The fault for a file that drops or renames the ledger, or the schema that it lies in."""
+    schema = f"{turn.ledger.schema}_of_tidelock"
+    return LedgerUnfit(
+        turn.ledger.name,
+        f"{turn.migration.label} drops, renames or moves it, or its schema; {remains}",
+        hint="leave it where it is, or keep the ledger in a schema that no file touches: move its three tables there "
+        f"(CREATE SCHEMA {schema}; ALTER TABLE {turn.ledger.name} SET SCHEMA {schema}; the same for _journal and "
+        f'_lease), and write `[ledger] table = "{schema}.{turn.ledger.table}"` into tidelock.toml',
+    )
 
 
 def made_before(turn: Turn, error: psycopg.Error) -> str:

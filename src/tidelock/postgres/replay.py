@@ -29,6 +29,7 @@ OF_SEQUENCES = frozenset({"currval", "lastval"})
 LEAVES = re.compile(r"\b(set|reset|temp|temporary|pg_temp|declare|prepare|listen)\b", re.IGNORECASE)
 """Words by which SQL may leave something in the session."""
 BRIEF = re.compile(r"\bon\s+commit\s+drop\b", re.IGNORECASE)
+HOLD = re.compile(r"\bwith\s+hold\b", re.IGNORECASE)
 CURSOR = re.compile(r'\s*declare\s+("(?:[^"]|"")+"|[\w$]+)', re.IGNORECASE)
 
 
@@ -62,12 +63,20 @@ class Remake:
 
 def remake(done: Sequence[Step]) -> Remake:
     """What stands in a transaction that the file rolls back never came to be, and is left out."""
-    found, never = Remake(), set[str]()
+    found = Remake()
     kept = [(step, each) for step in done if not step.rolled_back for each in step.statements if not step.in_vain(each)]
-    made, brief = set[str](), set[str]()
+    made, never, brief = set[str](), set[str](), set[str]()
+
+    def forget(names: set[str]) -> None:
+        for name in names:
+            made.discard(name)
+            never.discard(name)
+            found.lost.pop(name, None)
+
     for index, (step, each) in enumerate(kept):
         if index and kept[index - 1][0] is not step:
-            made, brief = made - brief, set()
+            forget(brief)
+            brief = set()
         names = touched(each, made)
         made |= names
         if names or each.facts.session_only or configures(each):
@@ -86,11 +95,9 @@ def remake(done: Sequence[Step]) -> Remake:
                 found.lost |= {name: (described(each, name), each) for name in names}
             elif read and since:
                 found.doubtful += [(frozenset(read), frozenset(since), name, each) for name in names]
-        brief |= names if BRIEF.search(each.text) else set()
-        for name in ended(each, made):
-            made.discard(name)
-            never.discard(name)
-            found.lost.pop(name, None)
+        brief |= names if brief_one(each) else set()
+        forget(ended(each, made))
+    forget(brief)
     return found
 
 
@@ -108,7 +115,7 @@ def touched(statement: Statement, made: set[str]) -> set[str]:
 
 
 def created(statement: Statement) -> set[str]:
-    """Bare names of the temporary objects that it makes, and of a cursor that outlives its transaction."""
+    """Bare names of the temporary objects that it makes, cursors among them."""
     facts = statement.facts
     own = {each.name for each in facts.creates if is_temporary_schema(each.schema)}
     if facts.command == "DECLARE CURSOR" and (found := CURSOR.match(statement.text)):
@@ -119,6 +126,13 @@ def created(statement: Statement) -> set[str]:
 def within(names: set[str], made: set[str]) -> set[str]:
     """Which of some names, as written, mean temporary objects."""
     return {name for name in names if is_temporary_schema(name.partition(".")[0]) or name in made}
+
+
+def brief_one(statement: Statement) -> bool:
+    """What it makes ends with the transaction: ON COMMIT DROP, a cursor without HOLD."""
+    if statement.facts.command == "DECLARE CURSOR":
+        return HOLD.search(statement.text) is None
+    return BRIEF.search(statement.text) is not None
 
 
 def ended(statement: Statement, made: set[str]) -> set[str]:
