@@ -715,14 +715,6 @@ def test_a_file_may_change_role_and_session_user_and_the_ledger_stays_ours(proje
         project.query("DROP ROLE tidelock_guest")
 
 
-def test_a_file_that_drops_the_ledger_is_refused(project: Project):
-    project.write("001_a.sql", "CREATE TABLE a (id int);")
-    ok(project.apply())
-    project.write("002_b.sql", "DROP SCHEMA public CASCADE; CREATE SCHEMA public;")
-    assert "while it was recorded" in failed(project.apply(), "D010", 5).message
-    assert project.versions() == [1]
-
-
 def test_what_psql_knows_of_its_connection_is_known(project: Project):
     project.write(
         "001_a.sql",
