@@ -81,14 +81,16 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
     """Send it, with the limits that suit it; clean up and try again when it fails for a lock."""
     [statement] = step.statements
     snapshots = recovery.waits_for_snapshots(statement.facts)
-    turn.attend()
-    if snapshots:
-        turn.watch.limit_s = turn.duration("build-limit", turn.limits.build_limit_s)
-    surround(turn, snapshots, begin=True)
+    untimed = snapshots or turn.catches(step)
+    surround(turn, untimed, begin=True)
     number = 0
     while True:
         if number:  # what the attempt before has left would be in the way, or be hidden by IF NOT EXISTS
             mend(turn, step, lambda: recovery.leftover_indexes(turn.session.conn, known))
+        turn.attend(step)
+        if snapshots:
+            turn.watch.limit_s = turn.duration("build-limit", turn.limits.build_limit_s)
+            turn.watch.attempt_s = None
         began = time.monotonic()
         try:
             performer.perform_watched(step, statement)
@@ -99,17 +101,17 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
             consider(turn, step, failed, number, time.monotonic() - began, known)
             number += 1
     turn.tally.lock_wait_s += turn.watch.blocked_s
-    surround(turn, snapshots, begin=False)
+    surround(turn, untimed, begin=False)
 
 
-def surround(turn: Turn, snapshots: bool, *, begin: bool) -> None:
+def surround(turn: Turn, untimed: bool, *, begin: bool) -> None:
     """Settings of the session for the statement at hand, and their end.
 
     A concurrent build has no lock_timeout: it counts waiting for old snapshots too, and leaves an invalid index.
+    Neither has what may catch its error (`Turn.catches`).
     """
-    lock_s, _ = turn.settings or (turn.limits.lock_timeout_s, 0.0)
-    if snapshots:
-        turn.session.run([f"SET lock_timeout = {0 if begin else int(lock_s * 1000)}"])
+    if untimed:
+        turn.session.run([f"SET lock_timeout = {0 if begin else int(turn.lock_timeout_s * 1000)}"])
     if turn.role:
         turn.session.run([f"SET ROLE {path_of(turn.role, '')}" if begin else "RESET ROLE"])
 
@@ -159,9 +161,10 @@ def mend(turn: Turn, step: Step, needed: Callable[[], tuple[str, ...]]) -> None:
 
 def clean_up(turn: Turn, statement: Statement, known: Mapping[str, Any]) -> None:
     """Drop what a failed index build left behind, when that needs no queueing; the next run does it otherwise."""
-    cancelled, blockers = turn.watch.cancelled, turn.watch.blockers
+    watch = turn.watch
+    cancelled, blockers, attempt_s = watch.cancelled, watch.blockers, watch.attempt_s
     for repair in recovery.leftover_indexes(turn.session.conn, known):
-        turn.watch.attend(turn.migration.label)
+        watch.attend(turn.migration.label)
         try:
             turn.session.run(["BEGIN", "SET LOCAL lock_timeout = '500ms'", repair, "COMMIT"])
             done = f"cleaned up: {repair}"
@@ -169,7 +172,7 @@ def clean_up(turn: Turn, statement: Statement, known: Mapping[str, Any]) -> None
             turn.session.rollback()
             done = f"left for the next run: {repair} ({failed.error.diag.message_primary})"
         turn.tell(Happening.RECOVERED, done, statement.place)
-    turn.watch.cancelled, turn.watch.blockers = cancelled, blockers
+    watch.cancelled, watch.blockers, watch.attempt_s = cancelled, blockers, attempt_s
 
 
 def once(repairs: tuple[str, ...]) -> Callable[[], tuple[str, ...]]:
