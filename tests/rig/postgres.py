@@ -30,6 +30,7 @@ SETTINGS = {
     "unix_socket_directories": "",
     "dynamic_shared_memory_type": "mmap",  # /dev/shm would keep the segments of a killed server
     "max_connections": "200",
+    "max_prepared_transactions": "10",
     "shared_buffers": "64MB",
     "jit": "off",
     "timezone": "UTC",

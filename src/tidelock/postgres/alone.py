@@ -82,14 +82,16 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
     """Send it, with the limits that suit it; clean up and try again when it fails for a lock."""
     [statement] = step.statements
     snapshots = recovery.waits_for_snapshots(statement.facts)
-    turn.attend()
-    if snapshots:
-        turn.watch.limit_s = turn.duration("build-limit", turn.limits.build_limit_s)
-    after = surround(turn, snapshots)
+    untimed = snapshots or turn.catches(step)
+    after = surround(turn, untimed)
     number = 0
     while True:
         if number:  # what the attempt before has left would be in the way, or be hidden by IF NOT EXISTS
             mend(turn, step, lambda: recovery.leftover_indexes(turn.session.conn, known))
+        turn.attend(step)
+        if snapshots:
+            turn.watch.limit_s = turn.duration("build-limit", turn.limits.build_limit_s)
+            turn.watch.attempt_s = None
         began = time.monotonic()
         try:
             performer.perform_watched(step, statement)
@@ -104,13 +106,14 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
         turn.session.run(after)
 
 
-def surround(turn: Turn, snapshots: bool) -> list[str]:
+def surround(turn: Turn, untimed: bool) -> list[str]:
     """Settings of the session for the statement at hand: the SQL that ends them.
 
     A concurrent build has no lock_timeout: it counts waiting for old snapshots too, and leaves an invalid index.
+    Neither has what may catch its error (`Turn.catches`).
     """
     after = []
-    if snapshots:
+    if untimed:
         [[lock_timeout]] = turn.session.run(["SHOW lock_timeout"])[0].rows  # the file's own, perhaps
         turn.session.run(["SET lock_timeout = 0"])
         after.append(f"SET lock_timeout = {literal(lock_timeout)}")
@@ -165,9 +168,10 @@ def mend(turn: Turn, step: Step, needed: Callable[[], tuple[str, ...]]) -> None:
 
 def clean_up(turn: Turn, statement: Statement, known: Mapping[str, Any]) -> None:
     """Drop what a failed index build left behind, when that needs no queueing; the next run does it otherwise."""
-    cancelled, blockers = turn.watch.cancelled, turn.watch.blockers
+    watch = turn.watch
+    cancelled, blockers, attempt_s = watch.cancelled, watch.blockers, watch.attempt_s
     for repair in recovery.leftover_indexes(turn.session.conn, known):
-        turn.watch.attend(turn.migration.label)
+        watch.attend(turn.migration.label)
         try:
             turn.session.run(["BEGIN", "SET LOCAL lock_timeout = '500ms'", repair, "COMMIT"])
             done = f"cleaned up: {repair}"
@@ -175,7 +179,7 @@ def clean_up(turn: Turn, statement: Statement, known: Mapping[str, Any]) -> None
             turn.session.rollback()
             done = f"left for the next run: {repair} ({failed.error.diag.message_primary})"
         turn.tell(Happening.RECOVERED, done, statement.place)
-    turn.watch.cancelled, turn.watch.blockers = cancelled, blockers
+    watch.cancelled, watch.blockers, watch.attempt_s = cancelled, blockers, attempt_s
 
 
 def once(repairs: tuple[str, ...]) -> Callable[[], tuple[str, ...]]:

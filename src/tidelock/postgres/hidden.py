@@ -77,6 +77,11 @@ def unread(statement: Statement) -> bool:
     return statement.runtime or statement.facts.kind in (Kind.UNKNOWN, Kind.CODE)
 
 
+def may_catch(statement: Statement) -> bool:
+    """It runs code that may catch errors: DO, CALL, functions that nobody knows, what only the run will read."""
+    return unread(statement) or bool(statement.facts.strange)
+
+
 def brings_function(statement: Statement) -> bool:
     """CREATE FUNCTION, or what may hold one."""
     return unread(statement) or any(each.kind in BODIES for each in statement.facts.creates)

@@ -141,7 +141,7 @@ class Performer:
                 if step.mode is Mode.ALONE:
                     self.turn.made = f"-- \\gexec: {number} of {len(cells)} had run, then this was sent:\n{cell}"
                     self.turn.write(self.turn.line("started", step, statement=self.turn.made))
-                    self.turn.attend()
+                    self.turn.attend(step)
                 with self.decided_now(step, statement, cell):
                     made = self.turn.run([(cell, statement)])
                 self.show(made, statement)

@@ -48,7 +48,7 @@ def run(turn: Turn, performer: Performer, step: Step) -> None:
         turn.write(turn.line("started", step, statement=step.statements[0].text), durable=True)
     number = 0
     while True:
-        turn.attend()
+        turn.attend(step)
         began = time.monotonic()
         try:
             attempt(turn, performer, step)
@@ -73,7 +73,7 @@ def attempt(turn: Turn, performer: Performer, step: Step) -> None:
         try:
             results = turn.run(pairs)
         except BatchFailed as failed:
-            if failed.error.diag.sqlstate not in PASSING:
+            if failed.error.diag.sqlstate not in PASSING and not turn.lock_not_had(failed):
                 performer.show_until(pairs, turn.session.answered)
             raise
         for (_, statement), result in zip(pairs, results, strict=False):
@@ -113,9 +113,11 @@ def opening(turn: Turn, step: Step) -> list[str]:
         statements += prelude(
             server_version=turn.server_version,
             local=True,
-            lock_timeout_ms=int(lock_s * 1000),
+            lock_timeout_ms=0 if turn.catches(step) else int(lock_s * 1000),
             statement_timeout_ms=int(statement_s * 1000),
         )
+    elif turn.catches(step):
+        statements.append("SET LOCAL lock_timeout = 0")
     if not fenced_late(turn, step) and not turn.recorded_after(step):
         statements.append(f"EXECUTE {lease.PREPARED_FENCE}" if turn.usable(step) else turn.fence)
     return [*statements, f"SET LOCAL ROLE {path_of(turn.role, '')}"] if turn.role else statements

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.report import Event, Happening
 from tidelock.core.source import seconds
 from tidelock.core.statement import Ending
 from tidelock.core.step import Mode
 from tidelock.postgres import lease, records
 from tidelock.postgres.failures import StatementFailed, row_refused, statement_failed
-from tidelock.postgres.hidden import Hidden
+from tidelock.postgres.hidden import Hidden, may_catch
 from tidelock.postgres.session import BatchFailed, rows_of
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE")
 """The ledger is written as the role that connected, whatever a file has made of the session."""
 
+LOCK_TIMEOUT = regex(r"lock_timeout", re.IGNORECASE)
 
 ROLES = """
 SELECT quote_ident(session_user),
@@ -92,6 +95,8 @@ class Turn:
     """Fence and record are prepared statements of the session; false where a file may have removed them."""
     read_only: bool = False
     """The transaction at hand is READ ONLY, because the file has made that the session's default."""
+    own_timeout: bool | None = None
+    """The migration at hand has a lock_timeout of its own; None while nobody has asked."""
     hidden: Hidden = field(default_factory=Hidden)
     """Where the database may run code that no file shows."""
     extensions: Mapping[str, str] = field(default_factory=dict)
@@ -123,16 +128,34 @@ class Turn:
     def begin(self, planned: PlannedMigration) -> None:
         """Take up a migration."""
         self.planned, self.tally, self.variables, self.made = planned, Tally(), dict(planned.variables), ""
-        self.read_only = False
+        self.read_only, self.own_timeout = False, None
 
     def duration(self, directive: str, default_s: float) -> float:
         """A file's own limit in seconds, or the default."""
         found = self.migration.directive(directive)
         return seconds(found.value) if found else default_s
 
-    def attend(self) -> None:
+    @property
+    def lock_timeout_s(self) -> float:
+        """How long one attempt queues for a lock; 0 is no limit but patience."""
+        return self.settings[0] if self.settings else self.limits.lock_timeout_s
+
+    def attend(self, step: Step | None = None) -> None:
         """A new attempt begins. The watch ends its waits with patience: a file may have taken lock_timeout away."""
-        self.watch.attend(self.migration.label, max(self.patience.left_s, self.limits.lock_timeout_s))
+        attempt_s = self.lock_timeout_s or None if step and self.catches(step) else None
+        self.watch.attend(self.migration.label, max(self.patience.left_s, self.limits.lock_timeout_s), attempt_s)
+
+    def catches(self, step: Step) -> bool:
+        """Code that the step may run could catch the error of lock_timeout, and go on without what it waited for.
+
+        So there is none for it, and the watch cancels what has waited as long: of that error `EXCEPTION WHEN OTHERS`
+        does not know. Not where the file sets lock_timeout.
+        """
+        if not any(map(may_catch, step.statements)) and not self.hidden.behind(step):
+            return False
+        if self.own_timeout is None:
+            self.own_timeout = any(LOCK_TIMEOUT.search(each.text) for each in self.plan.script.statements)
+        return not self.own_timeout
 
     def lock_not_had(self, failed: BatchFailed) -> bool:
         """It failed because a lock was not to be had: lock_timeout passed, or the watch cancelled it."""
@@ -140,9 +163,10 @@ class Turn:
         return sqlstate == "55P03" or (sqlstate == "57014" and self.watch.cancelled)
 
     def waited(self, seconds: float) -> None:
-        """Count an attempt's time as waiting. One that the watch cancelled has used all patience up."""
+        """Count an attempt's time as waiting. One that the watch ended for good has used all patience up."""
         self.tally.lock_wait_s += seconds
-        self.patience.spend(max(seconds, self.patience.left_s) if self.watch.cancelled else seconds)
+        for_good = self.watch.cancelled and self.watch.attempt_s is None
+        self.patience.spend(max(seconds, self.patience.left_s) if for_good else seconds)
 
     def leaves(self, step: Step) -> bool:
         """Whether a step may leave something in the session: by what it says, or by code that it sets off."""
@@ -299,7 +323,7 @@ class Turn:
 
         `durable` waits for the disk. What was done is to be recorded, however long that waits.
         """
-        self.watch.limit_s = None
+        self.watch.limit_s = self.watch.attempt_s = None
         statements = [
             "BEGIN READ WRITE",
             *AS_CONNECTED,

@@ -27,7 +27,7 @@ TICK_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """A session that another one waits for."""
+    """A session that another one waits for, or a prepared transaction, which has none."""
 
     pid: int
     user: str
@@ -35,9 +35,14 @@ class Blocker:
     state: str
     query: str
     age_s: float
-    """Seconds since its transaction began."""
+    """Seconds since its transaction began, or was prepared."""
+    prepared: str = ""
+    """The name that PREPARE TRANSACTION gave it, as a literal of SQL; `pid` is 0 then."""
 
     def __str__(self) -> str:
+        if self.prepared:
+            ends = f"end it: COMMIT PREPARED {self.prepared} or ROLLBACK PREPARED {self.prepared}"
+            return f"the prepared transaction {self.prepared} · {self.user} · for {span(self.age_s)} · {ends}"
         if self.query == HIDDEN:
             who = [f"pid {self.pid}", self.user, self.application]
             return " · ".join(part for part in who if part) + " (the rest is hidden without pg_read_all_stats)"
@@ -49,12 +54,33 @@ HIDDEN = "<insufficient privilege>"
 """What pg_stat_activity shows of another role's query."""
 
 BLOCKERS = """
-SELECT b.pid, coalesce(b.usename, ''), coalesce(b.application_name, ''), coalesce(b.state, ''), coalesce(b.query, ''),
-       coalesce(extract(epoch FROM clock_timestamp()
+SELECT DISTINCT p.pid, coalesce(b.usename, ''), coalesce(b.application_name, ''), coalesce(b.state, ''),
+       coalesce(b.query, ''), coalesce(extract(epoch FROM clock_timestamp()
                                    - coalesce(b.xact_start, b.query_start, b.backend_start)), 0)::float8
-  FROM pg_stat_activity w, pg_stat_activity b
- WHERE w.query LIKE %(mark)s AND w.state = 'active' AND w.pid <> pg_backend_pid()
-   AND b.pid = ANY (pg_blocking_pids(w.pid))"""
+  FROM pg_stat_activity w CROSS JOIN unnest(pg_blocking_pids(w.pid)) p (pid) LEFT JOIN pg_stat_activity b
+       ON b.pid = p.pid
+ WHERE w.query LIKE %(mark)s AND w.state = 'active' AND w.pid <> pg_backend_pid() AND (p.pid = 0 OR b.pid = p.pid)"""
+"""A prepared transaction is pid 0, and nothing else is known of it there."""
+
+PREPARED = """
+WITH modes (mode, place, conflicts) AS (VALUES
+  ('AccessShareLock', 1, '00000001'), ('RowShareLock', 2, '00000011'), ('RowExclusiveLock', 3, '00001111'),
+  ('ShareUpdateExclusiveLock', 4, '00011111'), ('ShareLock', 5, '00110111'), ('ShareRowExclusiveLock', 6, '00111111'),
+  ('ExclusiveLock', 7, '01111111'), ('AccessExclusiveLock', 8, '11111111'))
+SELECT DISTINCT 0, x.owner::text, '', '', '',
+       extract(epoch FROM clock_timestamp() - x.prepared)::float8, quote_literal(x.gid)
+  FROM pg_stat_activity w
+  JOIN pg_locks l ON l.pid = w.pid AND NOT l.granted
+  JOIN pg_locks h ON h.pid IS NULL AND h.granted AND h.locktype = l.locktype
+       AND (h.database, h.relation, h.page, h.tuple, h.virtualxid, h.transactionid, h.classid, h.objid, h.objsubid)
+           IS NOT DISTINCT FROM
+           (l.database, l.relation, l.page, l.tuple, l.virtualxid, l.transactionid, l.classid, l.objid, l.objsubid)
+  JOIN modes a ON a.mode = l.mode
+  JOIN modes b ON b.mode = h.mode AND substr(a.conflicts, b.place, 1) = '1'
+  JOIN pg_locks o ON o.pid IS NULL AND o.locktype = 'transactionid' AND o.virtualtransaction = h.virtualtransaction
+  JOIN pg_prepared_xacts x ON x.transaction = o.transactionid
+ WHERE w.query LIKE %(mark)s AND w.state = 'active' AND w.pid <> pg_backend_pid()"""
+"""Those in the way, by the table of conflicting locks in PostgreSQL's manual: a person may end what is named here."""
 
 PROGRESS = """
 SELECT p.phase, CASE WHEN p.blocks_total > 0 THEN p.blocks_done::float8 / p.blocks_total
@@ -97,8 +123,12 @@ class Watch:
         """How long the statement at hand has been seen waiting for a lock."""
         self.limit_s: float | None = None
         """Cancel the statement at hand when it has waited for so long."""
+        self.attempt_s: float | None = None
+        """Cancel it already when it has waited so long for one lock, as lock_timeout would: it is tried again."""
         self.cancelled = False
         self.label = ""
+        self._waits_s = 0.0
+        """How long it has been seen waiting without a break."""
 
     def start(self) -> None:
         """Begin to watch."""
@@ -109,15 +139,10 @@ class Watch:
         self._stop.set()
         self._thread.join(timeout=1.0)
 
-    def attend(self, label: str, limit_s: float | None = None) -> None:
+    def attend(self, label: str, limit_s: float | None = None, attempt_s: float | None = None) -> None:
         """A new statement or step begins."""
-        self.blockers, self.blocked_s, self.cancelled, self.limit_s, self.label = (
-            (),
-            0.0,
-            False,
-            limit_s,
-            label,
-        )
+        self.blockers, self.blocked_s, self._waits_s, self.cancelled = (), 0.0, 0.0, False
+        self.limit_s, self.attempt_s, self.label = limit_s, attempt_s, label
 
     def _run(self) -> None:
         conn: psycopg.Connection[tuple[object, ...]] | None = None
@@ -145,12 +170,15 @@ class Watch:
         session = self.session
         if session is not None and session.sent_at and time.monotonic() - session.sent_at > TICK_S / 2:
             self._look(conn)
+        else:
+            self._waits_s = 0.0
 
     def _look(self, conn: psycopg.Connection[tuple[object, ...]]) -> None:
-        rows = cast("list[tuple[int, str, str, str, str, float]]", conn.execute(BLOCKERS, self._mark).fetchall())
-        if rows:
+        found = self._found(conn)
+        self._waits_s = self._waits_s + TICK_S if found else 0.0
+        if found:
             first = not self.blockers
-            self.blockers = tuple(Blocker(*row) for row in rows)
+            self.blockers = found
             self.blocked_s += TICK_S
             if first or int(self.blocked_s / TICK_S) % 20 == 0:
                 self._sink.emit(
@@ -160,11 +188,22 @@ class Watch:
                         text=f"{self.label} waits for {self.blockers[0]}{self._patience}",
                     )
                 )
-            if self.limit_s is not None and self.blocked_s > self.limit_s:
+            if (self.limit_s is not None and self.blocked_s > self.limit_s) or (
+                self.attempt_s is not None and self._waits_s >= self.attempt_s
+            ):
                 self.cancelled = True
                 conn.execute(CANCEL_WAITING, self._mark)
         for phase, fraction in cast("list[tuple[str, float | None]]", conn.execute(PROGRESS, self._mark).fetchall()):
             self._sink.emit(Event(what=Happening.PROGRESS, label=self.label, text=phase, fraction=fraction))
+
+    def _found(self, conn: psycopg.Connection[tuple[object, ...]]) -> tuple[Blocker, ...]:
+        """Whom the statement at hand waits for: sessions first."""
+        rows = cast("list[tuple[int, str, str, str, str, float]]", conn.execute(BLOCKERS, self._mark).fetchall())
+        sessions = tuple(Blocker(*row) for row in rows if row[0])
+        if len(sessions) == len(rows):
+            return sessions
+        more = conn.execute(PREPARED, self._mark).fetchall()
+        return sessions + tuple(Blocker(*row) for row in cast("list[tuple[int, str, str, str, str, float, str]]", more))
 
     @property
     def _patience(self) -> str:
