@@ -402,3 +402,30 @@ def test_a_password_in_an_argument_is_not_in_the_process_list(project: Project):
     out, err = process.communicate(timeout=30)
     assert process.returncode == 0
     assert "s3cret-word" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("table", "reindex"),
+    [
+        ("a", "reindex table concurrently a"),
+        ("p", "reindex table concurrently p"),
+        ("a", "reindex schema concurrently public"),
+    ],
+)
+def test_the_copies_of_toast_that_a_reindex_left_are_dropped_too(project: Project, table: str, reindex: str):
+    project.write(
+        "001_a.sql",
+        "CREATE TABLE a (id int, t text);\nCREATE TABLE p (id int, t text) PARTITION BY RANGE (id);\n"
+        "CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10);\n"
+        "CREATE INDEX i ON a (id);\nCREATE INDEX ip ON p (id);",
+    )
+    ok(project.apply())
+    project.write("002_r.sql", f"-- tidelock: build-limit 1s\n{reindex};")
+    with psycopg.connect(project.dsn) as conn:
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        conn.execute(f"SELECT * FROM {table}".encode())
+        failed(project.apply(wait="5s"), "T022", 75)
+    invalid = "SELECT indrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
+    assert any("pg_toast" in name for (name,) in project.query(invalid))
+    ok(project.apply())
+    assert project.query(invalid) == []

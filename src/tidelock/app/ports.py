@@ -298,7 +298,7 @@ class Database(Protocol):
     ) -> None:
         """Ledger rows for what the database already has, and a line for what a person says is pending, in `lease`."""
 
-    def outlook(self, step: Step, record: StepRecord) -> tuple[bool, str]:
+    def outlook(self, step: Step, record: StepRecord, variables: Mapping[str, str]) -> tuple[bool, str]:
         """Whether `apply` goes on by itself with a step that was cut off, and why or why not."""
 
     def decide(self, step: Step, record: StepRecord, *, done: bool) -> None:

@@ -37,7 +37,7 @@ def interrupted(run: Run) -> PlannedMigration | None:
 def outlook(run: Run, found: PlannedMigration) -> tuple[bool, str]:
     """Whether `apply` will go on by itself, and why or why not."""
     assert found.interrupted is not None, "something was interrupted"
-    return run.database.outlook(found.steps[found.done], found.interrupted)
+    return run.database.outlook(found.steps[found.done], found.interrupted, found.variables)
 
 
 def settle(run: Run, *, done: bool) -> PlannedMigration:

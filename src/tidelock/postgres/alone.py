@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tidelock.app.patience import backoff
@@ -13,15 +14,16 @@ from tidelock.errors import LedgerFault
 from tidelock.postgres import failures, lease, records, recovery
 from tidelock.postgres.failures import caret
 from tidelock.postgres.ledger import literal
+from tidelock.postgres.mending import clean_up, mend, once, unhide
 from tidelock.postgres.presence import path_of
 from tidelock.postgres.session import BatchFailed
 from tidelock.postgres.transaction import may_write_ledger
+from tidelock.postgres.variables import as_sent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from tidelock.core.model import Migration, StepRecord
-    from tidelock.core.statement import Statement
     from tidelock.core.step import Step
     from tidelock.postgres.performer import Performer
     from tidelock.postgres.turn import Turn
@@ -49,12 +51,8 @@ def run(turn: Turn, performer: Performer, step: Step) -> None:
     if not performer.allows(statement.guards):
         turn.write(turn.record(step))
         return
-    if recovery.before_start(turn.session.conn, statement):
-        why = (
-            "an invalid index of that name is there, which IF NOT EXISTS would hide; dropping it and building it again"
-        )
-        turn.tell(Happening.RECOVERED, why, statement.place)
-        mend(turn, step, lambda: recovery.before_start(turn.session.conn, statement))
+    statement = as_sent(turn.session.conn, statement, turn.variables)
+    unhide(turn, step, statement)
     known = recovery.evidence(turn.session.conn, statement)
     started = turn.line("started", step, statement=statement.text, detail={"evidence": known})
     turn.write(started, durable=step.external)
@@ -81,13 +79,14 @@ def record(turn: Turn, step: Step) -> None:
 def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any]) -> None:
     """Send it, with the limits that suit it; clean up and try again when it fails for a lock."""
     [statement] = step.statements
-    snapshots = recovery.waits_for_snapshots(statement.facts)
+    snapshots = recovery.waits_for_snapshots(as_sent(turn.session.conn, statement, turn.variables).facts)
     untimed = snapshots or turn.catches(step)
     after = surround(turn, untimed)
+    turn.made, turn.made_evidence = "", {}
     number = 0
     while True:
         if number:  # what the attempt before has left would be in the way, or be hidden by IF NOT EXISTS
-            mend(turn, step, lambda: recovery.leftover_indexes(turn.session.conn, known))
+            mend(turn, step, partial(recovery.leftover_indexes, turn.session.conn, known))
         turn.attend(step)
         if snapshots:
             turn.watch.limit_s = turn.duration("build-limit", turn.limits.build_limit_s)
@@ -98,6 +97,7 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
             break
         except BatchFailed as failed:
             turn.session.rollback()
+            known = turn.made_evidence or known
             clean_up(turn, statement, known)
             consider(turn, step, failed, number, time.monotonic() - began, known)
             number += 1
@@ -125,14 +125,15 @@ def surround(turn: Turn, untimed: bool) -> list[str]:
 
 def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: float, known: Mapping[str, Any]) -> None:
     """After a failed attempt: return when nothing was changed and it may be tried again, raise otherwise."""
-    [statement] = step.statements
+    statement = as_sent(turn.session.conn, step.statements[0], turn.variables)
     if turn.watch.lost:
         raise lease.LeaseLost from None
     if not turn.lock_not_had(failed):
         turn.note_failure(step, failed, statement, known)
         raise failures.step_failed(turn, step, failed, statement.place) from None
     turn.waited(took_s)
-    if statement.facts.kind not in (Kind.CODE, Kind.UNKNOWN) and turn.patience.pause(backoff(number)):
+    again = statement.facts.kind not in (Kind.CODE, Kind.UNKNOWN) and known.get("again", True)
+    if again and turn.patience.pause(backoff(number)):
         return
     turn.note_failure(step, failed, statement, known)
     table = statement.facts.creates[0].parent if statement.facts.creates else ""
@@ -142,56 +143,12 @@ def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: f
     raise failures.LockNotHad(turn.migration, statement.place, waited_s, blockers, table) from None
 
 
-def mend(turn: Turn, step: Step, needed: Callable[[], tuple[str, ...]]) -> None:
-    """Run repairs, within the patience for locks. `needed` is asked anew: what somebody builds may be whole by now."""
-    number = 0
-    while repairs := needed():
-        began = time.monotonic()
-        turn.attend()
-        try:
-            for repair in repairs:
-                turn.session.run([repair])
-        except BatchFailed as failed:
-            turn.session.rollback()
-            [statement] = step.statements
-            if not turn.lock_not_had(failed):
-                raise failures.step_failed(turn, step, failed, statement.place) from None
-            turn.waited(time.monotonic() - began)
-            if not turn.patience.pause(backoff(number)):
-                table = statement.facts.creates[0].parent if statement.facts.creates else ""
-                waited_s, blockers = turn.tally.lock_wait_s, turn.watch.blockers
-                raise failures.LockNotHad(turn.migration, statement.place, waited_s, blockers, table) from None
-        else:
-            return
-        number += 1
-
-
-def clean_up(turn: Turn, statement: Statement, known: Mapping[str, Any]) -> None:
-    """Drop what a failed index build left behind, when that needs no queueing; the next run does it otherwise."""
-    watch = turn.watch
-    cancelled, blockers, attempt_s = watch.cancelled, watch.blockers, watch.attempt_s
-    for repair in recovery.leftover_indexes(turn.session.conn, known):
-        watch.attend(turn.migration.label)
-        try:
-            turn.session.run(["BEGIN", "SET LOCAL lock_timeout = '500ms'", repair, "COMMIT"])
-            done = f"cleaned up: {repair}"
-        except BatchFailed as failed:
-            turn.session.rollback()
-            done = f"left for the next run: {repair} ({failed.error.diag.message_primary})"
-        turn.tell(Happening.RECOVERED, done, statement.place)
-    watch.cancelled, watch.blockers, watch.attempt_s = cancelled, blockers, attempt_s
-
-
-def once(repairs: tuple[str, ...]) -> Callable[[], tuple[str, ...]]:
-    """The same repairs however often they are asked for: each may be run again."""
-    return lambda: repairs
-
-
 def settle(turn: Turn, step: Step, record: StepRecord) -> bool:
     """Deal with a statement that an earlier run started. True when it needs no run. Raises OutcomeUnknown."""
     [statement] = step.statements
-    finding = recovery.outlook(turn.session.conn, step, record)
+    finding = recovery.outlook(turn.session.conn, step, record, turn.variables)
     if finding.verdict is recovery.Verdict.ASK:
+        mend(turn, step, once(finding.repairs))
         shown = caret(turn.sources, statement.place)
         raise OutcomeUnknown(turn.migration, record, finding.why, shown)
     at = f" on {record.at:%Y-%m-%d %H:%M %Z}" if record.at else ""

@@ -464,12 +464,12 @@ class PostgresDatabase:
             detail = {"snapshot": packed(self.snapshot())}
             self._executor.turn.write(records.journal(self.ledger, self.author, "snapshot", detail=detail))
 
-    def outlook(self, step: Step, record: StepRecord) -> tuple[bool, str]:
+    def outlook(self, step: Step, record: StepRecord, variables: Mapping[str, str]) -> tuple[bool, str]:
         """Whether `apply` goes on by itself, and why, or why a person must decide."""
         from tidelock.postgres import recovery
 
         with translated(self.target):
-            finding = recovery.outlook(self.conn, step, record)
+            finding = recovery.outlook(self.conn, step, record, variables)
         return finding.verdict is not recovery.Verdict.ASK, finding.why
 
     def decide(self, step: Step, record: StepRecord, *, done: bool) -> None:

@@ -139,7 +139,7 @@ class Executor:
         """Deal with a step that an earlier run started. True when it needs no run."""
         if step.mode is Mode.ALONE:
             return alone.settle(self.turn, step, record)
-        finding = recovery.outlook(self.turn.session.conn, step, record)
+        finding = recovery.outlook(self.turn.session.conn, step, record, self.turn.variables)
         if finding.verdict is recovery.Verdict.ASK:
             outside = next(each for each in step.statements if each.facts.external)
             shown = caret(self.turn.sources, outside.place)

@@ -17,6 +17,7 @@ from tidelock.core.step import Mode
 from tidelock.core.steps import RuntimeTransaction
 from tidelock.postgres import failures
 from tidelock.postgres.failures import caret
+from tidelock.postgres.mending import sending
 from tidelock.postgres.session import BatchFailed, rows_of
 from tidelock.postgres.variables import Variables
 
@@ -138,11 +139,8 @@ class Performer:
         elif statement.ending is Ending.GEXEC:
             cells = [cell for row in results[-1].rows for cell in row if cell is not None]
             for number, cell in enumerate(cells):
-                if step.mode is Mode.ALONE:
-                    self.turn.made = f"-- \\gexec: {number} of {len(cells)} had run, then this was sent:\n{cell}"
-                    self.turn.write(self.turn.line("started", step, statement=self.turn.made))
-                    self.turn.attend(step)
-                with self.decided_now(step, statement, cell):
+                around = sending(self.turn, step, cells, number) if step.mode is Mode.ALONE else nullcontext()
+                with around, self.decided_now(step, statement, cell):
                     made = self.turn.run([(cell, statement)])
                 self.show(made, statement)
         else:

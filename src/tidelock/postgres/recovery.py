@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from psycopg import sql
 
-from tidelock.core.facts import index_definition
+from tidelock.core.facts import facts_of, index_definition
 from tidelock.core.model import Outcome
-from tidelock.core.statement import Kind
+from tidelock.core.statement import Ending, Kind, Statement
 from tidelock.core.step import Mode
 from tidelock.postgres.presence import ABSENT, INVALID, PRESENT, path_of, quoted, state
+from tidelock.postgres.variables import as_sent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from tidelock.core.facts import IndexDefinition
     from tidelock.core.model import StepRecord
-    from tidelock.core.statement import Facts, Object, Statement
+    from tidelock.core.statement import Facts, Object
     from tidelock.core.step import Step
 
     Connection = psycopg.Connection[tuple[object, ...]]
@@ -54,16 +55,20 @@ class Finding:
 INDEXES = """
 SELECT coalesce(array_agg(indexrelid::bigint ORDER BY indexrelid), '{}')
   FROM pg_index WHERE indrelid = to_regclass(%s)"""
-# Of the table, or the index's table, that is named, and of its partitions; of all when none is (REINDEX DATABASE).
+# Of the table, or the index's table, that is named, of its partitions and of what TOAST keeps for these; of all when
+# none is named (REINDEX DATABASE).
 LEFTOVERS = """
 WITH named AS (
   SELECT coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass(%(path)s)),
-                  to_regclass(%(path)s)::oid) AS id)
+                  to_regclass(%(path)s)::oid) AS id),
+tables AS (
+  SELECT id FROM named UNION SELECT relid FROM named, pg_partition_tree(named.id::regclass)),
+rebuilt AS (
+  SELECT id FROM tables UNION SELECT reltoastrelid FROM pg_class JOIN tables ON oid = id WHERE reltoastrelid <> 0)
 SELECT c.oid::bigint, format('%%I.%%I', n.nspname, c.relname)
-  FROM named, pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
  WHERE NOT i.indisvalid AND c.relname ~ '_cc(new|old)[0-9]*$' AND c.relkind = 'i'
-   AND (%(path)s = '' OR i.indrelid = named.id
-        OR i.indrelid IN (SELECT relid FROM pg_partition_tree(named.id::regclass)))"""
+   AND (%(path)s = '' OR i.indrelid IN (SELECT id FROM rebuilt))"""
 NEW_INDEXES = """
 SELECT c.relname, format('%%I.%%I', n.nspname, c.relname), i.indisvalid AND i.indisready, pg_get_indexdef(i.indexrelid)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -150,10 +155,11 @@ def drop_index(index: Object, facts: Facts) -> str:
     return f"{word} {path_of(index.name, schema)}"
 
 
-def outlook(conn: Connection, step: Step, record: StepRecord) -> Finding:
-    """What `apply` will do about a step that an earlier run started."""
+def outlook(conn: Connection, step: Step, record: StepRecord, variables: Mapping[str, str]) -> Finding:
+    """What `apply` will do about a step that an earlier run started, with the variables of the steps before it."""
     if step.mode is Mode.ALONE:
-        return judge(conn, step.statements[0], record.evidence, failed=record.outcome is Outcome.FAILED)
+        statement = as_sent(conn, step.statements[0], variables)
+        return judge(conn, statement, record.evidence, failed=record.outcome is Outcome.FAILED)
     if any(each.facts.external and not each.facts.rerunnable for each in step.statements):
         return Finding(Verdict.ASK, "it has effects that no rollback undoes")
     return Finding(Verdict.RETRY, "nothing of its transaction remains")
@@ -162,6 +168,8 @@ def outlook(conn: Connection, step: Step, record: StepRecord) -> Finding:
 def judge(conn: Connection, statement: Statement, before: Evidence, *, failed: bool) -> Finding:
     """Decide about a statement that was started. `failed`: the server refused it, and that was recorded."""
     facts = statement.facts
+    if statement.ending is Ending.GEXEC and "sent" in before:
+        return judge_sent(conn, statement, before, failed=failed)
     if repairs := leftover_indexes(conn, before):
         return Finding(Verdict.RETRY, "the index is there and invalid; dropping it and building it again", repairs)
     if is_reindex(facts):
@@ -177,6 +185,17 @@ def judge(conn: Connection, statement: Statement, before: Evidence, *, failed: b
     if facts.rerunnable and not statement.runtime:
         return Finding(Verdict.RETRY, "running it twice is harmless")
     return Finding(Verdict.ASK, "the catalog cannot tell whether it ran, and running it twice may not be harmless")
+
+
+def judge_sent(conn: Connection, statement: Statement, before: Evidence, *, failed: bool) -> Finding:
+    """Decide about a \\gexec whose last text was started; those before it ran, and would run again with it."""
+    text = str(before["sent"])
+    found = judge(conn, Statement(text=text, place=statement.place, facts=facts_of(text)), before, failed=failed)
+    if found.verdict is Verdict.DONE and before["last"]:
+        return found
+    if found.verdict is Verdict.RETRY and before["again"]:
+        return found
+    return Finding(Verdict.ASK, "\\gexec had sent what may not be harmless to run twice", found.repairs)
 
 
 def judge_objects(conn: Connection, statement: Statement, before: Evidence) -> Finding | None:

@@ -89,6 +89,8 @@ class Turn:
     """For each text of the query that runs now the statement of the file that it is; None for ours."""
     made: str = ""
     """The last statement that \\gexec has sent outside of a transaction, and how many before it."""
+    made_evidence: Mapping[str, Any] = field(default_factory=dict)
+    """What was there before it, for the journal and for repairs."""
     settings: tuple[float, float] | None = None
     """(lock_timeout, statement_timeout) of the session in seconds; None when they are to be set anew."""
     prepared: bool = False
@@ -127,7 +129,8 @@ class Turn:
 
     def begin(self, planned: PlannedMigration) -> None:
         """Take up a migration."""
-        self.planned, self.tally, self.variables, self.made = planned, Tally(), dict(planned.variables), ""
+        self.planned, self.tally, self.variables = planned, Tally(), dict(planned.variables)
+        self.made, self.made_evidence = "", {}
         self.read_only, self.own_timeout = False, None
 
     def duration(self, directive: str, default_s: float) -> float:

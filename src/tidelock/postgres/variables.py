@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from psycopg import pq
 
+from tidelock.core.facts import facts_of
 from tidelock.core.statement import Quote, Variable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import psycopg
 
-    from tidelock.core.statement import Guard
+    from tidelock.core.statement import Guard, Statement
 
 TRUE = ("true", "yes", "on", "1")
 
@@ -48,6 +50,14 @@ class Variables:
             truth(self.fill(guard.condition)) and not any(truth(self.fill(other)) for other in guard.unless)
             for guard in guards
         )
+
+
+def as_sent(conn: psycopg.Connection[tuple[object, ...]], statement: Statement, values: Mapping[str, str]) -> Statement:
+    """A statement with the text, and the facts of the text, that these variables make of it."""
+    if not statement.pieces:
+        return statement
+    text = Variables(conn, dict(values)).fill(statement.pieces)
+    return replace(statement, text=text, facts=facts_of(text), pieces=())
 
 
 def truth(text: str) -> bool:
