@@ -79,6 +79,18 @@ def test_code_that_catches_errors_queues_in_short_attempts_too(project: Project)
     assert project.one("SELECT count(*) FROM pg_attribute WHERE attrelid = 'a'::regclass AND attname = 'x'") == 1
 
 
+def test_a_procedure_that_commits_stops_where_it_did_not_get_its_lock(project: Project):
+    commits = ADDING.replace("BEGIN PERFORM adds();", "BEGIN COMMIT; PERFORM adds();")
+    project.write("001_a.sql", commits)
+    ok(project.apply())
+    project.write("002_b.sql", "CALL adds_too();")
+    holder = hold(project, "SELECT * FROM a", 5)
+    fault = failed(project.apply(wait="30s"), "T020", 75)
+    holder.join()
+    assert "grafana" in fault.detail
+    assert project.versions() == [1]
+
+
 def test_behind_a_pooler_code_that_catches_errors_does_not_go_on_either(project: Project, pooled_dsn: str):
     project.write("001_a.sql", "CREATE TABLE a (id int);")
     ok(project.apply())
