@@ -86,9 +86,9 @@ class Together:
             return max(len(self.ahead[1]), 1)
         found = statements = characters = 0
         for planned in islice(self.pending, start, None):
-            if not fits(planned, self.turn.ledger.table) or self.turn.hidden.behind(planned.steps[0]):
+            if not fits(planned, self.turn.ledger.table):
                 break
-            if self.turn.looking(planned.steps[0]):
+            if self.turn.looking(planned.steps[0]) or self.turn.changes_defaults(planned.steps[0]):
                 break
             texts = [each.text for each in planned.steps[0].statements]
             statements += len(texts)

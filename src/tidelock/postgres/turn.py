@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from tidelock.core.model import Place
+from tidelock.core.patterns import regex
 from tidelock.core.report import Event, Happening
 from tidelock.core.source import seconds
 from tidelock.core.statement import Ending
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
 AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE")
 """The ledger is written as the role that connected, whatever a file has made of the session."""
 
+
+STARTS_WITH = regex(r"\bALTER\s+(?:DATABASE|ROLE|USER)\b", re.IGNORECASE)
+"""What changes the settings that a session starts with. Comments between the words are nobody's habit."""
 
 ROLES = """
 SELECT quote_ident(session_user),
@@ -150,6 +155,10 @@ class Turn:
     def leaves(self, step: Step) -> bool:
         """Whether a step may leave something in the session: by what it says, or by code that it sets off."""
         return step.session or self.hidden.behind(step)
+
+    def changes_defaults(self, step: Step) -> bool:
+        """Whether a step may change what database or role set in a session when it starts."""
+        return self.leaves(step) or any(STARTS_WITH.search(each.text) for each in step.statements)
 
     @property
     def defaults_to_read_only(self) -> bool:
