@@ -233,6 +233,9 @@ class Database(Protocol):
     def beside(self, version: int) -> Mapping[str, str]:
         """The `Script.beside` of what was applied as this version; empty where that was not kept."""
 
+    def promoted(self) -> bool:
+        """Wait while the server observed is a standby; True when it takes writes by now, and is to be observed anew."""
+
     def check(self, plan: Plan) -> None:
         """Refuse, before anything runs, what this connection cannot carry."""
 
