@@ -304,6 +304,9 @@ class Database(Protocol):
     def outlook(self, step: Step, record: StepRecord, variables: Mapping[str, str]) -> tuple[bool, str]:
         """Whether `apply` goes on by itself with a step that was cut off, and why or why not."""
 
+    def executing(self, run_id: str) -> str:
+        """Who executes a statement of this run at this moment, in which server process and for how long; or nothing."""
+
     def decide(self, step: Step, record: StepRecord, *, done: bool) -> None:
         """Record a person's decision about an interrupted step. Only inside `lease`."""
 

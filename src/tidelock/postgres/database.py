@@ -167,6 +167,13 @@ class PostgresDatabase:
         with translated(self.target):
             return lease.read(self.conn, self.ledger).told
 
+    def executing(self, run_id: str) -> str:
+        """Who executes a statement of this run at this moment, in which server process and for how long; or nothing."""
+        with translated(self.target):
+            holder = lease.read(self.conn, self.ledger)
+            active = [each for each in lease.sessions(self.conn, holder) if each.state == "active"]
+        return f"{holder.told} ({active[0]})" if active and holder.run_id == run_id else ""
+
     def surroundings(self) -> Surroundings:
         """Where files are cut, as far as the database decides it."""
         with translated(self.target):
