@@ -175,7 +175,7 @@ def test_a_wrong_password_is_told_and_not_shown(project: Project, server: Server
     assert "wr0ng-word" not in done.stdout + done.stderr
 
 
-def test_a_standby_is_refused_and_named(project: Project):
+def test_a_session_that_may_not_write_is_refused_and_named(project: Project):
     project.write("001_a.sql", "CREATE TABLE a (id int);")
     done = project.tidelock("apply", env={"PGOPTIONS": "-c default_transaction_read_only=on"})
     assert done.returncode == 5

@@ -795,3 +795,19 @@ def test_another_client_encoding_is_refused(project: Project):
 def test_an_error_without_a_position_points_to_the_name_that_it_is_about(project: Project):
     project.write("001_a.sql", "CREATE TABLE a (\n  id int,\n  site int REFERENCES nowhere (id)\n);")
     assert failed(project.apply(), "D010", 5).detail.splitlines()[0].endswith("001_a.sql:3:23")
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        "SET app.x = '5';",
+        "BEGIN; SET LOCAL app.x = '5'; COMMIT;",
+        "SELECT set_config('app.x', '5', true);",
+        "DO $$BEGIN PERFORM set_config('app.x', '5', false); END$$;",
+    ],
+)
+def test_a_setting_of_the_users_own_does_not_cross_over_even_as_an_empty_one(project: Project, leaves: str) -> None:
+    project.write("001_a.sql", leaves)
+    project.write("002_b.sql", "CREATE TABLE t AS SELECT current_setting('app.x', true) IS NULL AS fresh;")
+    ok(project.apply())
+    assert project.one("SELECT fresh FROM t") is True

@@ -192,6 +192,40 @@ CASES = {
     ),
     "a column that is no name": (["BEGIN; DECLARE c CURSOR FOR SELECT 1; FETCH c \\gset\nCOMMIT;"], SCHEMAS),
     "a column whose name is none": (['SELECT 1 AS "a-b" \\gset\n'], SCHEMAS),
+    "the database's settings, by \\gexec": (
+        [
+            "CREATE SCHEMA s; SELECT format('ALTER DATABASE %I SET search_path = s', current_database()) \\gexec\n",
+            "CREATE TABLE t (a int);",
+            "SELECT format('ALTER DATABASE %I RESET ALL', current_database()) \\gexec\n",
+            "CREATE TABLE u (a int);",
+        ],
+        SCHEMAS,
+    ),
+    "the role's settings in the database, in a DO": (
+        [
+            (
+                "CREATE SCHEMA s; DO $$BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I SET search_path = s',"
+                " current_user, current_database()); END$$;"
+            ),
+            "CREATE TABLE t (a int);",
+            "DO $$BEGIN EXECUTE format('ALTER ROLE %I IN DATABASE %I RESET ALL', current_user, current_database()); END$$;",
+            "CREATE TABLE u (a int);",
+        ],
+        SCHEMAS,
+    ),
+    "the database's settings, by a function": (
+        [
+            (
+                "CREATE SCHEMA s; CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$BEGIN"
+                " EXECUTE format('ALTER DATABASE %I SET search_path = s', current_database()); END$$;"
+            ),
+            "SELECT f();",
+            "CREATE TABLE t (a int);",
+            "SELECT format('ALTER DATABASE %I RESET ALL', current_database()) \\gexec\n",
+            "CREATE TABLE u (a int);",
+        ],
+        SCHEMAS,
+    ),
 }
 
 
@@ -230,3 +264,28 @@ def test_a_read_only_session_fails_as_under_psql_and_goes_on_after_the_file_is_m
     project.write("1_a.sql", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY; SELECT 1;")
     assert project.apply().failure is None
     assert project.versions() == [1]
+
+
+def test_what_a_file_sets_for_new_sessions_holds_from_the_next_file_on(project: Project):
+    name = conninfo_to_dict(project.dsn)["dbname"]
+    texts = [
+        "CREATE SCHEMA s;",
+        "CREATE TABLE before (a int);",
+        (
+            f"alter database {name} set search_path = s, public; ALTER DATABASE {name} SET lock_timeout = '7s';\n"
+            f"ALTER DATABASE {name} SET statement_timeout = '1ms';\nCREATE TABLE same (a int);"
+        ),
+        "CREATE TABLE after (a int); SELECT pg_sleep(0.01); CREATE TABLE timeout AS SELECT current_setting('lock_timeout');",
+        f"ALTER DATABASE {name} RESET search_path; ALTER DATABASE {name} RESET statement_timeout;",
+        "CREATE TABLE again (a int);",
+        "CREATE TABLE last (a int);",
+    ]
+    for number, text in enumerate(texts, start=1):
+        project.write(f"{number}_x.sql", text)
+    done = project.tidelock("apply")
+    assert done.returncode == 0, done.stderr
+    made = dict(project.query("SELECT tablename, schemaname FROM pg_tables WHERE schemaname IN ('s', 'public')"))
+    wanted = {"before": "public", "same": "public", "after": "s", "again": "public", "last": "public"}
+    assert {table: made[table] for table in wanted} == wanted
+    assert project.query("SELECT current_setting FROM s.timeout") == [("2s",)]
+    assert project.one("SELECT run_id IS NULL FROM public.schema_migrations_lease WHERE part = 'holder'")

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-from tests.postgres.test_apply import ok
+from tests.postgres.test_apply import failed, ok
+from tests.rig.project import Project
+
+from tidelock.core.report import Happening
 
 if TYPE_CHECKING:
-    from tests.rig.project import Project
+    from pathlib import Path
+
+    from tests.rig.postgres import Server
 
 
 def test_a_look_that_nobody_answers_ends_with_the_patience(project: Project):
@@ -86,3 +91,40 @@ def test_a_short_statement_timeout_of_the_role_does_not_end_a_look(project: Proj
         time.sleep(2)
     said = looking.communicate(timeout=30)
     assert looking.returncode == 0, said
+
+
+@pytest.fixture
+def standby(server: Server, tmp_path: Path) -> Project:
+    """A server in recovery, to which one migration was applied before and for which another one is there."""
+    project = Project(tmp_path, server.dsn)
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    ok(project.apply())
+    server.stop()
+    (server.data / "standby.signal").touch()
+    server.start()
+    return Project(tmp_path, server.dsn)
+
+
+def test_a_standby_that_is_promoted_is_waited_for(standby: Project):
+    standby.write("002_b.sql", "CREATE TABLE b (id int);")
+    process = standby.start("apply", "--wait", "30s")
+    time.sleep(2)
+    assert process.poll() is None
+    standby.query("SELECT pg_promote()")
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 0, err
+    assert standby.versions() == [1, 2]
+
+
+def test_a_standby_that_nobody_promotes_ends_with_75_and_what_to_do(standby: Project):
+    assert standby.tidelock("apply").returncode == 0  # there is nothing to do
+    standby.write("002_b.sql", "CREATE TABLE b (id int);")
+    assert standby.tidelock("plan").returncode == 0
+    assert standby.tidelock("status").returncode in (0, 3)
+    began = time.monotonic()
+    fault = failed(standby.apply(wait="2s"), "T005", 75)
+    assert 2 <= time.monotonic() - began < 8
+    assert "is a standby" in fault.message
+    assert "waited 2 s" in fault.message
+    assert "target_session_attrs" in fault.hint
+    assert any("to be promoted" in text for text in standby.heard.texts(Happening.WAITING))

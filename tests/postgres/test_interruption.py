@@ -429,3 +429,34 @@ def test_the_copies_of_toast_that_a_reindex_left_are_dropped_too(project: Projec
     assert any("pg_toast" in name for (name,) in project.query(invalid))
     ok(project.apply())
     assert project.query(invalid) == []
+
+
+def test_recover_says_that_the_statement_runs_now_and_who_runs_it(project: Project):
+    project.write(
+        "001_a.sql",
+        "CREATE TABLE a (id int);\nCREATE PROCEDURE fill() LANGUAGE plpgsql AS $$BEGIN INSERT INTO a VALUES (1); COMMIT;"
+        " PERFORM pg_sleep(60); END$$;",
+    )
+    ok(project.apply())
+    project.write("002_b.sql", "CALL fill();")
+    process = project.start("apply")
+    until(lambda: running(project, "fill()") and project.one("SELECT count(*) FROM a") == 1)
+    [(pid,)] = project.query(ACTIVE, "fill()")
+    for alive in (True, False):
+        if not alive:
+            process.kill()
+            process.communicate(timeout=10)
+        shown = project.tidelock("recover")
+        assert shown.returncode == 75, shown.stderr
+        assert "It runs now" in shown.stdout
+        assert f"pid {pid}, for" in shown.stdout
+        assert "--mark-done" not in shown.stdout
+        refused = project.tidelock("recover", "--retry", "--wait", "0s")
+        assert refused.returncode == 75
+        assert f"(pid {pid}, for" in refused.stderr
+    refused = project.tidelock("recover", "--retry", "--wait", "12s")
+    assert "T011" in refused.stderr
+    assert "no sign of life for" in refused.stderr
+    assert "died" not in refused.stderr
+    project.query("SELECT pg_terminate_backend(%s, 5000)", pid)
+    assert "--mark-done" in project.tidelock("recover").stdout

@@ -126,3 +126,40 @@ def test_a_run_that_waited_for_another_reports_the_version_that_this_one_reached
     both = [project.start("apply", "--wait", "60s", "--json") for _ in range(2)]
     found = [json.loads(each.communicate(timeout=60)[0]) for each in both]
     assert [each["version"] for each in found] == [2, 2]
+
+
+@pytest.mark.parametrize("sees", [False, True])
+def test_a_silent_run_whose_session_may_not_be_ended_is_told_with_the_right_that_lacks(
+    project: Project, sees: bool
+) -> None:
+    project.write("001_a.sql", "CREATE TABLE a (id int); INSERT INTO a VALUES (1);")
+    project.apply()
+    project.write("002_b.sql", "SELECT 1;")
+    first, second = (f"lease_{each}_{'sees' if sees else 'blind'}" for each in ("first", "second"))
+    for each in (first, second):
+        project.query(f"DROP ROLE IF EXISTS {each}")
+        project.query(f"CREATE ROLE {each} LOGIN")
+    rights = (
+        f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {second}; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {second}"
+    )
+    project.query(rights + (f"; GRANT pg_read_all_stats TO {second}" if sees else ""))
+    with psycopg.connect(project.dsn, user=first, autocommit=True) as holder:
+        project.query(
+            "UPDATE schema_migrations_lease l SET run_id = 'frozen', pid = %s, who = 'first@pod', at = clock_timestamp() - interval '30 s',"
+            " backend_start = (SELECT backend_start FROM pg_stat_activity a WHERE a.pid = %s)",
+            holder.info.backend_pid,
+            holder.info.backend_pid,
+        )
+        done = project.tidelock("apply", "--wait", "1s", "--username", second)
+        assert done.returncode == 75, done.stderr
+        assert "T010" in done.stderr
+        assert "no sign of life for 3" in done.stderr
+        assert (
+            f"(pid {holder.info.backend_pid}) could not be ended: {second} is neither a member of {first}"
+            in done.stderr
+        )
+        assert f'GRANT "{first}" TO "{second}"' in done.stderr
+        project.query(f"GRANT {first} TO {second}")
+        assert project.tidelock("apply", "--wait", "10s", "--username", second).returncode == 0
+    for each in (second, first):
+        project.query(f"DROP OWNED BY {each}; DROP ROLE {each}")

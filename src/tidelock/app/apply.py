@@ -170,6 +170,9 @@ def attempt(run: Run) -> None:
     if not decided.pending and observed.clean and not moved:
         announce(run, decided, observed)
         return
+    if run.database.promoted():
+        attempt(run)
+        return
     run.database.check(decided)
     found = run.examine(decided, observed)
     if run.plan is None:

@@ -233,6 +233,9 @@ class Database(Protocol):
     def beside(self, version: int) -> Mapping[str, str]:
         """The `Script.beside` of what was applied as this version; empty where that was not kept."""
 
+    def promoted(self) -> bool:
+        """Wait while the server observed is a standby; True when it takes writes by now, and is to be observed anew."""
+
     def check(self, plan: Plan) -> None:
         """Refuse, before anything runs, what this connection cannot carry."""
 
@@ -300,6 +303,9 @@ class Database(Protocol):
 
     def outlook(self, step: Step, record: StepRecord, variables: Mapping[str, str]) -> tuple[bool, str]:
         """Whether `apply` goes on by itself with a step that was cut off, and why or why not."""
+
+    def executing(self, run_id: str) -> str:
+        """Who executes a statement of this run at this moment, in which server process and for how long; or nothing."""
 
     def decide(self, step: Step, record: StepRecord, *, done: bool) -> None:
         """Record a person's decision about an interrupted step. Only inside `lease`."""

@@ -40,6 +40,12 @@ def outlook(run: Run, found: PlannedMigration) -> tuple[bool, str]:
     return run.database.outlook(found.steps[found.done], found.interrupted, found.variables)
 
 
+def running(run: Run, found: PlannedMigration) -> str:
+    """Who executes the statement at this moment, or its server process where the runner is dead; empty when nobody."""
+    assert found.interrupted is not None, "something was interrupted"
+    return run.database.executing(found.interrupted.run_id)
+
+
 def settle(run: Run, *, done: bool) -> PlannedMigration:
     """Record a person's decision: it ran, or it is to be run again."""
     found = interrupted(run)

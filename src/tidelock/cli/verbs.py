@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tidelock.app import apply as application
 from tidelock.cli import wiring
 from tidelock.core.planner import NoMigrations
-from tidelock.errors import SourceFault, TidelockError, UsageFault
+from tidelock.errors import PassingFault, SourceFault, TidelockError, UsageFault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -168,7 +168,7 @@ def status(asked: Asked, out: Output, *, history: int | None, exit_code: bool) -
 
 def recover(asked: Asked, out: Output, *, mark_done: bool, retry: bool) -> int:
     """`tidelock recover`."""
-    from tidelock.app.recover import interrupted, outlook, settle
+    from tidelock.app.recover import interrupted, outlook, running, settle
     from tidelock.render import standing
 
     if mark_done and retry:
@@ -177,12 +177,13 @@ def recover(asked: Asked, out: Output, *, mark_done: bool, retry: bool) -> int:
     def act(run: Run) -> int:
         found = settle(run, done=mark_done) if mark_done or retry else interrupted(run)
         decision = "recorded as done" if mark_done else "will be run again by `tidelock apply`" if retry else ""
-        goes_on, why = (True, "") if found is None or decision else outlook(run, found)
+        now = running(run, found) if found is not None and not decision else ""
+        goes_on, why = (True, "") if found is None or decision else (False, now) if now else outlook(run, found)
         out.show(
-            standing.interrupted_text(found, run.database.target, decision, goes_on=goes_on, why=why),
-            standing.interrupted_data(found, decision, goes_on=goes_on, why=why),
+            standing.interrupted_text(found, run.database.target, decision, goes_on=goes_on, why=why, runs=bool(now)),
+            standing.interrupted_data(found, decision, goes_on=goes_on, why=f"it runs now: {now}" if now else why),
         )
-        return 0 if goes_on else 4
+        return 0 if goes_on else PassingFault.exit_code if now else 4
 
     return each_target(asked, out, "recover", act)
 

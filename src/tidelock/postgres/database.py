@@ -10,12 +10,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tidelock import __version__
+from tidelock.app.patience import backoff
 from tidelock.core.model import Migration, PlannedMigration
+from tidelock.core.report import Event, Happening
 from tidelock.postgres import catalog, lease, libpq, records
 from tidelock.postgres import ledger as ledgers
 from tidelock.postgres.limits import Limits
 from tidelock.postgres.records import Author
-from tidelock.postgres.translation import ReadOnly, RoleUnfit, ServerSilent, translated
+from tidelock.postgres.translation import ReadOnly, RoleUnfit, ServerSilent, Standby, translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -165,6 +167,13 @@ class PostgresDatabase:
         with translated(self.target):
             return lease.read(self.conn, self.ledger).told
 
+    def executing(self, run_id: str) -> str:
+        """Who executes a statement of this run at this moment, in which server process and for how long; or nothing."""
+        with translated(self.target):
+            holder = lease.read(self.conn, self.ledger)
+            active = [each for each in lease.sessions(self.conn, holder) if each.state == "active"]
+        return f"{holder.told} ({active[0]})" if active and holder.run_id == run_id else ""
+
     def surroundings(self) -> Surroundings:
         """Where files are cut, as far as the database decides it."""
         with translated(self.target):
@@ -177,6 +186,32 @@ class PostgresDatabase:
     def beside(self, version: int) -> Mapping[str, str]:
         """What the files and variables were that it was applied with."""
         return records.beside(self.conn, self.ledger, version)
+
+    def promoted(self) -> bool:
+        """Wait while the server is a standby. True when it takes writes by now, so that all is to be looked at anew.
+
+        Each look is through a new connection: a failover may change who answers. Raises Standby.
+        """
+        if self.observed.writable:
+            return False
+        started, told_s, attempt = time.monotonic(), -5.0, 0
+        while self._in_recovery():
+            waited_s = time.monotonic() - started
+            if waited_s - told_s >= 5 and self.patience.left_s > 0:
+                text = f"waiting for {self.target} to be promoted: it is a standby ({self.patience.left_s:.0f} s left)"
+                self.sink.emit(Event(what=Happening.WAITING, text=text))
+                told_s = waited_s
+            self.close()
+            if not self.patience.pause(backoff(attempt, most_s=2.0)):
+                raise Standby(self.target, waited_s)
+            attempt += 1
+        return self._look()[0].writable
+
+    def _in_recovery(self) -> bool:
+        """The server is a standby now, not merely a session that may not write."""
+        with translated(self.target):
+            row = self.conn.execute("SELECT pg_catalog.pg_is_in_recovery()").fetchone()
+        return bool(row and row[0])
 
     def check(self, plan: Plan) -> None:
         """Refuse, before anything runs, what this connection cannot carry."""

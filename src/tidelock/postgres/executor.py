@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
 STRONG = ("AccessExclusive", "Exclusive", "ShareRowExclusive", "Share")
 """Locks that keep readers or writers out."""
+DEFAULTS = """
+SELECT coalesce(string_agg(s::text, ' ' ORDER BY s::text), '') FROM pg_catalog.pg_db_role_setting s
+ WHERE setdatabase IN (0, (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
+   AND setrole IN (0, (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user))"""
+"""What database and role set in a session when it starts."""
 
 
 class Executor:
@@ -39,6 +44,12 @@ class Executor:
         self.performer = Performer(turn)
         self.imprint: Imprint | None = None
         """What the journal says of the session before the step at hand."""
+        self.unsure = False
+        """The file at hand may change what a session starts with, …"""
+        self.defaults: object = None
+        """… which was this before."""
+        self.worn = False
+        """The file at hand leaves what DISCARD ALL does not take away."""
         turn.session.conn.add_notice_handler(self.performer.notice)
 
     def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
@@ -158,9 +169,13 @@ class Executor:
         if turn.pooled:
             turn.settings = wanted
             return
-        if turn.session.dirty:
+        if self.worn:
+            self.renew_session()
+        elif turn.session.dirty:
             turn.session.run(["DISCARD ALL"])
             turn.session.dirty, turn.settings, turn.prepared = False, None, False
+        self.worn = any(imprint.wears(each) for step in turn.plan.steps for each in step.statements)
+        self.fresh_defaults()
         if turn.settings != wanted:
             settings = prelude(
                 server_version=turn.server_version,
@@ -172,19 +187,31 @@ class Executor:
             turn.session.run([*settings, *([] if turn.prepared else prepare)])
             turn.settings, turn.prepared = wanted, True
 
-    def run_first(self, step: Step) -> None:
-        """A statement that must be the first of its session (ALTER EXTENSION timescaledb UPDATE): it gets a new one.
+    def fresh_defaults(self) -> None:
+        """A new session when the file before has changed what one starts with: DISCARD ALL goes back to what it was."""
+        before, self.unsure = self.unsure, any(map(self.turn.changes_defaults, self.turn.plan.steps))
+        if before or self.unsure:
+            row = self.turn.session.conn.execute(DEFAULTS).fetchone()
+            if before and row != self.defaults:
+                self.renew_session()
+            self.defaults = row
 
-        The lease follows before the old session ends, so that nobody takes this run for dead.
-        """
+    def renew_session(self) -> None:
+        """Go on in a new session. The lease follows before the old one ends, so that nobody takes this run for dead."""
         turn = self.turn
-        turn.write(turn.line("started", step, statement=step.statements[0].text))
         turn.check_alive()
-        found = imprint.taken(turn) if turn.session.dirty else None
         conn = turn.connect()
         lease.move(turn.session.conn, turn.ledger, turn.author.run_id, conn.info.backend_pid)
         turn.session.renew(conn)
         conn.add_notice_handler(self.performer.notice)
+        turn.session.dirty, turn.settings, turn.prepared = False, None, False
+
+    def run_first(self, step: Step) -> None:
+        """A statement that must be the first of its session (ALTER EXTENSION timescaledb UPDATE): it gets a new one."""
+        turn = self.turn
+        turn.write(turn.line("started", step, statement=step.statements[0].text))
+        found = imprint.taken(turn) if turn.session.dirty else None
+        self.renew_session()
         alone.send(turn, self.performer, step, {})
         turn.session.dirty, turn.settings, turn.prepared = False, None, False
         self.fresh_session()

@@ -11,6 +11,7 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from tidelock.core.patterns import regex
+from tidelock.core.steps import bare
 from tidelock.core.values import record
 from tidelock.postgres.ledger import literal, quoted
 from tidelock.postgres.session import prelude
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from tidelock.core.statement import Statement
     from tidelock.postgres.ledger import Ledger
     from tidelock.postgres.turn import Turn
 
@@ -122,3 +124,10 @@ def surroundings(turn: Turn) -> list[str]:
         lock_timeout_ms=int(lock_s * 1000),
         statement_timeout_ms=int(statement_s * 1000),
     )
+
+
+def wears(statement: Statement) -> bool:
+    """A setting of the user's own, empty and not absent ever after in its session, or a library that stays loaded."""
+    facts = statement.facts
+    configures = "set_config" in {bare(each) for each in facts.calls}
+    return facts.command == "LOAD" or "." in facts.sets or (configures and any("." in each for each in facts.literals))

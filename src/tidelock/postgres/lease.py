@@ -12,17 +12,19 @@ No advisory lock: a pooler in transaction mode leaks them, and waiting for one b
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from tidelock.app.patience import backoff
 from tidelock.core.report import Event, Happening
+from tidelock.core.secrets import masked
 from tidelock.errors import PassingFault
 from tidelock.postgres.ledger import literal, refuse_no_lease
 from tidelock.postgres.records import journal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     import psycopg
@@ -48,24 +50,34 @@ class AnotherRunner(PassingFault):
 
     code = "T010"
 
-    def __init__(self, who: str, since: datetime | None, waited_s: float) -> None:
-        at = f" since {since:%H:%M:%S %Z}" if since else ""
-        super().__init__(
-            f"another run is at work: {who}{at}; waited {waited_s:.0f} s",
-            hint="nothing was changed; try again when it is done, or wait longer with `--wait 10m`",
-        )
+    def __init__(self, holder: Holder, sessions: Sequence[Left], user: str, waited_s: float) -> None:
+        at = f" since {holder.since:%H:%M:%S %Z}" if holder.since else ""
+        silent = f", no sign of life for {holder.silent_s:.0f} s" if holder.silent_s > 2 * PULSE_S else ""
+        hint = "nothing was changed; try again when it is done, or wait longer with `--wait 10m`"
+        does = ""
+        for each in sessions:
+            if each.state == "active":
+                does += f"; its session executes a statement ({each})"
+            elif holder.silent_s > LIFETIME_S and not (each.may_end and each.state):
+                does += f"; its session (pid {each.pid}) could not be ended: {each.lacking(user)}"
+                hint = (
+                    f"when that run is dead, end its session as {each.user} or as a superuser: "
+                    f"SELECT pg_terminate_backend({each.pid}); {each.grant(user)}"
+                )
+        super().__init__(f"another run is at work: {holder.who}{at}{silent}{does}; waited {waited_s:.0f} s", hint=hint)
 
 
 class DeadRunnersStatement(PassingFault):
-    """The runner before died, and the server is still executing a statement of it."""
+    """The runner before gives no sign of life, and the server is still executing a statement of it."""
 
     code = "T011"
 
-    def __init__(self, pid: int, query: str, age_s: float, waited_s: float) -> None:
+    def __init__(self, holder: Holder, left: Left, waited_s: float) -> None:
         super().__init__(
-            f"a run that died left a statement running (pid {pid}, for {age_s:.0f} s): {query}; "
+            f"the run before ({holder.who}, {holder.silence}) has a statement that still runs ({left}); "
             f"waited {waited_s:.0f} s for its end",
-            hint=f"wait longer with `--wait`, or end it: SELECT pg_terminate_backend({pid})",
+            hint="wait longer with `--wait`, or, when that run is dead, end it: "
+            f"SELECT pg_terminate_backend({left.pid})",
         )
 
 
@@ -98,6 +110,11 @@ class Holder:
     """Its session is no more. False when it has none of its own, behind a pooler."""
 
     @property
+    def silence(self) -> str:
+        """Why it is taken for dead, as far as that is known."""
+        return "its session is gone" if self.gone else f"no sign of life for {self.silent_s:.0f} s"
+
+    @property
     def told(self) -> str:
         """Who, since when, and whether it still gives a sign of life; empty when nobody holds it."""
         if self.run_id is None:
@@ -105,6 +122,38 @@ class Holder:
         since = f" since {self.since:%Y-%m-%d %H:%M:%S %Z}" if self.since else ""
         silent = f", silent for {self.silent_s:.0f} s" if self.silent_s > LIFETIME_S else ""
         return f"{self.who}{since}{', and its session is gone' if self.gone else silent}"
+
+
+class Left(NamedTuple):
+    """A session of a run that holds the lease."""
+
+    pid: int
+    state: str | None
+    """None when it is another role's, which hides what it does."""
+    age_s: float
+    query: str
+    user: str
+    superuser: bool
+    """It is a superuser's."""
+    may_end: bool
+    """Whether we may end it."""
+
+    def __str__(self) -> str:
+        return f"pid {self.pid}, for {self.age_s:.0f} s: {own_words(self.query)}"
+
+    def lacking(self, user: str) -> str:
+        """The right without which `user` may not end it, or not know whether to."""
+        if self.may_end:
+            return f"what it does is hidden from {user}, who is no member of pg_read_all_stats"
+        if self.superuser:
+            return f"{self.user} is a superuser, whose sessions only a superuser may end"
+        return f"{user} is neither a member of {self.user} nor of pg_signal_backend and pg_read_all_stats"
+
+    def grant(self, user: str) -> str:
+        """What spares that the next time."""
+        if self.superuser and not self.may_end:
+            return "let runs connect as a role that is no superuser"
+        return f'for the next time: GRANT "{self.user}" TO "{user}"'
 
 
 READ = """
@@ -141,9 +190,12 @@ UPDATE {lease} SET run_id = NULL, at = NULL, pid = NULL, backend_start = NULL, w
 # Sessions of a dead run: by its mark in the query text (through a pooler too), or by pid and start of the process.
 LEFT = """
 SELECT pid, state, coalesce(extract(epoch FROM clock_timestamp() - coalesce(query_start, backend_start)), 0)::float8,
-       left(query, 300)
-  FROM pg_stat_activity
- WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'
+       left(query, 300), coalesce(usename, ''), coalesce(his.rolsuper, false),
+       mine.rolsuper OR (coalesce(NOT his.rolsuper, false)
+                         AND (pg_has_role(usesysid, 'USAGE') OR pg_has_role('pg_signal_backend', 'USAGE')))
+  FROM pg_roles mine, pg_stat_activity LEFT JOIN pg_roles his ON his.oid = usesysid
+ WHERE mine.rolname = current_user AND pid <> pg_backend_pid()
+   AND coalesce(backend_type, 'client backend') = 'client backend'
    AND ((query LIKE %(mark)s AND state <> 'idle')
      OR (pid = %(pid)s AND coalesce(backend_start, %(backend_start)s) = %(backend_start)s))"""
 
@@ -195,7 +247,7 @@ def acquire(
                         Event(
                             what=Happening.RECOVERED,
                             text=f"took over from {holder.who}, "
-                            + ("whose session is gone" if holder.gone else f"silent for {holder.silent_s:.0f} s"),
+                            + ("whose session is gone" if holder.gone else holder.silence),
                         )
                     )
                 return
@@ -208,7 +260,7 @@ def acquire(
                 )
             )
         if not patience.pause(backoff(attempt, first_s=0.05, most_s=1.0)):
-            raise AnotherRunner(holder.who, holder.since, time.monotonic() - started)
+            raise AnotherRunner(holder, sessions(conn, holder), conn.info.user, time.monotonic() - started)
         attempt += 1
 
 
@@ -248,36 +300,37 @@ def clear_away(
     in a transaction or not, is ended, so that a runner that was merely paused cannot go on. `said` are the processes
     that were told of already.
     """
-    left = cast(
-        "list[tuple[int, str | None, float, str]]",
-        conn.execute(
-            LEFT,
-            {
-                "mark": f"/* tidelock run {holder.run_id} */%",
-                "pid": holder.pid,
-                "backend_start": holder.backend_start,
-            },
-        ).fetchall(),
-    )
-    for pid, state, age_s, query in left:
-        if state in ("active", None):  # None: another role's, which hides what it does
-            if pid not in said:
-                said.add(pid)
-                text = (
-                    f"the run before ({holder.who}) died and its statement still runs; waiting for its end: pid {pid}, "
-                )
-                sink.emit(Event(what=Happening.WAITING, text=f"{text}for {age_s:.0f} s, {own_words(query)}"))
+    from psycopg import errors
+
+    left = sessions(conn, holder)
+    for each in left:
+        if each.state == "active":
+            if each.pid not in said:
+                said.add(each.pid)
+                text = f"the run before ({holder.who}, {holder.silence}) has a statement that still runs"
+                sink.emit(Event(what=Happening.WAITING, text=f"{text}; waiting for its end: {each}"))
             if patience.left_s <= 0:
-                raise DeadRunnersStatement(pid, own_words(query), age_s, time.monotonic() - started)
+                raise DeadRunnersStatement(holder, each, time.monotonic() - started)
             return False
-        conn.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        if each.state is not None:
+            with suppress(errors.InsufficientPrivilege):  # AnotherRunner tells of it
+                conn.execute("SELECT pg_terminate_backend(%s)", (each.pid,))
     return not left
+
+
+def sessions(conn: psycopg.Connection[tuple[object, ...]], holder: Holder) -> list[Left]:
+    """The sessions of the run that holds the lease: its own, and those that work for it, through a pooler too."""
+    mark = f"/* tidelock run {holder.run_id} */%"
+    parameters = {"mark": mark, "pid": holder.pid, "backend_start": holder.backend_start}
+    rows = cast("list[tuple[int, str | None, float, str, str, bool, bool]]", conn.execute(LEFT, parameters).fetchall())
+    return [Left(*row) for row in rows]
 
 
 def own_words(query: str) -> str:
     """What a file says in a query of ours: without our mark, and without the statements around it."""
     parts = (part.strip() for part in query.partition("*/")[2].split("\n;"))
-    return " ".join(next((part for part in parts if part and not part.startswith(OURS)), query).split())[:160]
+    words = next((part for part in parts if part and not part.startswith(OURS)), query)
+    return masked(" ".join(words.split()))[:160]
 
 
 def pulse(conn: psycopg.Connection[tuple[object, ...]], ledger: Ledger, run_id: str) -> bool:

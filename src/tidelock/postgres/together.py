@@ -16,6 +16,7 @@ from psycopg.pq import ExecStatus
 from tidelock.core.report import Happening
 from tidelock.core.step import Mode
 from tidelock.postgres import transaction
+from tidelock.postgres.imprint import wears
 from tidelock.postgres.session import BatchFailed, rows_of
 
 if TYPE_CHECKING:
@@ -86,9 +87,9 @@ class Together:
             return max(len(self.ahead[1]), 1)
         found = statements = characters = 0
         for planned in islice(self.pending, start, None):
-            if not fits(planned, self.turn.ledger.table) or self.turn.hidden.behind(planned.steps[0]):
+            if not fits(planned, self.turn.ledger.table):
                 break
-            if self.turn.looking(planned.steps[0]):
+            if self.turn.looking(planned.steps[0]) or self.turn.changes_defaults(planned.steps[0]):
                 break
             texts = [each.text for each in planned.steps[0].statements]
             statements += len(texts)
@@ -168,6 +169,7 @@ def fits(planned: PlannedMigration, ledger: str) -> bool:
         and not any(map(planned.migration.directive, OF_ITS_OWN))
         and not step.session
         and not step.external
+        and not any(map(wears, step.statements))
         and not transaction.may_write_ledger(step, ledger)
         and transaction.fits_one_batch(step.items)
         and not any(map(step.in_vain, step.items))

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ReadOnly(DatabaseFault):
-    """A standby, or a session that may not write."""
+    """A session that may not write, or a standby where nothing waits for a primary."""
 
     code = "D006"
 
@@ -20,6 +20,19 @@ class ReadOnly(DatabaseFault):
         super().__init__(
             f"{target} is read-only: a standby, or default_transaction_read_only is on",
             hint="connect to the primary: add target_session_attrs=read-write and all hosts to the connection string",
+        )
+
+
+class Standby(PassingFault):
+    """The server is a standby, and was not promoted while it was waited for."""
+
+    code = "T005"
+
+    def __init__(self, target: str, waited_s: float) -> None:
+        super().__init__(
+            f"{target} is a standby and takes no writes; waited {waited_s:.0f} s for it to be promoted",
+            hint="connect to the primary: add target_session_attrs=read-write and all hosts to the connection string; "
+            "during a failover wait longer: `--wait 5m`",
         )
 
 

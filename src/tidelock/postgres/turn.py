@@ -48,6 +48,9 @@ AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE"
 
 LOCK_TIMEOUT = regex(r"lock_timeout", re.IGNORECASE)
 
+STARTS_WITH = regex(r"\bALTER\s+(?:DATABASE|ROLE|USER)\b", re.IGNORECASE)
+"""What changes the settings that a session starts with. Comments between the words are nobody's habit."""
+
 ROLES = """
 SELECT quote_ident(session_user),
        CASE current_setting('role') WHEN 'none' THEN 'NONE' ELSE quote_ident(current_user) END"""
@@ -174,6 +177,10 @@ class Turn:
     def leaves(self, step: Step) -> bool:
         """Whether a step may leave something in the session: by what it says, or by code that it sets off."""
         return step.session or self.hidden.behind(step)
+
+    def changes_defaults(self, step: Step) -> bool:
+        """Whether a step may change what database or role set in a session when it starts."""
+        return self.leaves(step) or any(STARTS_WITH.search(each.text) for each in step.statements)
 
     @property
     def defaults_to_read_only(self) -> bool:

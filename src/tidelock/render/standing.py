@@ -147,9 +147,15 @@ def history(journal: Sequence[dict[str, Any]]) -> str:
 
 
 def interrupted_text(
-    found: PlannedMigration | None, target: str, decision: str, *, goes_on: bool = False, why: str = ""
+    found: PlannedMigration | None,
+    target: str,
+    decision: str,
+    *,
+    goes_on: bool = False,
+    why: str = "",
+    runs: bool = False,
 ) -> str:
-    """The statement that was cut off, what is known, and what can be decided."""
+    """The statement that was cut off, what is known, and what can be decided. `runs`: `why` says who executes it."""
     if found is None or found.interrupted is None:
         return f"{target}  nothing was interrupted."
     record, step = found.interrupted, found.steps[found.done]
@@ -171,6 +177,11 @@ def interrupted_text(
         )
     if decision:
         lines.append(f"  {decision[0].upper()}{decision[1:]}.")
+    elif runs:
+        lines.append(
+            f"  It runs now: {why}.\n  Nothing is to be decided yet: wait for its end, "
+            "or end it with pg_terminate_backend(pid), and look again."
+        )
     elif goes_on:
         lines.append(f"  {why[0].upper()}{why[1:]}. `tidelock apply` goes on by itself.")
     else:
