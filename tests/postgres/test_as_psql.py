@@ -289,3 +289,17 @@ def test_what_a_file_sets_for_new_sessions_holds_from_the_next_file_on(project: 
     assert {table: made[table] for table in wanted} == wanted
     assert project.query("SELECT current_setting FROM s.timeout") == [("2s",)]
     assert project.one("SELECT run_id IS NULL FROM public.schema_migrations_lease WHERE part = 'holder'")
+
+
+def test_a_role_of_one_connection_gets_its_new_session_too(project: Project):
+    name = conninfo_to_dict(project.dsn)["dbname"]
+    project.query(f"DROP ROLE IF EXISTS {name}_one")
+    project.query(f"CREATE ROLE {name}_one LOGIN CONNECTION LIMIT 1")
+    project.query(f"ALTER DATABASE {name} OWNER TO {name}_one")
+    project.query(f"GRANT CREATE ON SCHEMA public TO {name}_one")
+    project.write("1_x.sql", f"CREATE SCHEMA s; ALTER DATABASE {name} SET search_path = s, public;")
+    project.write("2_x.sql", "CREATE TABLE t (a int);")
+    done = project.tidelock("apply", "--username", f"{name}_one")
+    assert done.returncode == 0, done.stderr
+    assert project.query(SCHEMAS) == [("s", "t")]
+    project.query(f"REASSIGN OWNED BY {name}_one TO postgres; DROP OWNED BY {name}_one; DROP ROLE {name}_one")

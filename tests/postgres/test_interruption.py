@@ -404,6 +404,7 @@ def test_a_password_in_an_argument_is_not_in_the_process_list(project: Project):
     assert "s3cret-word" not in out + err
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize(
     ("table", "reindex"),
     [

@@ -128,6 +128,7 @@ def test_a_run_that_waited_for_another_reports_the_version_that_this_one_reached
     assert [each["version"] for each in found] == [2, 2]
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("sees", [False, True])
 def test_a_silent_run_whose_session_may_not_be_ended_is_told_with_the_right_that_lacks(
     project: Project, sees: bool

@@ -55,6 +55,7 @@ def test_an_index_whose_name_or_column_only_the_run_knows_is_built_again(filled:
     assert [valid for _, valid in filled.query(INDEXES)] == [True]
 
 
+@pytest.mark.every_server
 @pytest.mark.parametrize("guard", ["", "if not exists "])
 def test_indexes_that_gexec_builds_are_built_again(filled: Project, guard: str):
     filled.write("002_b.sql", EACH.format(guard))

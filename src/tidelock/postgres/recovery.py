@@ -59,8 +59,8 @@ SELECT coalesce(array_agg(indexrelid::bigint ORDER BY indexrelid), '{}')
 # none is named (REINDEX DATABASE).
 LEFTOVERS = """
 WITH named AS (
-  SELECT coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = to_regclass(%(path)s)),
-                  to_regclass(%(path)s)::oid) AS id),
+  SELECT coalesce((SELECT indrelid FROM pg_index WHERE indexrelid = found), found::oid) AS id
+    FROM to_regclass(nullif(%(path)s, '')) found),
 tables AS (
   SELECT id FROM named UNION SELECT relid FROM named, pg_partition_tree(named.id::regclass)),
 rebuilt AS (
