@@ -183,12 +183,13 @@ SESSION = MigrationSet(
     "search_path, a setting and a temporary table of step 1 that are used after a lone statement",
     {
         "001_base.sql": WITNESS + "CREATE SCHEMA s;\n" + witness("001"),
-        "002_path.sql": "SET search_path = s, public;\nSET work_mem = '1234kB';\nCREATE TEMP TABLE kept (n int);\n"
+        "002_path.sql": "SELECT set_config('search_path', 's, public', false);\nSET work_mem = '1234kB';\n"
+        "SELECT set_config('app.own', '7', false);\nCREATE TEMP TABLE kept (n int);\n"
         "INSERT INTO kept VALUES (42);\nCREATE TABLE in_s (n int, m text);\n"
         + witness("002.1")
         + "CREATE INDEX CONCURRENTLY in_s_n ON in_s (n);\n"
-        + "INSERT INTO in_s SELECT n, current_setting('work_mem') FROM kept;\nCREATE TABLE also_in_s (n int);\n"
-        + witness("002.3"),
+        + "INSERT INTO in_s SELECT n, current_setting('work_mem') || current_setting('app.own') FROM kept;\n"
+        "CREATE TABLE also_in_s (n int);\n" + witness("002.3"),
         "003_fresh.sql": "CREATE TABLE in_public (m text);\n"
         "INSERT INTO in_public SELECT coalesce(to_regclass('kept')::text, 'fresh');\n" + witness("003"),
     },
