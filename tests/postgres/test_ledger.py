@@ -65,6 +65,60 @@ def test_files_may_create_the_table_themselves(project: Project, table: str):
     assert ok(project.apply()).applied == ()
 
 
+MAKES = "CREATE TABLE IF NOT EXISTS schema_migrations (version int PRIMARY KEY, description text)"
+IN_A_BODY = f"DO $$BEGIN {MAKES}; IF to_regclass('w') IS NOT NULL THEN UPDATE w SET i = i + 100; END IF; END$$;"
+
+
+def test_what_makes_the_ledger_beside_other_things_runs_in_its_turn(project: Project):
+    project.write("001_a.sql", "CREATE TABLE w (i int); INSERT INTO w VALUES (1);")
+    project.write("002_b.sql", IN_A_BODY)
+    ok(project.apply())
+    assert project.query("SELECT i FROM w") == [(101,)]
+
+
+@pytest.mark.parametrize(("made", "inserted"), [
+    ("CREATE UNLOGGED TABLE IF NOT EXISTS schema_migrations (version int PRIMARY KEY, description text);", ""),
+    ("CREATE TABLE IF NOT EXISTS schema_migrations AS SELECT version, description FROM legacy;", ""),
+    ("CREATE TEMP TABLE schema_migrations (version int PRIMARY KEY, description text);", ""),
+    ("SET search_path = app; CREATE TABLE schema_migrations (version int PRIMARY KEY, author text);",
+     "INSERT INTO app.schema_migrations VALUES (1, 'mine');"),
+    ("CREATE TABLE app.schema_migrations (version int PRIMARY KEY, author text);",
+     "INSERT INTO app.schema_migrations VALUES (1, 'mine');"),
+    ("SET search_path = app; RESET search_path; CREATE TABLE schema_migrations (version int PRIMARY KEY, name text);",
+     "INSERT INTO schema_migrations (version, name) VALUES (1, 'mine');"),
+    ("SET search_path TO public, app; CREATE TABLE schema_migrations (version int PRIMARY KEY, name text);",
+     "INSERT INTO schema_migrations (version, name) VALUES (1, 'mine');"),
+])  # fmt: skip
+def test_a_table_of_the_ledgers_name_is_what_the_file_says(project: Project, made: str, inserted: str):
+    before = "CREATE SCHEMA app; CREATE TABLE legacy AS SELECT 7 AS version, 'x'::text AS description;"
+    project.write("001_a.sql", f"{before} {made} {inserted}")
+    ok(project.apply())
+    assert project.versions("public.schema_migrations") == [1]
+    assert (
+        project.one("SELECT relpersistence::text FROM pg_class WHERE oid = 'public.schema_migrations'::regclass") == "p"
+    )
+    assert ok(project.apply()).applied == ()
+
+
+def test_a_ledger_made_of_what_comes_later_is_refused_before_anything_runs(project: Project):
+    project.write("001_a.sql", "CREATE DOMAIN words AS text;")
+    project.write("002_b.sql", "CREATE TABLE schema_migrations (version int PRIMARY KEY, description words);")
+    fault = failed(project.apply(), "L011", 4)
+    assert "002_b.sql:1:1 makes it" in fault.message
+    assert project.one("SELECT to_regtype('words') IS NULL")
+
+
+def test_a_role_counts_for_a_body_that_makes_the_ledger(project: Project):
+    role = f"owner_{project.one('SELECT current_database()')}"
+    project.query(f'CREATE ROLE "{role}"; GRANT ALL ON SCHEMA public TO "{role}"')
+    project.write("001_a.sql", f"DO $$BEGIN {MAKES}; CREATE TABLE k (i int); END$$;")
+    try:
+        assert project.tidelock("apply", "--role", role).returncode == 0
+        assert project.one("SELECT relowner::regrole::text FROM pg_class WHERE relname = 'k'").strip('"') == role
+    finally:
+        project.query(f'DROP TABLE IF EXISTS k; DROP OWNED BY "{role}"; DROP ROLE "{role}"')
+
+
 @pytest.mark.parametrize("statement", [
     "INSERT INTO schema_migrations (version, description) VALUES (3, 'x');",
     "INSERT INTO schema_migrations (version, description) VALUES (2, 'b'), (3, 'x');",
@@ -360,6 +414,15 @@ def test_adopting_records_without_running(project: Project):
     assert [each.version for each in ok(project.apply()).applied] == [2]
     project.write("001_a.sql", "CREATE TABLE a (id bigint);")
     failed(project.apply(), "L002", 4)
+
+
+def test_adopting_runs_nothing_of_a_file(project: Project):
+    project.query("CREATE TABLE w AS SELECT 1 AS i")
+    project.write("001_a.sql", "SELECT 1;")
+    project.write("002_b.sql", IN_A_BODY)
+    done = project.tidelock("adopt", "--up-to", "2", "--yes")
+    assert (done.returncode, "2 adopted" in done.stdout) == (0, True), done.stderr
+    assert project.query("SELECT i FROM w") == [(1,)]
 
 
 def test_adopting_asks_first(project: Project):

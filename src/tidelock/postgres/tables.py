@@ -12,6 +12,8 @@ from tidelock.postgres.connection import asking
 from tidelock.postgres.ledger import FORMAT, INTEGERS, OWN_SCHEMA, Ledger, LedgerUnfit, find
 
 if TYPE_CHECKING:
+    from tidelock.core.statement import Statement
+
     Connection = psycopg.Connection[tuple[object, ...]]
 
 
@@ -40,7 +42,7 @@ def prepare(
     conn: Connection,
     ledger: Ledger,
     *,
-    created_by_file: str | None,
+    created_by_file: Statement | None,
     highest_version: int,
     user: str,
 ) -> Ledger:
@@ -70,7 +72,7 @@ def is_made(ledger: Ledger, highest_version: int) -> bool:
 def make(
     conn: Connection,
     ledger: Ledger,
-    created_by_file: str | None,
+    created_by_file: Statement | None,
     highest_version: int,
 ) -> None:
     """The statements of `prepare`."""
@@ -80,7 +82,7 @@ def make(
     if is_made(now, highest_version):
         return  # somebody was faster, and is at work: what follows would lock its tables against it
     if not now.exists and created_by_file:
-        conn.execute(created_by_file.encode())
+        make_as_written(conn, now, created_by_file)
         now = find(asking(conn), ledger.name)
     if now.exists and not {"description", "name"} & now.columns.keys():
         conn.execute(now.fill("ALTER TABLE {ledger} ADD COLUMN description text").encode())
@@ -97,6 +99,20 @@ def make(
                 now.name,
                 f"it has no unique index on version, and none can be made: {error.diag.message_detail}",
             ) from None
+
+
+def make_as_written(conn: Connection, ledger: Ledger, created_by_file: Statement) -> None:
+    """The table as a file has it. What its columns need must be there before the first file."""
+    try:
+        conn.execute(created_by_file.text.encode())
+    except psycopg.errors.InsufficientPrivilege:
+        raise
+    except (psycopg.errors.ProgrammingError, psycopg.errors.DataError, psycopg.errors.NotSupportedError) as error:
+        why = (
+            f"{created_by_file.place} makes it, which is done before all files, and fails: {error.diag.message_primary}"
+        )
+        how = "make it with columns of PostgreSQL's own types, or leave it out: Tidelock makes it by itself"
+        raise LedgerUnfit(ledger.name, why, how) from None
 
 
 def widen(conn: Connection, ledger: Ledger, highest_version: int) -> None:
