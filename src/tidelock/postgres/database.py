@@ -305,7 +305,8 @@ class PostgresDatabase:
             session.rollback()
             if (session.dirty or turn.prepared) and not turn.pooled:
                 session.run(["DISCARD ALL"])  # another lease may follow in this session
-            lease.release(session.conn, self.ledger, self.author, {"lock_wait_s": round(self.patience.spent_s, 3)})
+            with lease.there(self.ledger):
+                lease.release(session.conn, self.ledger, self.author, {"lock_wait_s": round(self.patience.spent_s, 3)})
 
     def renewed(self) -> Observed:
         """A second look, as the holder of the lease: what was seen before may be old."""
