@@ -36,8 +36,9 @@ def makes(item: Item, script: Script, ledger: Ledger) -> bool:
         return False
     if item.facts.alters or not PLAIN.match(item.text):  # PARTITION OF; TEMP, UNLOGGED
         return False
-    [table] = [each for each in item.facts.creates if each.kind == "table"]
-    return table.name == ledger.table and (table.schema or led_to(item, script, ledger.schema)) == ledger.schema
+    found = (each for each in item.facts.creates if each.kind == "table" and each.name == ledger.table)
+    table = next(found, None)
+    return table is not None and (table.schema or led_to(item, script, ledger.schema)) == ledger.schema
 
 
 def led_to(item: Item, script: Script, default: str) -> str:
