@@ -239,7 +239,7 @@ class PostgresDatabase:
         self, plan_scripts: Sequence[Script], highest_version: int, detail: Mapping[str, object]
     ) -> Iterator[None]:
         """Be the one runner. On leaving normally, everything that was done is durable."""
-        from tidelock.postgres import tables
+        from tidelock.postgres import creation, tables
 
         self.author = replace(self.author, commit=self.options.commit())
         with translated(self.target):
@@ -247,7 +247,7 @@ class PostgresDatabase:
             self.ledger = tables.prepare(
                 conn,
                 self.ledger,
-                created_by_file=ledger_creation(plan_scripts, self.ledger),
+                created_by_file=creation.first_in(plan_scripts, self.ledger),
                 highest_version=highest_version,
                 user=self.observed.user,
             )
@@ -340,7 +340,8 @@ class PostgresDatabase:
             session.rollback()
             if (session.dirty or turn.prepared) and not turn.pooled:
                 session.run(["DISCARD ALL"])  # another lease may follow in this session
-            lease.release(session.conn, self.ledger, self.author, {"lock_wait_s": round(self.patience.spent_s, 3)})
+            with lease.there(self.ledger):
+                lease.release(session.conn, self.ledger, self.author, {"lock_wait_s": round(self.patience.spent_s, 3)})
 
     def renewed(self) -> Observed:
         """A second look, as the holder of the lease: what was seen before may be old."""
@@ -543,17 +544,3 @@ def adopted(migration: Migration, script: Script) -> PlannedMigration:
 def new_run_id() -> str:
     """Twelve hex digits: a name for one run in journal, lease and pg_stat_activity."""
     return os.urandom(6).hex()
-
-
-def ledger_creation(scripts: Sequence[Script], ledger: Ledger) -> str | None:
-    """The CREATE TABLE of the ledger that a file carries, when there is no ledger yet: its columns are honoured."""
-    if ledger.exists or ledger.schema == ledgers.OWN_SCHEMA:
-        return None
-    for script in scripts:
-        for each in script.statements:
-            if not each.runtime and any(
-                made.kind == "table" and made.name == ledger.table and made.schema in ("", ledger.schema)
-                for made in each.facts.creates
-            ):
-                return each.text
-    return None

@@ -235,9 +235,10 @@ def statement_failed(
     )
 
 
-REFUSED = ("22001", "22003", "428C9", "42703", "P0001")
-"""string_data_right_truncation, numeric_value_out_of_range, generated_always, undefined_column, raise_exception; and
-class 23, integrity constraints."""
+REFUSED = ("22001", "22003", "428C9", "42703", "55000", "P0001")
+"""string_data_right_truncation, numeric_value_out_of_range, generated_always, undefined_column,
+object_not_in_prerequisite_state (published, and without a replica identity), raise_exception; and class 23, integrity
+constraints."""
 
 
 def row_refused(turn: Turn, error: psycopg.Error, remains: str = "") -> LedgerUnfit | None:
@@ -246,8 +247,9 @@ def row_refused(turn: Turn, error: psycopg.Error, remains: str = "") -> LedgerUn
     if diag.sqlstate not in REFUSED and not (diag.sqlstate or "").startswith("23"):
         return None
     swallowed = (diag.table_name, diag.column_name) == (f"{turn.ledger.table}_journal", "run_id")
-    why = "swallows (a trigger or a rule on it)" if swallowed else "refuses"
-    detail = "" if swallowed else f"{diag.sqlstate}  {diag.message_primary}\n{diag.message_detail or ''}".strip()
+    why = "swallows or changes (a trigger or a rule on it)" if swallowed else "refuses"
+    words = (f"{diag.sqlstate}  {diag.message_primary}", diag.message_detail, diag.message_hint)
+    detail = "" if swallowed else "\n".join(filter(None, words))
     return LedgerUnfit(turn.ledger.name, f"it {why} the row of {turn.migration.label}{remains}", detail=detail)
 
 

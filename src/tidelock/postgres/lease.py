@@ -12,7 +12,7 @@ No advisory lock: a pooler in transaction mode leaks them, and waiting for one b
 from __future__ import annotations
 
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -20,11 +20,11 @@ from tidelock.app.patience import backoff
 from tidelock.core.report import Event, Happening
 from tidelock.core.secrets import masked
 from tidelock.errors import PassingFault
-from tidelock.postgres.ledger import literal, refuse_no_lease
+from tidelock.postgres.ledger import LedgerUnfit, literal, refuse_no_lease
 from tidelock.postgres.records import journal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     import psycopg
@@ -363,6 +363,21 @@ PREPARED_FENCE = "tidelock_fence"
 def prepare_fence(ledger: Ledger, run_id: str) -> str:
     """SQL that prepares the fence in a session of our own, to be run as `EXECUTE tidelock_fence`."""
     return f"PREPARE {PREPARED_FENCE} AS {fence(ledger, run_id)}"
+
+
+@contextmanager
+def there(ledger: Ledger) -> Iterator[None]:
+    """The lease's table, or the journal, may be gone: the run's last file may have dropped it."""
+    from psycopg.errors import UndefinedTable
+
+    try:
+        yield
+    except UndefinedTable:
+        raise LedgerUnfit(
+            ledger.name,
+            "its lease or its journal is gone: a file of this run drops or renames it",
+            "leave it out of the file; the next `tidelock apply` makes the lease anew, or says what to do",
+        ) from None
 
 
 def release(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, NoReturn, TypedDict
 from tidelock.errors import LedgerFault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Ask = Callable[[str], Any]
     """A query that returns one cell of JSON → its value. Through psycopg or, for a first look, through libpq alone."""
@@ -19,6 +19,8 @@ FORMAT = 1
 
 NAME = "schema_migrations"
 OWN_SCHEMA = "tidelock"
+LONGEST = 63
+"""Bytes of a name that PostgreSQL keeps."""
 INTEGERS = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 
 
@@ -36,6 +38,12 @@ MADE = {
     "backup": "text",
 }
 """Columns that `schema/001_ledger.sql` adds where another hand made the table, and their types."""
+
+
+ANOTHER = (
+    'name another one: `[ledger] table = "tidelock.schema_migrations"` in tidelock.toml, and before the first apply '
+    "record there what has run already: `tidelock adopt --up-to N`"
+)
 
 
 class LedgerNewer(LedgerFault):
@@ -58,8 +66,7 @@ class LedgerUnfit(LedgerFault):
     def __init__(self, table: str, why: str, hint: str = "", detail: str = "") -> None:
         super().__init__(
             f"{table} cannot be the ledger: {why}",
-            hint=hint
-            or 'mend the table, or name another one: `[ledger] table = "tidelock.schema_migrations"` in tidelock.toml',
+            hint=hint or f"mend the table, or {ANOTHER}",
             detail=detail,
         )
 
@@ -69,11 +76,12 @@ class LedgerElsewhere(LedgerFault):
 
     code = "L012"
 
-    def __init__(self, schemas: Iterable[str], current: str | None) -> None:
+    def __init__(self, schemas: Sequence[str], current: str | None) -> None:
         if found := " and ".join(f"{schema}.{NAME}" for schema in schemas):
             super().__init__(
                 f"this database has the ledger {found}, and the search_path leads to {current or 'no schema'}",
-                hint='name the one that is meant: `[ledger] table = "schema.schema_migrations"` in tidelock.toml',
+                hint=f'name the one that is meant: `[ledger] table = "{schemas[0]}.{NAME}"` in tidelock.toml'
+                + (f'; or, to begin a new one, `"{current}.{NAME}"`' if current and current not in schemas else ""),
             )
         else:
             super().__init__(
@@ -160,6 +168,18 @@ SELECT json_build_object('current', current_schema(), 'tables', coalesce((
                         WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped),
            'visible', c.oid = to_regclass({wanted}),
            'kind', c.relkind,
+           'unlogged', c.relpersistence = 'u',
+           'hidden', row_security_active(c.oid),
+           'rules', (SELECT string_agg(r.rulename, ', ') FROM pg_rewrite r
+                      WHERE r.ev_class = c.oid AND r.ev_type IN ('2', '3')),
+           'filled', c.oid IS DISTINCT FROM to_regclass({wanted}) AND pg_relation_size(c.oid) > 0,
+           'odd', (SELECT json_object_agg(a.attname, format_type(a.atttypid, NULL))
+                     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+                    WHERE a.attrelid = c.oid AND a.attnum > 0
+                      AND CASE WHEN a.attname IN ({words}) THEN t.typcategory <> 'S'
+                               WHEN a.attname IN ({numbers}) THEN t.typcategory <> 'N'
+                               WHEN a.attname = 'content' THEN t.typname <> 'bytea'
+                               WHEN a.attname = 'applied_at' THEN t.typcategory NOT IN ('D', 'S') END),
            'computed', EXISTS (SELECT FROM pg_attribute a
                                 WHERE a.attrelid = c.oid AND a.attname = 'version'
                                   AND (a.attidentity = 'a' OR a.attgenerated <> '')),
@@ -185,6 +205,16 @@ class Found(TypedDict):
     """The search_path leads to it."""
     kind: str
     """pg_class.relkind."""
+    unlogged: bool
+    """A crash of the server empties it."""
+    hidden: bool
+    """Row level security applies to who asks."""
+    rules: str | None
+    """Names of those ON INSERT and ON UPDATE: INSERT … ON CONFLICT is refused then."""
+    filled: bool
+    """The search_path does not lead to it, and it has rows, or had some."""
+    odd: dict[str, str] | None
+    """Column of a name that Tidelock uses → its type, where that cannot take what Tidelock writes."""
     computed: bool
     """The server alone writes its column version."""
     journal: bool
@@ -193,12 +223,21 @@ class Found(TypedDict):
     """It has a lease beside it."""
 
 
+def listed(names: Iterable[str]) -> str:
+    """Names as a list of SQL literals."""
+    return ", ".join(map(literal, names))
+
+
+WORDS = listed(["description", *(name for name, kind in MADE.items() if kind == "text")])
+NUMBERS = listed(name for name, kind in MADE.items() if kind in INTEGERS)
+
+
 def find(ask: Ask, configured: str | None) -> Ledger:
     """The ledger of this database, or where it will be. Raises a LedgerFault rather than guess."""
     schema, _, table = (configured or "").rpartition(".")
     table = table or NAME
     wanted = ".".join(quoted(each) for each in (schema, table) if each)
-    seen = ask(LOOK.format(wanted=literal(wanted), table=literal(table)))
+    seen = ask(LOOK.format(wanted=literal(wanted), table=literal(table), words=WORDS, numbers=NUMBERS))
     current: str | None = seen["current"]
     tables: dict[str, Found] = {each["schema"]: each for each in seen["tables"]}
     visible = next((each for each in tables.values() if each["visible"]), None)
@@ -206,6 +245,7 @@ def find(ask: Ask, configured: str | None) -> Ledger:
         place = schema or (visible["schema"] if visible else current)
         if not place:
             raise LedgerElsewhere((), current)
+        refuse_name(place, table)
         return shape(place, table, tables.get(place))
     if OWN_SCHEMA in tables and tables[OWN_SCHEMA]["ours"]:
         if visible is not None and visible["ours"] and visible["schema"] != OWN_SCHEMA:
@@ -215,11 +255,32 @@ def find(ask: Ask, configured: str | None) -> Ledger:
         if belongs_to_another_tool(visible["columns"]):
             return shape(OWN_SCHEMA, table, tables.get(OWN_SCHEMA))
         return shape(visible["schema"], table, visible)
-    if elsewhere := sorted(name for name, each in tables.items() if each["ours"]):
+    if elsewhere := sorted(name for name, each in tables.items() if each["ours"] or serves_already(each)):
         raise LedgerElsewhere(elsewhere, current)
     if not current:
         raise LedgerElsewhere((), current)
     return shape(current, table, None)
+
+
+def refuse_name(schema: str, table: str) -> None:
+    """Refuse a configured name that cannot be a ledger's, whatever is there."""
+    if len(f"{table}_journal".encode()) > LONGEST:
+        how = f"name it with at most {LONGEST - len('_journal')} bytes"
+        raise LedgerUnfit(f"{schema}.{table}", f"its journal's name would be longer than {LONGEST} bytes", how)
+    if schema.startswith("pg_"):
+        how = "name a schema that lasts"
+        raise LedgerUnfit(f"{schema}.{table}", "schemas whose names begin with pg_ are PostgreSQL's own", how)
+
+
+def serves_already(found: Found) -> bool:
+    """A table of another hand in which versions are kept, as the seeds have it."""
+    columns = found["columns"]
+    return (
+        found["filled"]
+        and "version" in columns
+        and not columns.keys().isdisjoint({"description", "name"})
+        and not belongs_to_another_tool(columns)
+    )
 
 
 def shape(schema: str, table: str, found: Found | None) -> Ledger:
@@ -233,10 +294,25 @@ def shape(schema: str, table: str, found: Found | None) -> Ledger:
     if kind is None:
         raise LedgerUnfit(name, "it has no column version")
     if kind not in INTEGERS:
-        raise LedgerUnfit(name, f"its column version is {kind}, not an integer type")
+        how = (
+            f"where all its values are numbers: ALTER TABLE {name} ALTER COLUMN version TYPE bigint "
+            f"USING version::bigint; otherwise {ANOTHER}"
+        )
+        raise LedgerUnfit(name, f"its column version is {kind}, not an integer type", how)
     if found["computed"]:
         how = f"ALTER TABLE {name} ALTER COLUMN version SET GENERATED BY DEFAULT (or DROP EXPRESSION)"
         raise LedgerUnfit(name, "the server alone writes its column version (GENERATED ALWAYS)", how)
+    if found["unlogged"]:
+        how = f"ALTER TABLE {name} SET LOGGED"
+        raise LedgerUnfit(name, "it is UNLOGGED: after a crash of the server it is empty, and all files run again", how)
+    if found["hidden"]:
+        how = f"as its owner: ALTER TABLE {name} NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY"
+        raise LedgerUnfit(name, "row level security hides rows of it from this role", how)
+    if rules := found["rules"]:
+        raise LedgerUnfit(name, f"its rules ({rules}) take rows elsewhere", f"DROP RULE {rules} ON {name}")
+    if odd := found["odd"]:
+        why = " and ".join(f"its column {column} is {type_}" for column, type_ in odd.items())
+        raise LedgerUnfit(name, f"{why}, which cannot take what Tidelock writes there")
     ledger = Ledger(schema, table, columns, format=1 if found["ours"] and "backup" in columns else 0)
     refuse_damaged(ledger, journal=found["journal"])
     return ledger

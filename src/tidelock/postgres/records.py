@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from tidelock.core.model import LedgerEntry, Outcome, StepRecord
-from tidelock.postgres.ledger import literal, quoted
+from tidelock.postgres.ledger import LedgerUnfit, literal, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -41,6 +41,9 @@ def applied(ask: Ask, ledger: Ledger) -> dict[int, LedgerEntry]:
         quoted(name) if name in ledger.columns else "NULL" for name in ("version", ledger.description, *OWN_COLUMNS)
     ]
     rows = ask(ledger.fill(APPLIED).format(columns=", ".join(columns)))
+    if any(row[0] is None for row in rows):
+        how = f"DELETE FROM {ledger.name} WHERE version IS NULL"  # noqa: S608 - printed
+        raise LedgerUnfit(ledger.name, "it has a row without a version", how)
     return {
         version: LedgerEntry(
             version=version,
@@ -202,7 +205,7 @@ def baseline(conn: Connection, ledger: Ledger) -> Baseline | None:
 
 # The row of a migration and its line in the journal, in one statement. A row that the file itself wrote is completed,
 # and its own words are kept. Times are the server's: now() is the start of the transaction. A row that a trigger
-# swallowed fails it: the journal has no line without a run.
+# swallowed, or gave another version, fails it: the journal has no line without a run.
 RECORD = """
 WITH written AS (
   INSERT INTO {ledger} AS l (version, {description}, sha256, tokens, tokens_version, content, path, git_commit,
@@ -216,9 +219,11 @@ WITH written AS (
     run_id = excluded.run_id, backup = excluded.backup, duration_ms = excluded.duration_ms
   RETURNING l.version, l.run_id, l.duration_ms)
 INSERT INTO {journal} (run_id, event, version, step, digest, duration_ms, lock_wait_ms, detail)
-SELECT run_id, %s, version, %s, %s, duration_ms, %s, %s::jsonb FROM (SELECT) AS one LEFT JOIN written ON true
+SELECT run_id, %s, version, %s, %s, duration_ms, %s, %s::jsonb
+  FROM (SELECT) AS one LEFT JOIN written ON written.version = %s
 RETURNING extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now())"""
 
+SINCE_BEGIN = "(extract(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.now()) * 1000)::bigint"
 JOURNAL = """
 INSERT INTO {journal} (run_id, event, version, step, digest, statement, duration_ms, lock_wait_ms, detail)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"""
@@ -238,6 +243,7 @@ class Author:
 PREPARED_RECORD = "tidelock_record"
 RECORD_TYPES = (
     "bigint, text, text, text, integer, bytea, text, text, text, text, text, bigint, text, integer, text, bigint, text"
+    ", bigint"
 )
 
 
@@ -284,6 +290,7 @@ def record(
         step.digest if step else None,
         lock_wait_ms,
         json.dumps({"beside": dict(script.beside)}) if script.beside else None,
+        migration.version,
     )
     literals = tuple(map(literal, values))
     return f"EXECUTE {PREPARED_RECORD} ({', '.join(literals)})" if prepared else ledger.fill(RECORD) % literals
@@ -298,10 +305,11 @@ def journal(
     step: Step | None = None,
     statement: str | None = None,
     duration_ms: int | None = None,
+    timed: bool = False,
     lock_wait_ms: int | None = None,
     detail: Mapping[str, object] | None = None,
 ) -> str:
-    """SQL that appends one line to the journal."""
+    """SQL that appends one line to the journal. `timed`: it took the time since its transaction began."""
     values = (
         author.run_id,
         event,
@@ -313,7 +321,10 @@ def journal(
         lock_wait_ms,
         json.dumps(detail, default=str, ensure_ascii=False) if detail else None,
     )
-    return ledger.fill(JOURNAL) % tuple(map(literal, values))
+    literals = [literal(each) for each in values]
+    if timed:
+        literals[6] = SINCE_BEGIN
+    return ledger.fill(JOURNAL) % tuple(literals)
 
 
 OWN_ROW = """

@@ -9,9 +9,11 @@ import psycopg
 
 from tidelock.errors import DatabaseFault
 from tidelock.postgres.connection import asking
-from tidelock.postgres.ledger import FORMAT, INTEGERS, OWN_SCHEMA, Ledger, LedgerUnfit, find
+from tidelock.postgres.ledger import FORMAT, INTEGERS, OWN_SCHEMA, Ledger, LedgerUnfit, find, quoted
 
 if TYPE_CHECKING:
+    from tidelock.core.statement import Statement
+
     Connection = psycopg.Connection[tuple[object, ...]]
 
 
@@ -20,14 +22,30 @@ class NoSchema(DatabaseFault):
 
     code = "D004"
 
-    def __init__(self, why: str, user: str, schema: str) -> None:
-        super().__init__(
-            f"the ledger cannot be made: {why}",
-            hint=f'as the schema\'s owner: GRANT CREATE ON SCHEMA "{schema}" TO "{user}"; or name another place: '
-            '`[ledger] table = "tidelock.schema_migrations"`',
-        )
+    def __init__(self, why: str, user: str, ledger: Ledger, *, missing: bool = False) -> None:
+        schema, role, another = quoted(ledger.schema), quoted(user), '`[ledger] table = "tidelock.schema_migrations"`'
+        granted = f"as the schema's owner: GRANT CREATE ON SCHEMA {schema} TO {role}"
+        if missing:
+            how = f"make its schema before the first run: CREATE SCHEMA {schema}; or name another place: {another}"
+        elif ledger.exists:
+            table = ledger.identifiers["ledger"]
+            how = f"as its owner: ALTER TABLE {table} OWNER TO {role}; and {granted}; or connect as its owner"
+        elif ledger.schema == OWN_SCHEMA:
+            made = f"CREATE SCHEMA IF NOT EXISTS {schema}; GRANT USAGE, CREATE ON SCHEMA {schema} TO {role}"
+            how = f"as the database's owner: {made}"
+        else:
+            how = f"{granted}; or name another place: {another}"
+        super().__init__(f"the ledger cannot be made: {why}", hint=how)
 
 
+UNFIT = (psycopg.DataError, psycopg.IntegrityError, psycopg.NotSupportedError, psycopg.ProgrammingError)
+"""What the server says where something of another hand is in the way."""
+
+
+NO_SCHEMA = f"SELECT to_regnamespace('{OWN_SCHEMA}') IS NULL"
+IDENTIFIED = """
+SELECT c.relreplident <> 'd' OR EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)
+  FROM pg_class c WHERE c.oid = %(table)s::regclass"""
 HAS_UNIQUE = """
 SELECT EXISTS (SELECT FROM pg_index i
                 WHERE i.indrelid = %(table)s::regclass AND i.indisunique AND i.indpred IS NULL AND i.indnkeyatts = 1
@@ -40,7 +58,7 @@ def prepare(
     conn: Connection,
     ledger: Ledger,
     *,
-    created_by_file: str | None,
+    created_by_file: Statement | None,
     highest_version: int,
     user: str,
 ) -> Ledger:
@@ -58,7 +76,11 @@ def prepare(
             conn.execute("SELECT pg_advisory_xact_lock(hashtextextended('tidelock ledger', 0))")
             make(conn, ledger, created_by_file, highest_version)
     except psycopg.errors.InsufficientPrivilege as error:
-        raise NoSchema(error.diag.message_primary or str(error), user, ledger.schema) from None
+        raise NoSchema(error.diag.message_primary or str(error), user, ledger) from None
+    except psycopg.errors.InvalidSchemaName as error:
+        raise NoSchema(error.diag.message_primary or str(error), user, ledger, missing=True) from None
+    except UNFIT as error:
+        raise LedgerUnfit(ledger.name, f"what belongs to it cannot be made: {error.diag.message_primary}") from None
     return find(asking(conn), ledger.name)
 
 
@@ -70,17 +92,19 @@ def is_made(ledger: Ledger, highest_version: int) -> bool:
 def make(
     conn: Connection,
     ledger: Ledger,
-    created_by_file: str | None,
+    created_by_file: Statement | None,
     highest_version: int,
 ) -> None:
     """The statements of `prepare`."""
-    if ledger.schema == OWN_SCHEMA and not ledger.exists:
+    if ledger.schema == OWN_SCHEMA and conn.execute(NO_SCHEMA).fetchone() == (
+        True,
+    ):  # IF NOT EXISTS asks for the right
         conn.execute(ledger.fill("CREATE SCHEMA IF NOT EXISTS {schema}").encode())
     now = find(asking(conn), ledger.name)
     if is_made(now, highest_version):
         return  # somebody was faster, and is at work: what follows would lock its tables against it
     if not now.exists and created_by_file:
-        conn.execute(created_by_file.encode())
+        make_as_written(conn, now, created_by_file)
         now = find(asking(conn), ledger.name)
     if now.exists and not {"description", "name"} & now.columns.keys():
         conn.execute(now.fill("ALTER TABLE {ledger} ADD COLUMN description text").encode())
@@ -97,6 +121,22 @@ def make(
                 now.name,
                 f"it has no unique index on version, and none can be made: {error.diag.message_detail}",
             ) from None
+    if conn.execute(IDENTIFIED, {"table": now.identifiers["ledger"]}).fetchone() == (False,):
+        conn.execute(now.fill("ALTER TABLE {ledger} REPLICA IDENTITY FULL").encode())  # for whoever publishes it
+
+
+def make_as_written(conn: Connection, ledger: Ledger, created_by_file: Statement) -> None:
+    """The table as a file has it. What its columns need must be there before the first file."""
+    try:
+        conn.execute(created_by_file.text.encode())
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.InvalidSchemaName):
+        raise
+    except UNFIT as error:
+        why = (
+            f"{created_by_file.place} makes it, which is done before all files, and fails: {error.diag.message_primary}"
+        )
+        how = "make it with columns of PostgreSQL's own types, or leave it out: Tidelock makes it by itself"
+        raise LedgerUnfit(ledger.name, why, how) from None
 
 
 def widen(conn: Connection, ledger: Ledger, highest_version: int) -> None:

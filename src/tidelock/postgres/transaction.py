@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from tidelock.app.patience import backoff
 from tidelock.core.model import Place
@@ -12,7 +12,7 @@ from tidelock.core.session import SETTING
 from tidelock.core.statement import Ending, Kind, Quit, Statement
 from tidelock.core.step import Mode, Step
 from tidelock.errors import SourceFault
-from tidelock.postgres import failures, lease, records
+from tidelock.postgres import creation, failures, lease, records
 from tidelock.postgres.performer import marked
 from tidelock.postgres.presence import path_of
 from tidelock.postgres.session import UNLOCK, BatchFailed, prelude
@@ -67,7 +67,7 @@ def run(turn: Turn, performer: Performer, step: Step) -> None:
 def attempt(turn: Turn, performer: Performer, step: Step) -> None:
     """Try the transaction once. Raises BatchFailed."""
     turn.read_only = step.number > 1 and turn.session.dirty and turn.defaults_to_read_only
-    items = [item for item in step.items if not is_ledger_creation(turn, item)]
+    items = [item for item in step.items if not made_before(turn, item)]
     if not turn.looking(step) and fits_one_batch(items) and not any(map(step.in_vain, items)):
         pairs = whole(turn, step, items)
         try:
@@ -169,12 +169,9 @@ def place_in(turn: Turn, step: Step, statement: Statement | None) -> Place:
     return first.place if first else Place(turn.migration.path, 1)
 
 
-def is_ledger_creation(turn: Turn, item: Item) -> bool:
-    """CREATE TABLE schema_migrations in a file: it was made before, with the file's own columns."""
-    if not isinstance(item, Statement) or item.facts.guarded:
-        return False
-    wanted = [(turn.ledger.table, ""), (turn.ledger.table, turn.ledger.schema)]
-    return any(each.kind == "table" and (each.name, each.schema) in wanted for each in item.facts.creates)
+def made_before(turn: Turn, item: Item) -> bool:
+    """CREATE TABLE of the ledger in a file: it was made before, with the file's own columns."""
+    return creation.makes(item, turn.plan.script, turn.ledger) and not cast("Statement", item).facts.guarded
 
 
 def fits_one_batch(items: Sequence[Item]) -> bool:

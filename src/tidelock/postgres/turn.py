@@ -61,6 +61,8 @@ class Tally:
     """What adds up over the steps of one migration."""
 
     started: float = field(default_factory=time.monotonic)
+    written: float = field(default_factory=time.monotonic)
+    """When the last record of its own transaction was committed: before a lone statement that is its start."""
     lock_wait_s: float = 0.0
     output: list[dict[str, object]] = field(default_factory=list)
     """Notices and rows, for the journal."""
@@ -301,7 +303,8 @@ class Turn:
     def record(self, step: Step) -> str:
         """SQL for a step's record: the ledger row when it is the last one, a line in the journal otherwise."""
         waited = int((self.tally.lock_wait_s + self.watch.blocked_s) * 1000)
-        steps = self.plan.steps
+        steps, alone = self.plan.steps, step.mode is Mode.ALONE
+        apart = alone or self.recorded_after(step)
         if step.number == len(steps):
             return records.record(
                 self.ledger,
@@ -309,12 +312,13 @@ class Turn:
                 self.plan.script,
                 step,
                 self.author,
-                earlier_ms=int((time.monotonic() - self.tally.started) * 1000) if len(steps) > 1 else 0,
+                earlier_ms=milliseconds_since(self.tally.started) if len(steps) > 1 or apart else 0,
                 lock_wait_ms=waited,
                 prepared=self.usable(step),
             )
         detail = {"variables": self.variables} if self.variables else None
-        return self.line("done", step, lock_wait_ms=waited, detail=detail)
+        took = milliseconds_since(self.tally.written) if alone else None
+        return self.line("done", step, duration_ms=took, timed=not apart, lock_wait_ms=waited, detail=detail)
 
     def line(self, event: str, step: Step, **columns: Any) -> str:
         """SQL for a line in the journal about a step."""
@@ -357,6 +361,7 @@ class Turn:
             place = Place(self.migration.path, 1)
             why = "its record could not be written"
             raise statement_failed(self.migration, failed.error, {}, place, why) from None
+        self.tally.written = time.monotonic()
 
     def note_failure(
         self, step: Step, failed: BatchFailed, statement: Statement | None, evidence: Mapping[str, Any] | None = None
@@ -396,6 +401,11 @@ class Turn:
             yield
         except StatementFailed as failed:
             self.tell(Happening.NOTE, f"what it said could not be kept in the journal: {failed.detail}")
+
+
+def milliseconds_since(moment: float) -> int:
+    """How long ago a moment of time.monotonic was."""
+    return int((time.monotonic() - moment) * 1000)
 
 
 def ours(statements: Sequence[str]) -> list[tuple[str, Statement | None]]:
