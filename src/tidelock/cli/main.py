@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from tidelock.core.secrets import is_connection
 from tidelock.errors import Interrupted, PassingFault, TidelockError, UsageFault
 
 if TYPE_CHECKING:
@@ -25,12 +26,6 @@ GRACE_S = 4.5
 CONNECTIONS = ("-d", "--database", "--dbname", "--direct", "--shadow", "--from")
 """Options whose value may be a connection string."""
 SECRET = re.compile(r"://[^/@]*:[^@]*@|(?:^|[?&\s])(?:ssl)?password\s*=", re.IGNORECASE)
-CONNECTION = re.compile(
-    r"^postgres(?:ql)?://|://[^/@]*:[^@]*@|^\s*(?:ssl)?password\s*="
-    r"|\b(?:host|hostaddr|dbname|user|port|service)\s*=.*\b(?:ssl)?password\s*=|\bpassword\s*=.*\b(?:host|dbname|user)\s*=",
-    re.IGNORECASE | re.DOTALL,
-)
-"""What is read as a connection string, wherever it stands."""
 ANYTHING = re.compile(r"(?:-v|--set) \w+=|--store ")
 """Options whose value may look like one and is none."""
 HIDDEN = "TIDELOCK_HIDDEN_"
@@ -228,7 +223,7 @@ def without_secrets(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
         option, equals, value = parted(argument)
         before = option or (cleaned[-1] if cleaned and cleaned[-1].startswith("-") else "")
         wanted = before in CONNECTIONS
-        if not wanted and not ANYTHING.match(f"{before} {value}") and CONNECTION.search(value):
+        if not wanted and not ANYTHING.match(f"{before} {value}") and is_connection(value):
             raise StrayConnection(f"after {before}" if before else "as an argument")
         if wanted and SECRET.search(value):
             name = f"{HIDDEN}{len(secrets) + 1}"

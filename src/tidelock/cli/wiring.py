@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.config import BadSetting, Target, duration, expanded, load, nearest
 from tidelock.core.patterns import regex
+from tidelock.core.secrets import masked
 from tidelock.core.source import in_part, migrations
 from tidelock.core.values import record
 from tidelock.errors import SourceFault
@@ -153,7 +154,7 @@ def assignment(text: str) -> tuple[str, str]:
     """`name=value` in two."""
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise BadSetting("--set", f"“{text}” is not NAME=VALUE", "write --set name=value")
+        raise BadSetting("--set", f"“{masked(text)}” is not NAME=VALUE", "write --set name=value")
     return name, value
 
 
