@@ -263,7 +263,14 @@ def workload(data: Mapping[str, Any], path: Path, name: str) -> Workload:
 
 def nearest(start: Path) -> Path | None:
     """The tidelock.toml in a directory or the nearest one above it."""
-    return next((each / FILE for each in (start, *start.parents) if (each / FILE).is_file()), None)
+    for each in (start, *start.parents):
+        try:
+            if (each / FILE).is_file():
+                return each / FILE
+        except OSError as error:
+            hint = "give yourself the right to enter that directory, or name the file with --config"
+            raise BadSetting(str(each / FILE), error.strerror or "cannot be looked for", hint) from None
+    return None
 
 
 def targets(data: Mapping[str, Any], path: Path) -> tuple[Target, ...]:

@@ -57,6 +57,12 @@ class StrayConnection(UsageFault):
         )
 
 
+class Nowhere(UsageFault):
+    """Relative paths count from a directory that was removed."""
+
+    code = "U051"
+
+
 class WrongWord(UsageFault):
     """An option, argument or command that is not known: click's words, as JSON."""
 
@@ -104,8 +110,9 @@ class Tolerant(io.TextIOWrapper):
 
 def tolerant(stream: TextIO | None) -> TextIO:
     """A standard stream, made so. A terminal that cannot show a letter gets ? for it."""
-    if stream is None:  # closed by whoever started us
-        return Path(os.devnull).open("w", encoding="utf-8")
+    if stream is None:  # closed by whoever started us: writing fails, and that is told
+        nowhere = os.fdopen(os.open(os.devnull, os.O_RDONLY), "wb")
+        return Tolerant(nowhere, encoding="utf-8", errors="replace")
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     encoding, lines, through = stream.encoding, stream.line_buffering, stream.write_through
@@ -129,9 +136,11 @@ def main() -> None:
     except click.exceptions.Exit as left:
         sys.exit(written(left.exit_code))
     except click.ClickException as error:
+        wrong = WrongWord(error.format_message(), hint="`tidelock --help` and `tidelock COMMAND --help` show what is")
         if "--json" in sys.argv:
-            fail(WrongWord(error.format_message(), hint="`tidelock --help` and `tidelock COMMAND --help` show what is"))
+            fail(wrong)
         error.show()
+        leave_word(wrong)
         sys.exit(2)
     except TidelockError as error:
         fail(error)
@@ -140,7 +149,9 @@ def main() -> None:
     except Exception as error:
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
             fail(interrupted())  # it came in the middle of an import, which made something else of it
-        bug()
+        if isinstance(error, FileNotFoundError) and not stands():
+            fail(Nowhere("the working directory is not there any more", hint="go to one that is: cd DIR"))
+        bug(error)
 
 
 def written(code: int) -> int:
@@ -222,7 +233,7 @@ def without_secrets(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
     for argument in arguments:
         option, equals, value = parted(argument)
         before = option or (cleaned[-1] if cleaned and cleaned[-1].startswith("-") else "")
-        wanted = before in CONNECTIONS
+        wanted = before in CONNECTIONS and not (before == "--from" and cleaned[:1] == ["adopt"])
         if not wanted and not ANYTHING.match(f"{before} {value}") and is_connection(value):
             raise StrayConnection(f"after {before}" if before else "as an argument")
         if wanted and SECRET.search(value):
@@ -250,10 +261,28 @@ def fail(error: TidelockError) -> None:
     from tidelock.render.text import failure
 
     print(failure(error), file=sys.stderr)
+    leave_word(error)
     sys.exit(error.exit_code)
 
 
-def bug() -> None:
+def leave_word(error: TidelockError) -> None:
+    """The same in a pod's termination log."""
+    from tidelock.cli.output import last_words
+    from tidelock.core.report import Report
+
+    last_words(Report(command="", target="", failure=error))
+
+
+def stands() -> bool:
+    """Whether the working directory exists."""
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
+
+
+def bug(error: Exception) -> None:
     """A bug of ours: with traceback, and where to send it."""
     import traceback
 
@@ -264,4 +293,5 @@ def bug() -> None:
         "  exit 70",
         file=sys.stderr,
     )
+    leave_word(TidelockError(f"a bug in Tidelock ({type(error).__name__})", hint="report it with the container's log"))
     sys.exit(70)
