@@ -76,3 +76,51 @@ def test_what_cannot_be_used_is_refused_with_its_place(tmp_path: Path, text: str
     assert message in caught.value.message
     assert "tidelock.toml" in caught.value.message
     assert hint in caught.value.hint
+
+
+SEKRIT = ("postgresql://app:sekrit77@h/db", "host=h password=sekrit77", "postgres://u@h/d?password=sekrit77")
+
+
+@pytest.mark.parametrize("secret", SEKRIT)
+@pytest.mark.parametrize(
+    "key",
+    [
+        "migrations.dir",
+        "migrations.out_of_order",
+        "database.role",
+        "ledger.table",
+        "snapshot.dir",
+        "limits.wait",
+        "limits.lock_timeout",
+        "backup.before",
+        "backup.jobs",
+        "backup.namespace",
+        "lint.severity",
+        "lint.select",
+        "timescale.refresh",
+        "prove.target",
+    ],
+)
+def test_a_connection_string_under_a_wrong_key_is_refused_and_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str, secret: str
+):
+    section, _, name = key.rpartition(".")
+    monkeypatch.setenv("WHOLE", secret)
+    quoted = [f'"{secret}"', f'["{secret}"]', *(['"${WHOLE}"'] if name in ("dir", "role", "table") else [])]
+    for value in quoted:
+        with pytest.raises(BadSetting) as caught:
+            load(write(tmp_path, f"[{section}]\n{name} = {value}\n"))
+        assert key in caught.value.message
+        assert "connection string" in caught.value.message
+        assert "sekrit77" not in caught.value.message + caught.value.hint
+
+
+def test_a_command_may_have_a_connection_string(tmp_path: Path):
+    [target], _ = load(write(tmp_path, "[prove]\nsmoke = \"psql postgresql://app:x@h/db -c 'select 1'\"\n"))
+    assert "psql" in target.smoke
+
+
+def test_a_password_in_a_key_is_masked(tmp_path: Path):
+    with pytest.raises(BadSetting) as caught:
+        load(write(tmp_path, '[database]\n"postgresql://app:sekrit77@h/db" = 1\n'))
+    assert "sekrit77" not in caught.value.message + caught.value.hint

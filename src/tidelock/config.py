@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.critical import Critical
+from tidelock.core.secrets import is_connection, masked
 from tidelock.core.source import seconds
 from tidelock.core.values import record
 from tidelock.errors import UsageFault
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 FILE = "tidelock.toml"
 DEFAULT_DIRECTORY = "migrations"
+COMMANDS = ("command", "smoke", "source")
+"""Keys whose text may have a connection string in it: a command, and where Git is."""
 
 
 class BadSetting(UsageFault):
@@ -260,7 +263,14 @@ def workload(data: Mapping[str, Any], path: Path, name: str) -> Workload:
 
 def nearest(start: Path) -> Path | None:
     """The tidelock.toml in a directory or the nearest one above it."""
-    return next((each / FILE for each in (start, *start.parents) if (each / FILE).is_file()), None)
+    for each in (start, *start.parents):
+        try:
+            if (each / FILE).is_file():
+                return each / FILE
+        except OSError as error:
+            hint = "give yourself the right to enter that directory, or name the file with --config"
+            raise BadSetting(str(each / FILE), error.strerror or "cannot be looked for", hint) from None
+    return None
 
 
 def targets(data: Mapping[str, Any], path: Path) -> tuple[Target, ...]:
@@ -354,11 +364,15 @@ def read_keys(
 def read_value(value: Any, how: str, path: Path, key: str) -> Any:
     """One value, in the form that its key wants."""
     where = f"{path}: {key}"
+    if how not in ("secret", "texts") and key.rpartition(".")[2] not in COMMANDS:
+        refuse_connection(value, where)
     match how, value:
         case "flag", bool():
             return value
         case "path", str():
-            return path.parent / expanded(value, where)
+            return path.parent / refuse_connection(expanded(value, where), where)
+        case "text", str() if key.rpartition(".")[2] not in COMMANDS:
+            return refuse_connection(expanded(value, where), where)
         case "text" | "secret", str():
             return expanded(value, where)
         case "texts", dict():
@@ -373,7 +387,7 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
             return duration(value, where)
         case "duration", int() | float() if not isinstance(value, bool):
             raise BadSetting(where, f"{value} has no unit", f'write it as a text with its unit: "{value}s"')
-    shown = "its value" if how == "secret" else repr(value)
+    shown = "its value" if how == "secret" else masked(repr(value))
     wanted = {
         "flag": "true or false",
         "texts": "a table of texts",
@@ -382,6 +396,17 @@ def read_value(value: Any, how: str, path: Path, key: str) -> Any:
         "duration": 'a duration such as "10s"',
     }.get(how, one_of(how.split("|")) if "|" in how else "a text in quotes")
     raise BadSetting(where, f"{shown} is not {wanted}", f"write {wanted}")
+
+
+def refuse_connection(value: Any, where: str) -> Any:
+    """The value, when it holds no connection string. Raises BadSetting without it: it may hold a password."""
+    if any(is_connection(each) for each in (value if isinstance(value, list) else [value]) if isinstance(each, str)):
+        raise BadSetting(
+            where,
+            "a connection string stands where none is taken",
+            'write it as `[database] url = "…"`; better, keep the password in PGPASSWORD or ~/.pgpass',
+        )
+    return value
 
 
 def one_of(words: list[str]) -> str:
@@ -396,7 +421,7 @@ def duration(text: str, where: str) -> float:
         return seconds(text)
     except ValueError:
         raise BadSetting(
-            where, f"“{text}” is not a duration", "write a number with a unit: 500ms, 10s, 5m, 1h"
+            where, f"“{masked(text)}” is not a duration", "write a number with a unit: 500ms, 10s, 5m, 1h"
         ) from None
 
 
@@ -429,6 +454,6 @@ def unknown(path: Path, key: str, known: set[str]) -> BadSetting:
     near = get_close_matches(key, known, n=1, cutoff=0.5)
     return BadSetting(
         str(path),
-        f"unknown key {key}",
+        f"unknown key {masked(key)}",
         f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}",
     )

@@ -228,3 +228,56 @@ def test_several_databases_are_applied_in_turn(project: Project, tmp_path: Path)
 
 def test_completion_scripts_are_printed(tmp_path: Path):
     assert "_TIDELOCK_COMPLETE" in tidelock("completion", "bash", cwd=tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    "given", [["apply", "--bogus"], ["apply", "--wait", "soon"], ["nosuch"], ["apply", "--json", "--bogus"]]
+)
+def test_the_termination_log_has_wrong_words_too(tmp_path: Path, given: list[str]):
+    words = tmp_path / "termination-log"
+    done = subprocess.run(
+        [sys.executable, "-m", "tidelock", *given],
+        capture_output=True,
+        cwd=tmp_path,
+        check=False,
+        env={**os.environ, "TIDELOCK_TERMINATION_LOG": str(words)},
+    )
+    assert done.returncode == 2
+    assert json.loads(words.read_text())["failure"]["exit_code"] == 2
+
+
+def test_a_bug_is_in_the_termination_log(tmp_path: Path):
+    words = tmp_path / "termination-log"
+    code = (
+        "import sys; sys.argv = ['tidelock', 'apply']; import tidelock.cli.main as m; m.hide_password = None; m.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        cwd=tmp_path,
+        check=False,
+        env={**os.environ, "TIDELOCK_TERMINATION_LOG": str(words)},
+    )
+    assert done.returncode == 70
+    assert "TypeError" in json.loads(words.read_text())["failure"]["message"]
+
+
+def test_a_closed_stdout_is_no_success(tmp_path: Path):
+    for command, code in ((["explain", "L011"], 75), (["apply", "--help"], 0)):
+        shell = ["sh", "-c", 'exec "$0" -m tidelock "$@" >&-', sys.executable, *command]
+        done = subprocess.run(shell, stderr=subprocess.PIPE, text=True, check=False, cwd=tmp_path)
+        assert (done.returncode, "T034" in done.stderr) == (code, True), done.stderr
+
+
+def test_a_connection_string_is_no_tool_to_adopt_from(tmp_path: Path):
+    done = tidelock("adopt", "--from", "postgresql://app:hunter2@h/db", cwd=tmp_path)
+    assert (done.returncode, "U024" in done.stderr, "hunter2" in done.stderr) == (2, True, False), done.stderr
+
+
+def test_a_directory_that_is_gone_is_told(tmp_path: Path):
+    gone = tmp_path / "gone"
+    for command in ("status", "new x", "lint"):
+        gone.mkdir()
+        shell = ["sh", "-c", f'rmdir "$0"; exec "$1" -m tidelock {command}', str(gone), sys.executable]
+        done = subprocess.run(shell, capture_output=True, text=True, check=False, cwd=gone)
+        assert (done.returncode, "U051" in done.stderr, "Traceback" in done.stderr) == (2, True, False), done.stderr

@@ -191,3 +191,12 @@ def test_the_summary_for_kubernetes_is_as_documented(project: Project, tmp_path:
     log = tmp_path / "termination-log"
     project.tidelock("apply", env={"KUBERNETES_SERVICE_HOST": "1", "TIDELOCK_TERMINATION_LOG": str(log)})
     assert check("report", log.read_text("utf-8"))["failure"]["code"] == "D010"
+
+
+def test_json_of_a_wait_and_a_renumber_that_fail_is_as_documented(project: Project) -> None:
+    project.write("5_c.sql", "SELECT 1;\n")
+    for words, code in (
+        (["wait", "--version", "9", "--wait", "1s"], "T031"),
+        (["renumber", "--order", "sort"], "U008"),
+    ):
+        assert check("report", project.tidelock(*words, "--json").stdout)["failure"]["code"] == code

@@ -128,3 +128,105 @@ def test_a_standby_that_nobody_promotes_ends_with_75_and_what_to_do(standby: Pro
     assert "waited 2 s" in fault.message
     assert "target_session_attrs" in fault.hint
     assert any("to be promoted" in text for text in standby.heard.texts(Happening.WAITING))
+
+
+def parts(project: Project) -> dict[str, str]:
+    return {name: str(value) for name, value in psycopg.conninfo.conninfo_to_dict(project.dsn).items()}
+
+
+def in_service(project: Project, **over: str) -> dict[str, str]:
+    """A service file for the project's server, and the variables that lead to it."""
+    known = {**parts(project), **over}
+    path = project.write("services.conf", "# ours\n[other]\nhost=nowhere\n\n[mine]\n")
+    path.write_text(
+        path.read_text() + "".join(f"{name}={known[name]}\n" for name in ("host", "port", "user", "dbname"))
+    )
+    return {"PGSERVICEFILE": str(path), "PGSERVICE": "mine", "PGHOST": "elsewhere", "PGUSER": "nobody"}
+
+
+def test_a_service_file_says_who_and_where(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    known, env = parts(project), in_service(project)
+    done = project.tidelock("apply", "--dir", str(project.folder), env=env, where=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{known['dbname']}@{known['host']}:{known['port']} ")
+    [(who,)] = project.query("SELECT applied_by FROM schema_migrations")
+    assert str(who).startswith(f"{known['user']}@")
+    done = project.tidelock("status", "--dir", str(project.folder), "-d", "nosuch", env=env, where=False)
+    assert (done.returncode, f"nosuch@{known['host']}:{known['port']}: there is no" in done.stderr) == (5, True), done
+
+
+def test_a_service_file_says_who_was_refused(project: Project):
+    env = in_service(project, user="somebody_else")
+    done = project.tidelock("status", "--dir", str(project.folder), env=env, where=False)
+    assert (done.returncode, "refused user somebody_else" in done.stderr) == (5, True), done.stderr
+
+
+def test_several_ports_are_taken_as_by_psql(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    known = parts(project)
+    where = ("-h", f"{known['host']},{known['host']}", "-U", known["user"], "-d", known["dbname"])
+    for port, code in ((f"1,{known['port']}", 0), ("1,2,3", 2), ("x", 2), ("70000", 2)):
+        done = project.tidelock("status", "--dir", str(project.folder), *where, "-p", port, where=False)
+        assert done.returncode == code, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("host=h passwrod=sekrit77", "knows no “passwrod”"),
+        ("postgresql://app:sekrit77@h/d?sslmod=require", "knows no “sslmod”"),
+        ("mysql://app:sekrit77@h/d", "begins with mysql://"),
+        ("jdbc:postgresql://app:sekrit77@h/d", "begins with jdbc:postgresql://"),
+        ("postgresql+psycopg://app:sekrit77@h/d", "begins with postgresql+psycopg://"),
+        ("host='h sekrit77=", "libpq does not understand it"),
+    ],
+)
+def test_a_string_that_cannot_be_read_names_its_cause_and_where_it_stands(project: Project, text: str, told: str):
+    status = ("status", "--dir", str(project.folder))
+    for source, done in (
+        ("DATABASE_URL", project.tidelock(*status, env={"DATABASE_URL": text}, where=False)),
+        ("--database", project.tidelock(*status, "-d", text, where=False)),
+    ):
+        assert (done.returncode, "U002" in done.stderr, source in done.stderr) == (2, True, True), done.stderr
+        assert told in done.stderr
+        assert "sekrit77" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PGPORT", "abc"),
+        ("PGSSLMODE", "bogus"),
+        ("PGTZ", "bogus"),
+        ("PGOPTIONS", "-c nosuch=1"),
+        ("PGSERVICE", "nosuch"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(project: Project, variable: str, value: str):
+    known = parts(project)
+    env = {"PGHOST": known["host"], "PGPORT": known["port"], "PGUSER": known["user"], "PGDATABASE": known["dbname"]}
+    done = project.tidelock("status", "--dir", str(project.folder), env={**env, variable: value}, where=False)
+    assert (done.returncode, f"U002 {variable} cannot be used" in done.stderr) == (2, True), done.stderr
+    assert "postgresql://" not in done.stderr
+
+
+def test_a_directory_without_a_socket_is_named(project: Project):
+    done = project.tidelock("status", "--dir", str(project.folder), "-h", "/nope", "--wait", "0s", where=False)
+    assert (done.returncode, "/nope/.s.PGSQL." in done.stderr) == (75, True), done.stderr
+
+
+def test_a_database_that_takes_no_connections_is_not_waited_for(project: Project):
+    project.query("DROP DATABASE IF EXISTS shut")
+    project.query("CREATE DATABASE shut ALLOW_CONNECTIONS false")
+    try:
+        done = project.tidelock("status", "-d", psycopg.conninfo.make_conninfo(project.dsn, dbname="shut"))
+    finally:
+        project.query("DROP DATABASE shut")
+    assert (done.returncode, "ALLOW_CONNECTIONS true" in done.stderr) == (5, True), done.stderr
+
+
+def test_bytes_that_are_not_utf8_are_refused(project: Project):
+    for option in ("-d", "-h", "-U"):
+        done = project.tidelock("status", "--dir", str(project.folder), option, "\udcff", where=False)
+        assert (done.returncode, "not UTF-8" in done.stderr) == (2, True), done.stderr

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
+from tidelock.config import BadSetting, load
 from tidelock.repo import directory
 from tidelock.repo.renumbering import mark
 
@@ -86,3 +87,24 @@ def test_a_folder_with_a_migrations_name_is_passed_over(tmp_path: Path):
     (tmp_path / "1_a.sql").mkdir()
     (tmp_path / "2_b.sql").symlink_to("1_a.sql")
     assert list(directory.files(tmp_path)) == []
+
+
+def test_a_directory_that_cannot_be_listed_is_told(tmp_path: Path):
+    folder = tmp_path / "m"
+    folder.mkdir(mode=0o000)
+    user = os.geteuid()
+    os.seteuid(65534 if user == 0 else user)
+    try:
+        with pytest.raises(directory.NoDirectory, match="cannot be read: Permission denied"):
+            list(directory.files(folder))
+        with pytest.raises(directory.NoDirectory, match="cannot be read: Permission denied"):
+            directory.refuse_cut_off(folder)
+        with pytest.raises(BadSetting, match=r"tidelock\.toml: Permission denied"):
+            load(None, start=folder)
+    finally:
+        os.seteuid(user)
+    for look in (directory.refuse_cut_off, lambda path: list(directory.files(path))):
+        with pytest.raises(directory.NoDirectory, match="cannot be read: File name too long"):
+            look(tmp_path / ("x" * 300))
+        with pytest.raises(directory.NoDirectory, match="there is no directory"):
+            look(tmp_path / "none")

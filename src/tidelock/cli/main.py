@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from tidelock.core.secrets import is_connection
 from tidelock.errors import Interrupted, PassingFault, TidelockError, UsageFault
 
 if TYPE_CHECKING:
@@ -25,12 +26,6 @@ GRACE_S = 4.5
 CONNECTIONS = ("-d", "--database", "--dbname", "--direct", "--shadow", "--from")
 """Options whose value may be a connection string."""
 SECRET = re.compile(r"://[^/@]*:[^@]*@|(?:^|[?&\s])(?:ssl)?password\s*=", re.IGNORECASE)
-CONNECTION = re.compile(
-    r"^postgres(?:ql)?://|://[^/@]*:[^@]*@|^\s*(?:ssl)?password\s*="
-    r"|\b(?:host|hostaddr|dbname|user|port|service)\s*=.*\b(?:ssl)?password\s*=|\bpassword\s*=.*\b(?:host|dbname|user)\s*=",
-    re.IGNORECASE | re.DOTALL,
-)
-"""What is read as a connection string, wherever it stands."""
 ANYTHING = re.compile(r"(?:-v|--set) \w+=|--store ")
 """Options whose value may look like one and is none."""
 HIDDEN = "TIDELOCK_HIDDEN_"
@@ -60,6 +55,12 @@ class StrayConnection(UsageFault):
             f"a connection string stands where none is taken: {where}",
             hint="pass it with --database (-d); better, keep the password in PGPASSWORD or ~/.pgpass",
         )
+
+
+class Nowhere(UsageFault):
+    """Relative paths count from a directory that was removed."""
+
+    code = "U051"
 
 
 class WrongWord(UsageFault):
@@ -109,8 +110,9 @@ class Tolerant(io.TextIOWrapper):
 
 def tolerant(stream: TextIO | None) -> TextIO:
     """A standard stream, made so. A terminal that cannot show a letter gets ? for it."""
-    if stream is None:  # closed by whoever started us
-        return Path(os.devnull).open("w", encoding="utf-8")
+    if stream is None:  # closed by whoever started us: writing fails, and that is told
+        nowhere = os.fdopen(os.open(os.devnull, os.O_RDONLY), "wb")
+        return Tolerant(nowhere, encoding="utf-8", errors="replace")
     if not isinstance(stream, io.TextIOWrapper):
         return stream
     encoding, lines, through = stream.encoding, stream.line_buffering, stream.write_through
@@ -134,9 +136,11 @@ def main() -> None:
     except click.exceptions.Exit as left:
         sys.exit(written(left.exit_code))
     except click.ClickException as error:
+        wrong = WrongWord(error.format_message(), hint="`tidelock --help` and `tidelock COMMAND --help` show what is")
         if "--json" in sys.argv:
-            fail(WrongWord(error.format_message(), hint="`tidelock --help` and `tidelock COMMAND --help` show what is"))
+            fail(wrong)
         error.show()
+        leave_word(wrong)
         sys.exit(2)
     except TidelockError as error:
         fail(error)
@@ -145,7 +149,9 @@ def main() -> None:
     except Exception as error:
         if isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
             fail(interrupted())  # it came in the middle of an import, which made something else of it
-        bug()
+        if isinstance(error, FileNotFoundError) and not stands():
+            fail(Nowhere("the working directory is not there any more", hint="go to one that is: cd DIR"))
+        bug(error)
 
 
 def written(code: int) -> int:
@@ -227,8 +233,8 @@ def without_secrets(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
     for argument in arguments:
         option, equals, value = parted(argument)
         before = option or (cleaned[-1] if cleaned and cleaned[-1].startswith("-") else "")
-        wanted = before in CONNECTIONS
-        if not wanted and not ANYTHING.match(f"{before} {value}") and CONNECTION.search(value):
+        wanted = before in CONNECTIONS and not (before == "--from" and cleaned[:1] == ["adopt"])
+        if not wanted and not ANYTHING.match(f"{before} {value}") and is_connection(value):
             raise StrayConnection(f"after {before}" if before else "as an argument")
         if wanted and SECRET.search(value):
             name = f"{HIDDEN}{len(secrets) + 1}"
@@ -255,10 +261,28 @@ def fail(error: TidelockError) -> None:
     from tidelock.render.text import failure
 
     print(failure(error), file=sys.stderr)
+    leave_word(error)
     sys.exit(error.exit_code)
 
 
-def bug() -> None:
+def leave_word(error: TidelockError) -> None:
+    """The same in a pod's termination log."""
+    from tidelock.cli.output import last_words
+    from tidelock.core.report import Report
+
+    last_words(Report(command="", target="", failure=error))
+
+
+def stands() -> bool:
+    """Whether the working directory exists."""
+    try:
+        Path.cwd()
+    except OSError:
+        return False
+    return True
+
+
+def bug(error: Exception) -> None:
     """A bug of ours: with traceback, and where to send it."""
     import traceback
 
@@ -269,4 +293,5 @@ def bug() -> None:
         "  exit 70",
         file=sys.stderr,
     )
+    leave_word(TidelockError(f"a bug in Tidelock ({type(error).__name__})", hint="report it with the container's log"))
     sys.exit(70)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Command = Callable[..., int]
+
+
+def ports(_context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """One port, or as in psql one for each host: `1,25418`."""
+    if value is not None and not re.fullmatch(r"[0-9]*(?:,[0-9]*)*", value):
+        raise click.BadParameter(f"{value!r} is not a port, nor several with commas between.", param=option)
+    return value
+
 
 # name of the field of `Asked` → its option
 WHERE: dict[str, Callable[[Any], Any]] = {
@@ -29,7 +38,9 @@ WHERE: dict[str, Callable[[Any], Any]] = {
         "several. Without it: tidelock.toml, DATABASE_URL, PG* variables, service file.",
     ),
     "host": click.option("-h", "--host", metavar="HOST", help="Server host or socket directory (PGHOST)."),
-    "port": click.option("-p", "--port", type=int, metavar="PORT", help="Server port (PGPORT)."),
+    "port": click.option(
+        "-p", "--port", callback=ports, metavar="PORT", help="Server port (PGPORT); as many as hosts, or one."
+    ),
     "user": click.option("-U", "--username", "user", metavar="ROLE", help="Role to connect as (PGUSER)."),
     "directory": click.option(
         "--dir",

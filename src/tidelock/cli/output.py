@@ -115,7 +115,8 @@ def colour(shown: str, code: str) -> str:
 
 def last_words(report: Report) -> None:
     """In a pod, the summary as JSON for `kubectl describe`."""
-    if "KUBERNETES_SERVICE_HOST" not in os.environ and not TERMINATION_LOG.exists():
+    in_a_pod = "KUBERNETES_SERVICE_HOST" in os.environ or TERMINATION_LOG.exists()
+    if not in_a_pod and "TIDELOCK_TERMINATION_LOG" not in os.environ:
         return
     from tidelock.render import termination
     from tidelock.render.json import report as as_data

@@ -15,7 +15,6 @@ from tidelock.errors import TidelockError
 from tidelock.render.json import SCHEMA
 from tidelock.render.text import table
 from tidelock.repo import renumbering as disk
-from tidelock.repo.directory import NoDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,8 +28,6 @@ def renumber(asked: Asked, out: Output, order: str, *, yes: bool) -> int:
     """`tidelock renumber`."""
     try:
         directory = wiring.targets(asked)[0].directory
-        if not directory.is_dir():
-            raise NoDirectory(directory)
         renamed = decide(asked, out, directory, order)
         if not any(each.old != each.new for each in renamed):
             out.show("the names are one clean sequence already", data(directory, renamed, 0))

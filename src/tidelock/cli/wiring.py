@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tidelock.config import BadSetting, Target, duration, expanded, load, nearest
 from tidelock.core.patterns import regex
+from tidelock.core.secrets import masked
 from tidelock.core.source import in_part, migrations
 from tidelock.core.values import record
 from tidelock.errors import SourceFault
@@ -39,7 +40,7 @@ class Asked:
     database: Sequence[str] = ()
     directory: Path | None = None
     host: str | None = None
-    port: int | None = None
+    port: str | None = None
     user: str | None = None
     direct: str | None = None
     config: Path | None = None
@@ -153,7 +154,7 @@ def assignment(text: str) -> tuple[str, str]:
     """`name=value` in two."""
     name, equals, value = text.partition("=")
     if not equals or not name:
-        raise BadSetting("--set", f"“{text}” is not NAME=VALUE", "write --set name=value")
+        raise BadSetting("--set", f"“{masked(text)}” is not NAME=VALUE", "write --set name=value")
     return name, value
 
 
@@ -166,13 +167,21 @@ def project(asked: Asked, folder: Path) -> Path:
 
 def address_of(target: Target, asked: Asked) -> Address:
     """Where to connect: options over --database over tidelock.toml over DATABASE_URL over PG* variables."""
-    from tidelock.postgres.address import Address, address
+    from tidelock.postgres.address import address, checked
 
-    found = address(target.url or os.environ.get("DATABASE_URL", ""))
+    found = address(target.url or os.environ.get("DATABASE_URL", ""), source_of(target, asked))
     if target.database:
         found = found.to(target.database)
-    extra = {"host": asked.host, "port": str(asked.port) if asked.port else None, "user": asked.user}
-    return Address({**found.parameters, **{name: value for name, value in extra.items() if value}})
+    extra = {"host": asked.host, "port": asked.port, "user": asked.user}
+    given = {name: value for name, value in extra.items() if value}
+    return checked({**found.parameters, **given}, f"--{', --'.join(given)}" if given else source_of(target, asked))
+
+
+def source_of(target: Target, asked: Asked) -> str:
+    """Where the connection string of a target stands, for people."""
+    if not target.url:
+        return "DATABASE_URL"
+    return "--database" if asked.database and not target.name and not target.database else "`url` of tidelock.toml"
 
 
 def direct_of(target: Target) -> Address | None:

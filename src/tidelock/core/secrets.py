@@ -48,6 +48,11 @@ HINTS = (
 NONE = regex(r"[$<{%:\[].*|[*xX.]+|SCRAM-SHA-256\$.*|null", re.DOTALL | re.IGNORECASE)
 """Places for a secret, and a verifier that it cannot be computed from."""
 
+CONNECTION = (
+    r"^postgres(?:ql)?://|://[^/@]*:[^@]*@|^\s*(?:ssl)?password\s*="
+    r"|\b(?:host|hostaddr|dbname|user|port|service)\s*=.*\b(?:ssl)?password\s*=|\bpassword\s*=.*\b(?:host|dbname|user)\s*="
+)
+"""What is read as a connection string, wherever it stands. It may hold a password in any form."""
 
 EXAMPLES = ("a password in a URL", "a password in a connection string")
 PLACEHOLDER = regex(
@@ -73,6 +78,11 @@ def masked(text: str) -> str:
     for _, start, end in sorted(found_in(text), reverse=True):
         text = text[:start] + "*" * (end - start) + text[end:]
     return text
+
+
+def is_connection(text: str) -> bool:
+    """Whether a value is a connection string: where none is taken it is refused and not shown."""
+    return re.search(CONNECTION, text, re.IGNORECASE | re.DOTALL) is not None
 
 
 def brief(text: str, most: int) -> str:

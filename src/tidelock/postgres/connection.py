@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,9 @@ class LoginRefused(DatabaseFault):
         if "SSL was required" in why or "SSL connection is required" in why:
             message = f"{target}: {why}"
             hint = "set sslmode (PGSSLMODE) to what the server offers, or switch its TLS on: `ssl = on`"
+        if found := re.search(CLOSED, why):
+            message = f"{target}: {why}"
+            hint = f'as a superuser: ALTER DATABASE "{found[1]}" ALLOW_CONNECTIONS true; or name another database'
         super().__init__(message, hint=hint)
 
 
@@ -67,10 +71,11 @@ class DatabaseMissing(DatabaseFault):
     def __init__(self, target: str, name: str) -> None:
         super().__init__(
             f"{target}: there is no database “{name}”",
-            hint="check the name, or let it be made: --create-database",
+            hint="check the name, or let it be made: `tidelock apply --create-database`",
         )
 
 
+CLOSED = r'database "(.*)" is not currently accepting connections'
 REFUSED_LOGIN = re.compile(
     r"password authentication failed|no password supplied|no pg_hba\.conf entry"
     r"|role \"[^\"]*\" (?:does not exist|is not permitted)"
@@ -78,6 +83,7 @@ REFUSED_LOGIN = re.compile(
     r"|does not support SSL|SSL (?:off|on|connection is required)",
     re.IGNORECASE,
 )
+SECRET = ("PGPASSWORD", "PGPASSFILE")
 NO_DATABASE = re.compile(r"database \"(?P<name>.*)\" does not exist|no such database: (?P<pooled>\S+)", re.IGNORECASE)
 BAD_SETTING = re.compile(
     r"definition of service .* not found|service file .* not found|syntax error in service file"
@@ -145,14 +151,27 @@ def explain_failure(error: psycopg.OperationalError, where: Address, waited_s: f
     """Translate what libpq says of a failed connection. Only the server's and the kernel's words are passed on."""
     text = str(error)
     if BAD_SETTING.search(text):
-        return BadConninfo(first_line(text).removeprefix("connection is bad: "))
+        why = first_line(text).removeprefix("connection is bad: ")
+        return BadConninfo(why, setting=setting_of(why, where))
     if found := NO_DATABASE.search(text):
         return DatabaseMissing(where.target, found["name"] or found["pooled"])
+    if re.search(CLOSED, text):
+        return LoginRefused(where.target, where.user, first_line(text))
     if NOT_READY.search(text):
         return ServerNotReady(where.target, first_line(text), waited_s)
     if REFUSED_LOGIN.search(text):
         return LoginRefused(where.target, where.user, first_line(text))
-    return ServerUnreachable(where.target, first_line(text), waited_s)
+    socket = re.search(r'connection to server on socket "([^"]+)"', text)
+    return ServerUnreachable(where.target, first_line(text) + (f" ({socket[1]})" if socket else ""), waited_s)
+
+
+def setting_of(why: str, where: Address) -> str:
+    """The PG* variable that has the word libpq or the server complains of; empty when the address has it."""
+    words = re.findall(r'"([^"]+)"', why)
+    if any(word in value for word in words for name, value in where.parameters.items() if name != "password"):
+        return ""
+    variables = {name: value for name, value in os.environ.items() if name.startswith("PG") and name not in SECRET}
+    return next((name for word in words for name, value in variables.items() if word in value), "")
 
 
 def first_line(text: str) -> str:

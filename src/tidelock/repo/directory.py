@@ -21,7 +21,11 @@ class NoDirectory(UsageFault):
 
     code = "U004"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, why: str = "") -> None:
+        if why:
+            hint = "give yourself the right to read and to enter it, or name another with --dir"
+            super().__init__(f"{directory} cannot be read: {why}", hint=hint)
+            return
         super().__init__(
             f"{directory} is not a directory" if directory.exists() else f"there is no directory {directory}",
             hint="point --dir, or `[migrations] dir` in tidelock.toml, at the directory with the migrations",
@@ -61,7 +65,13 @@ class CutOff(SourceFault):
 
 def refuse_cut_off(directory: Path) -> None:
     """Raise CutOff when files are on their way to new names."""
-    if waiting := sorted(name for name in os.listdir(directory) if name.startswith(BEFORE)):  # noqa: PTH208 - names
+    try:
+        waiting = sorted(name for name in os.listdir(directory) if name.startswith(BEFORE))  # noqa: PTH208 - names
+    except (FileNotFoundError, NotADirectoryError):
+        raise NoDirectory(directory) from None
+    except OSError as error:
+        raise NoDirectory(directory, error.strerror or str(error)) from None
+    if waiting:
         raise CutOff(directory, waiting)
 
 
@@ -107,11 +117,14 @@ def paths(directory: Path) -> Iterator[tuple[str, str]]:
 
     A mounted ConfigMap shows each key as a link into `..data`; links are followed, and hidden names passed over.
     """
-    if not directory.is_dir():
-        raise NoDirectory(directory)
-    refuse_cut_off(directory)
-    with os.scandir(directory) as entries:
-        names = sorted(entry.name for entry in entries if is_migration_name(entry.name) and not is_folder(entry))
+    try:
+        if not directory.is_dir():
+            raise NoDirectory(directory)
+        refuse_cut_off(directory)
+        with os.scandir(directory) as entries:
+            names = sorted(entry.name for entry in entries if is_migration_name(entry.name) and not is_folder(entry))
+    except OSError as error:
+        raise NoDirectory(directory, error.strerror or str(error)) from None
     shown = shown_path(directory)
     for name in names:
         yield f"{directory}/{name}", f"{shown}/{name}"

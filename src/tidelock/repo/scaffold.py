@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidelock.core.lint import compose
 from tidelock.core.source import migrations, number_of
 from tidelock.errors import UsageFault
 from tidelock.repo.directory import files, shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
+
+
+class CannotCreate(UsageFault):
+    """The operating system does not let the file be made."""
+
+    code = "U049"
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} cannot be made: {why}",
+            hint="make room or give yourself the right to write there, or name another place with --dir",
+        )
 
 
 class BadTemplate(UsageFault):
@@ -25,19 +39,38 @@ class BadTemplate(UsageFault):
 
 
 WIDTH = 3
-NAME = r"[A-Za-z_][\w$]*(?:\.[A-Za-z_][\w$]*)?"
+MOST_BYTES = 63
+"""A server keeps no more of a name, and says so with a notice that nobody reads."""
+PART = r'(?:[^\W\d][\w$]*|"(?:[^"\n]|"")+")'
+NAME = rf"{PART}(?:\.{PART})?"
+MOST_OF_A_NAME = 150
+"""Characters of a description in a file's name; a file system takes 255 bytes at most, some fewer."""
 
 
 def create(directory: Path, description: str, templates: Mapping[str, str], *, timestamp: bool = False) -> str:
     """Write the file and return its path as people see it. Raises rather than overwrite."""
-    directory.mkdir(parents=True, exist_ok=True)
-    number = f"{datetime.now(UTC):%Y%m%d%H%M%S}" if timestamp else next_number(directory)
-    slug = re.sub(r"[^a-z0-9]+", "_", description.lower()).strip("_") or "change"
-    path = directory / f"{number}_{slug}.sql"
+    words = " ".join("".join(each if each.isprintable() else " " for each in description).split())
+    slug = re.sub(r"[^a-z0-9]+", "_", words.lower())[:MOST_OF_A_NAME].strip("_") or "change"
     body = "\n".join(TEMPLATES[name](text) for name, text in templates.items()) or EMPTY
-    with path.open("x", encoding="utf-8") as file:
-        file.write(f"-- {description}\n{body}")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        number = f"{datetime.now(UTC):%Y%m%d%H%M%S}" if timestamp else next_number(directory)
+        path = directory / f"{number}_{slug}.sql"
+        write(path, f"-- {words or slug}\n{body}")
+    except OSError as error:
+        raise CannotCreate(Path(error.filename or path), error.strerror or str(error)) from None
     return f"{shown_path(directory)}/{path.name}"
+
+
+def write(path: Path, text: str) -> None:
+    """A new file with this text, or none. Raises OSError."""
+    with path.open("xb") as file:
+        try:
+            file.write(text.encode())
+            file.flush()
+        except OSError:
+            path.unlink()
+            raise
 
 
 def next_number(directory: Path) -> str:
@@ -46,6 +79,24 @@ def next_number(directory: Path) -> str:
     if not existing:
         return "1".zfill(WIDTH)
     return str(existing[-1].version + 1).zfill(max(len(number_of(existing[-1].path)), 1))
+
+
+def written(name: str) -> str:
+    """`t`, `s.t` or `s."Odd Name"` as SQL takes it: words that are reserved in quotes."""
+    return ".".join(compose.quoted(each) if "." not in each else f'"{each}"' for each in plain(name))
+
+
+def plain(name: str) -> list[str]:
+    """The parts of a name as the server keeps them: small letters, where no quotes say otherwise."""
+    return [
+        each[1:-1].replace('""', '"') if each[0] == '"' else re.sub(r"[A-Z]+", lambda found: found[0].lower(), each)
+        for each in re.findall(PART, name)
+    ]
+
+
+def literal(text: str) -> str:
+    """What stands between single quotes."""
+    return text.replace("'", "''")
 
 
 def parts(option: str, text: str, pattern: str, wanted: str) -> dict[str, str]:
@@ -66,10 +117,10 @@ def add_column(text: str) -> str:
     found = parts(
         "add-column",
         text,
-        rf"(?P<table>{NAME})\.(?P<column>[A-Za-z_]\w*):(?P<type>.+)",
+        rf"(?P<table>{NAME})\.(?P<column>{PART}):(?P<type>.+)",
         "table.column:type, such as sensors.humidity:double precision",
     )
-    return ADD_COLUMN.format(**found)
+    return ADD_COLUMN.format(table=written(found["table"]), column=written(found["column"]), type=found["type"])
 
 
 CREATE_TABLE = """\
@@ -82,7 +133,8 @@ CREATE TABLE IF NOT EXISTS {table} (
 
 def create_table(text: str) -> str:
     """A table, if it is not there."""
-    return CREATE_TABLE.format(**parts("create-table", text, rf"(?P<table>{NAME})", "a table's name"))
+    found = parts("create-table", text, rf"(?P<table>{NAME})", "a table's name")
+    return CREATE_TABLE.format(table=written(found["table"]))
 
 
 INDEX = """\
@@ -100,8 +152,20 @@ def index(text: str) -> str:
         "table(column, …), such as sensors(site, time)",
     )
     columns = re.sub(r"\W+", "_", found["columns"]).strip("_")
-    name = f"{found['table'].rpartition('.')[2]}_{columns}_idx"[:63]
-    return INDEX.format(**found, name=name)
+    keys = [
+        written(each) if re.fullmatch(PART, each) else each for each in re.split(r"\s*,\s*", found["columns"].strip())
+    ]
+    name = index_name(found["table"], columns)
+    return INDEX.format(table=written(found["table"]), columns=", ".join(keys), name=name)
+
+
+def index_name(table: str, columns: str) -> str:
+    """`table_columns_idx`; where that is too long its end makes way for a digest, so that each index has its own."""
+    name = re.sub(r"\W+", "_", f"{plain(table)[-1]}_{columns}_idx")
+    if len(name.encode()) <= MOST_BYTES:
+        return compose.quoted(name)
+    ending = f"_{sha256(name.encode()).hexdigest()[:8]}_idx"
+    return compose.quoted(name.encode()[: MOST_BYTES - len(ending)].decode(errors="ignore") + ending)
 
 
 HYPERTABLE = """\
@@ -111,16 +175,19 @@ CREATE TABLE IF NOT EXISTS {table} (
     device_id bigint NOT NULL,
     value double precision
 );
-SELECT create_hypertable('{table}', '{time}', if_not_exists => TRUE);
-CREATE INDEX IF NOT EXISTS {bare}_device_{time}_idx ON {table} (device_id, {time} DESC);
+SELECT create_hypertable('{relation}', '{dimension}', if_not_exists => TRUE);
+CREATE INDEX IF NOT EXISTS {name} ON {table} (device_id, {time} DESC);
 """
 
 
 def hypertable(text: str) -> str:
     """A TimescaleDB hypertable."""
-    found = parts("hypertable", text, rf"(?P<table>{NAME})(?::(?P<time>[A-Za-z_]\w*))?", "table or table:time_column")
-    table = found["table"]
-    return HYPERTABLE.format(table=table, bare=table.rpartition(".")[2], time=found["time"] or "time")
+    found = parts("hypertable", text, rf"(?P<table>{NAME})(?::(?P<time>{PART}))?", "table or table:time_column")
+    table, time = written(found["table"]), written(found["time"] or "time")
+    name = index_name(found["table"], f"device_{plain(time)[-1]}")
+    return HYPERTABLE.format(
+        table=table, time=time, name=name, relation=literal(table), dimension=literal(plain(time)[-1])
+    )
 
 
 AGGREGATE = """\
@@ -133,8 +200,8 @@ GROUP BY 1, 2
 WITH NO DATA;
 
 -- Keep start_offset shorter than the retention of {table}: a refresh of a range without raw rows erases it.
-SELECT add_continuous_aggregate_policy('{name}', start_offset => INTERVAL '3 days', end_offset => INTERVAL '{bucket}',
-    schedule_interval => INTERVAL '{bucket}', if_not_exists => TRUE);
+SELECT add_continuous_aggregate_policy('{relation}', start_offset => INTERVAL '3 days',
+    end_offset => INTERVAL '{bucket}', schedule_interval => INTERVAL '{bucket}', if_not_exists => TRUE);
 """
 
 
@@ -146,7 +213,8 @@ def aggregate(text: str) -> str:
         rf"(?P<name>{NAME}):(?P<table>{NAME})(?::(?P<bucket>[\w ]+))?",
         "name:hypertable or name:hypertable:1 hour",
     )
-    return AGGREGATE.format(name=found["name"], table=found["table"], bucket=found["bucket"] or "1 hour")
+    name, table = written(found["name"]), written(found["table"])
+    return AGGREGATE.format(name=name, relation=literal(name), table=table, bucket=found["bucket"] or "1 hour")
 
 
 ENUM_VALUE = """\
@@ -158,7 +226,7 @@ ALTER TYPE {type} ADD VALUE IF NOT EXISTS '{literal}';
 def enum_value(text: str) -> str:
     """A value of an enum, if it is not there."""
     found = parts("enum-value", text, rf"(?P<type>{NAME}):(?P<value>.+)", "type:value, such as status:archived")
-    return ENUM_VALUE.format(type=found["type"], literal=found["value"].replace("'", "''"))
+    return ENUM_VALUE.format(type=written(found["type"]), literal=literal(found["value"]))
 
 
 TEMPLATES: dict[str, Callable[[str], str]] = {
