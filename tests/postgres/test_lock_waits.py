@@ -169,3 +169,17 @@ def test_a_prepared_transaction_that_is_in_nobodys_way_is_not_named(project: Pro
         conn.execute("ROLLBACK PREPARED 'reads'")
     assert "it''s" in fault.detail
     assert "reads" not in fault.detail
+
+
+def test_where_nobody_can_look_the_server_ends_the_wait_after_all_patience(project: Project) -> None:
+    role = f"alone_{project.one('SELECT current_database()')}"
+    project.query(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1; GRANT CREATE ON SCHEMA public TO {role}")
+    owner, project.dsn = project.dsn, psycopg.conninfo.make_conninfo(project.dsn, user=role)
+    project.write("001_t.sql", "CREATE TABLE t (id int);")
+    ok(project.apply())
+    project.write("002_d.sql", "DO $$BEGIN ALTER TABLE t ADD COLUMN c int; END$$;")
+    with psycopg.connect(owner) as holder:
+        holder.execute("LOCK TABLE t IN ACCESS SHARE MODE")
+        began = time.monotonic()
+        failed(project.apply(wait="1s"), "T020", 75)
+        assert time.monotonic() - began < 20

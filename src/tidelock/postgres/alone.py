@@ -80,8 +80,7 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
     """Send it, with the limits that suit it; clean up and try again when it fails for a lock."""
     [statement] = step.statements
     snapshots = recovery.waits_for_snapshots(as_sent(turn.session.conn, statement, turn.variables).facts)
-    untimed = snapshots or turn.catches(step)
-    after = surround(turn, untimed)
+    after = surround(turn, step, snapshots)
     turn.made, turn.made_evidence = "", {}
     number = 0
     while True:
@@ -106,16 +105,15 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
         turn.session.run(after)
 
 
-def surround(turn: Turn, untimed: bool) -> list[str]:
+def surround(turn: Turn, step: Step, snapshots: bool) -> list[str]:
     """Settings of the session for the statement at hand: the SQL that ends them.
 
     A concurrent build has no lock_timeout: it counts waiting for old snapshots too, and leaves an invalid index.
-    Neither has what may catch its error (`Turn.catches`).
     """
     after = []
-    if untimed:
+    if snapshots or turn.catches(step):
         [[lock_timeout]] = turn.session.run(["SHOW lock_timeout"])[0].rows  # the file's own, perhaps
-        turn.session.run(["SET lock_timeout = 0"])
+        turn.session.run([f"SET lock_timeout = {0 if snapshots else turn.lock_timeout_ms(step)}"])
         after.append(f"SET lock_timeout = {literal(lock_timeout)}")
     if turn.role:
         turn.session.run([f"SET ROLE {path_of(turn.role, '')}"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tidelock.core.facts.tree import is_temporary_schema
+from tidelock.core.secrets import masked
 from tidelock.core.statement import Ending, Kind
 from tidelock.core.steps import bare
 from tidelock.errors import LedgerFault
@@ -44,8 +45,13 @@ class SessionGone(LedgerFault):
             f"{migration.label} was cut off, and {what} is gone with its session{by}; {used.place} may use it",
             hint=f"run the rest of the file by hand, then `tidelock adopt --up-to {migration.version}`; "
             "next time keep it in an ordinary table and drop that at the end",
-            detail=(f"left by    {left.text}\n" if left else "") + f"used by    {used.text}",
+            detail=(f"left by    {shown(left)}\n" if left else "") + f"used by    {shown(used)}",
         )
+
+
+def shown(statement: Statement) -> str:
+    """The beginning of its text, without secrets."""
+    return masked(statement.text)[:200]
 
 
 @dataclass(slots=True)

@@ -109,15 +109,15 @@ def opening(turn: Turn, step: Step) -> list[str]:
     """What comes before a step's statements in its transaction."""
     statements = [step.begin.text if step.begin else "BEGIN"]
     if turn.pooled:
-        lock_s, statement_s = turn.settings or (turn.limits.lock_timeout_s, turn.limits.statement_timeout_s)
+        _, statement_s = turn.settings or (0, turn.limits.statement_timeout_s)
         statements += prelude(
             server_version=turn.server_version,
             local=True,
-            lock_timeout_ms=0 if turn.catches(step) else int(lock_s * 1000),
+            lock_timeout_ms=turn.lock_timeout_ms(step),
             statement_timeout_ms=int(statement_s * 1000),
         )
     elif turn.catches(step):
-        statements.append("SET LOCAL lock_timeout = 0")
+        statements.append(f"SET LOCAL lock_timeout = {turn.lock_timeout_ms(step)}")
     if not fenced_late(turn, step) and not turn.recorded_after(step):
         statements.append(f"EXECUTE {lease.PREPARED_FENCE}" if turn.usable(step) else turn.fence)
     return [*statements, f"SET LOCAL ROLE {path_of(turn.role, '')}"] if turn.role else statements

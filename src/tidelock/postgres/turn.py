@@ -46,6 +46,8 @@ if TYPE_CHECKING:
 AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE")
 """The ledger is written as the role that connected, whatever a file has made of the session."""
 
+BLIND_S = 5.0
+"""How long after all patience the server ends a wait that nobody has ended."""
 LOCK_TIMEOUT = regex(r"lock_timeout", re.IGNORECASE)
 
 STARTS_WITH = regex(r"\bALTER\s+(?:DATABASE|ROLE|USER)\b", re.IGNORECASE)
@@ -148,6 +150,13 @@ class Turn:
         """How long one attempt queues for a lock; 0 is no limit but patience."""
         return self.settings[0] if self.settings else self.limits.lock_timeout_s
 
+    def lock_timeout_ms(self, step: Step) -> int:
+        """The server's own limit for a step. Where code may catch its error it comes into play only when the watch
+        cannot look (no connection is left for it): the watch ends the attempt long before."""
+        if not (self.catches(step) and self.lock_timeout_s):
+            return int(self.lock_timeout_s * 1000)
+        return int((max(self.patience.left_s, self.lock_timeout_s) + BLIND_S) * 1000)
+
     def attend(self, step: Step | None = None) -> None:
         """A new attempt begins. The watch ends its waits with patience: a file may have taken lock_timeout away."""
         attempt_s = self.lock_timeout_s or None if step and self.catches(step) else None
@@ -156,8 +165,8 @@ class Turn:
     def catches(self, step: Step) -> bool:
         """Code that the step may run could catch the error of lock_timeout, and go on without what it waited for.
 
-        So there is none for it, and the watch cancels what has waited as long: of that error `EXCEPTION WHEN OTHERS`
-        does not know. Not where the file sets lock_timeout.
+        So it gets none that would come first, and the watch cancels what has waited as long: of that error `EXCEPTION
+        WHEN OTHERS` does not know. Not where the file sets lock_timeout.
         """
         if not any(map(may_catch, step.statements)) and not self.hidden.behind(step):
             return False
