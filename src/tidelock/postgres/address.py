@@ -71,7 +71,7 @@ class Address:
 
     @property
     def database(self) -> str:
-        """The database's name as libpq resolves it: parameter, PGDATABASE, user."""
+        """The database's name as libpq resolves it: as `given`, or the user's."""
         return self.given("dbname", "PGDATABASE") or self.user
 
     @property

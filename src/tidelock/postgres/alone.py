@@ -13,7 +13,6 @@ from tidelock.core.statement import Kind
 from tidelock.errors import LedgerFault
 from tidelock.postgres import failures, lease, records, recovery
 from tidelock.postgres.failures import caret
-from tidelock.postgres.ledger import literal
 from tidelock.postgres.mending import clean_up, mend, once, unhide
 from tidelock.postgres.presence import path_of
 from tidelock.postgres.session import BatchFailed
@@ -86,10 +85,7 @@ def send(turn: Turn, performer: Performer, step: Step, known: Mapping[str, Any])
     while True:
         if number:  # what the attempt before has left would be in the way, or be hidden by IF NOT EXISTS
             mend(turn, step, partial(recovery.leftover_indexes, turn.session.conn, known))
-        turn.attend(step)
-        if snapshots:
-            turn.watch.limit_s = turn.duration("build-limit", turn.limits.build_limit_s)
-            turn.watch.attempt_s = None
+        turn.attend(step, snapshots=snapshots)
         began = time.monotonic()
         try:
             performer.perform_watched(step, statement)
@@ -112,9 +108,7 @@ def surround(turn: Turn, step: Step, snapshots: bool) -> list[str]:
     """
     after = []
     if snapshots or turn.catches(step):
-        [[lock_timeout]] = turn.session.run(["SHOW lock_timeout"])[0].rows  # the file's own, perhaps
-        turn.session.run([f"SET lock_timeout = {0 if snapshots else turn.lock_timeout_ms(step)}"])
-        after.append(f"SET lock_timeout = {literal(lock_timeout)}")
+        after.append(turn.put_lock_timeout_by(0 if snapshots else turn.lock_timeout_ms(step)))
     if turn.role:
         turn.session.run([f"SET ROLE {path_of(turn.role, '')}"])
         after.append("RESET ROLE")

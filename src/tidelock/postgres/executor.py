@@ -13,7 +13,7 @@ from tidelock.postgres import alone, catalog, hidden, imprint, lease, records, r
 from tidelock.postgres.failures import caret, statement_failed
 from tidelock.postgres.performer import Performer, marked
 from tidelock.postgres.presence import path_of
-from tidelock.postgres.session import BatchFailed, prelude
+from tidelock.postgres.session import BatchFailed
 from tidelock.postgres.together import Together
 from tidelock.postgres.turn import AS_CONNECTED, ours
 
@@ -177,12 +177,7 @@ class Executor:
         self.worn = any(imprint.wears(each) for step in turn.plan.steps for each in step.statements)
         self.fresh_defaults()
         if turn.settings != wanted:
-            settings = prelude(
-                server_version=turn.server_version,
-                local=False,
-                lock_timeout_ms=int(wanted[0] * 1000),
-                statement_timeout_ms=int(wanted[1] * 1000),
-            )
+            settings = imprint.surroundings(turn, wanted)
             prepare = [lease.prepare_fence(turn.ledger, turn.author.run_id), records.prepare_record(turn.ledger)]
             turn.session.run([*settings, *([] if turn.prepared else prepare)])
             turn.settings, turn.prepared = wanted, True

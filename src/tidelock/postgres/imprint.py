@@ -76,9 +76,10 @@ MOST = 200
 
 def taken(turn: Turn) -> Imprint:
     """Of the session as it is now. Raises as `Turn.run` does."""
-    texts = (each.text for step in turn.plan.steps for each in step.statements)
-    named = sorted({name.lower() for text in texts if "." in text for name in OWN.findall(text)})[:MOST]
-    names = f"ARRAY[{', '.join(map(literal, named))}]::text[]"
+    if turn.named is None:
+        texts = (each.text for step in turn.plan.steps for each in step.statements)
+        turn.named = sorted({name.lower() for text in texts if "." in text for name in OWN.findall(text)})[:MOST]
+    names = f"ARRAY[{', '.join(map(literal, turn.named))}]::text[]"
     [[answer]] = turn.run([(ASK.replace("NAMED", names), None)])[0].rows
     found = json.loads(str(answer))
     own = dict(each.removeprefix("SET ").split(" = ", 1) for each in surroundings(turn))
@@ -115,9 +116,9 @@ def again(turn: Turn, found: Imprint) -> list[str]:
     ]
 
 
-def surroundings(turn: Turn) -> list[str]:
-    """What Tidelock sets in a session of its own."""
-    lock_s, statement_s = turn.settings or (turn.limits.lock_timeout_s, turn.limits.statement_timeout_s)
+def surroundings(turn: Turn, settings: tuple[float, float] | None = None) -> list[str]:
+    """What Tidelock sets in a session of its own; `settings` are as `Turn.settings`, which they are by default."""
+    lock_s, statement_s = settings or turn.settings or (turn.limits.lock_timeout_s, turn.limits.statement_timeout_s)
     return prelude(
         server_version=turn.server_version,
         local=False,

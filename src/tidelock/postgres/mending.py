@@ -11,7 +11,6 @@ from tidelock.core.facts import facts_of
 from tidelock.core.report import Happening
 from tidelock.core.statement import Statement
 from tidelock.postgres import failures, recovery
-from tidelock.postgres.ledger import literal
 from tidelock.postgres.session import BatchFailed
 
 if TYPE_CHECKING:
@@ -38,25 +37,22 @@ def sending(turn: Turn, step: Step, made: Sequence[str], number: int) -> Iterato
     text = made[number]
     sent = Statement(text=text, place=statement.place, facts=facts_of(text))
     unhide(turn, step, sent)
+    again = number == 0 or (turn.made_evidence["again"] and facts_of(made[number - 1]).rerunnable)
     turn.made = f"-- \\gexec: {number} of {len(made)} had run, then this was sent:\n{text}"
     turn.made_evidence = {
         **recovery.evidence(turn.session.conn, sent),
         "sent": text,
-        "again": all(facts_of(each).rerunnable for each in made[:number]),
+        "again": again,
         "last": number == len(made) - 1,
     }
     detail = {"evidence": turn.made_evidence}
     turn.write(turn.line("started", step, statement=turn.made, detail=detail))
-    turn.attend(step)
-    if not recovery.waits_for_snapshots(sent.facts):
-        yield
-        return
-    turn.watch.limit_s = turn.duration("build-limit", turn.limits.build_limit_s)
-    turn.watch.attempt_s = None
-    [[before]] = turn.session.run(["SHOW lock_timeout"])[0].rows
-    turn.session.run(["SET lock_timeout = 0"])
+    snapshots = recovery.waits_for_snapshots(sent.facts)
+    turn.attend(step, snapshots=snapshots)
+    after = turn.put_lock_timeout_by(0) if snapshots else ""
     yield
-    turn.session.run([f"SET lock_timeout = {literal(before)}"])
+    if after:
+        turn.session.run([after])
 
 
 def mend(turn: Turn, step: Step, needed: Callable[[], tuple[str, ...]]) -> None:

@@ -94,12 +94,12 @@ def remake(done: Sequence[Step]) -> Remake:
                 found.again[-1][1].append(each)
             else:
                 found.again.append((step, [each]))
-            later = [one for _, one in kept[index + 1 :]]
             read = reads(each) - within(reads(each), made)
+            later = [one for _, one in kept[index + 1 :]] if read else []
             since = {name for one in later for name in changed(one, but=KEEPS_ROWS) - within(changed(one), made)}
-            if lost or (read and (any(map(opaque, later)) or {*map(bare, read)} & {*map(bare, since)})):
+            if lost or any(map(opaque, later)) or {*map(bare, read)} & {*map(bare, since)}:
                 found.lost |= {name: (described(each, name), each) for name in names}
-            elif read and since:
+            elif since:
                 found.doubtful += [(frozenset(read), frozenset(since), name, each) for name in names]
         brief |= names if brief_one(each) else set()
         forget(ended(each, made))

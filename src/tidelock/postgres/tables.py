@@ -96,9 +96,8 @@ def make(
     highest_version: int,
 ) -> None:
     """The statements of `prepare`."""
-    if ledger.schema == OWN_SCHEMA and conn.execute(NO_SCHEMA).fetchone() == (
-        True,
-    ):  # IF NOT EXISTS asks for the right
+    # IF NOT EXISTS alone asks for the right to make it, also when it is there
+    if ledger.schema == OWN_SCHEMA and conn.execute(NO_SCHEMA).fetchone() == (True,):
         conn.execute(ledger.fill("CREATE SCHEMA IF NOT EXISTS {schema}").encode())
     now = find(asking(conn), ledger.name)
     if is_made(now, highest_version):

@@ -19,6 +19,7 @@ from tidelock.core.step import Mode
 from tidelock.postgres import lease, records
 from tidelock.postgres.failures import StatementFailed, row_refused, statement_failed
 from tidelock.postgres.hidden import Hidden, may_catch
+from tidelock.postgres.ledger import literal
 from tidelock.postgres.session import BatchFailed, rows_of
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ class Turn:
     """The transaction at hand is READ ONLY, because the file has made that the session's default."""
     own_timeout: bool | None = None
     """The migration at hand has a lock_timeout of its own; None while nobody has asked."""
+    named: Sequence[str] | None = None
+    """Names in the migration at hand that may be settings of the user's own; None while nobody has looked."""
     hidden: Hidden = field(default_factory=Hidden)
     """Where the database may run code that no file shows."""
     extensions: Mapping[str, str] = field(default_factory=dict)
@@ -138,7 +141,7 @@ class Turn:
         """Take up a migration."""
         self.planned, self.tally, self.variables = planned, Tally(), dict(planned.variables)
         self.made, self.made_evidence = "", {}
-        self.read_only, self.own_timeout = False, None
+        self.read_only, self.own_timeout, self.named = False, None, None
 
     def duration(self, directive: str, default_s: float) -> float:
         """A file's own limit in seconds, or the default."""
@@ -157,10 +160,22 @@ class Turn:
             return int(self.lock_timeout_s * 1000)
         return int((max(self.patience.left_s, self.lock_timeout_s) + BLIND_S) * 1000)
 
-    def attend(self, step: Step | None = None) -> None:
-        """A new attempt begins. The watch ends its waits with patience: a file may have taken lock_timeout away."""
+    def attend(self, step: Step | None = None, *, snapshots: bool = False) -> None:
+        """A new attempt begins. The watch ends its waits with patience: a file may have taken lock_timeout away.
+
+        `snapshots`: it waits for old snapshots too, which has a limit of its own.
+        """
+        if snapshots:
+            self.watch.attend(self.migration.label, self.duration("build-limit", self.limits.build_limit_s))
+            return
         attempt_s = self.lock_timeout_s or None if step and self.catches(step) else None
         self.watch.attend(self.migration.label, max(self.patience.left_s, self.limits.lock_timeout_s), attempt_s)
+
+    def put_lock_timeout_by(self, milliseconds: int) -> str:
+        """Give the session another lock_timeout: the SQL that brings back what it had, the file's own perhaps."""
+        [[before]] = self.session.run(["SHOW lock_timeout"])[0].rows
+        self.session.run([f"SET lock_timeout = {milliseconds}"])
+        return f"SET lock_timeout = {literal(before)}"
 
     def catches(self, step: Step) -> bool:
         """Code that the step may run could catch the error of lock_timeout, and go on without what it waited for.

@@ -39,8 +39,6 @@ class BadTemplate(UsageFault):
 
 
 WIDTH = 3
-MOST_BYTES = 63
-"""A server keeps no more of a name, and says so with a notice that nobody reads."""
 PART = r'(?:[^\W\d][\w$]*|"(?:[^"\n]|"")+")'
 NAME = rf"{PART}(?:\.{PART})?"
 MOST_OF_A_NAME = 150
@@ -162,10 +160,10 @@ def index(text: str) -> str:
 def index_name(table: str, columns: str) -> str:
     """`table_columns_idx`; where that is too long its end makes way for a digest, so that each index has its own."""
     name = re.sub(r"\W+", "_", f"{plain(table)[-1]}_{columns}_idx")
-    if len(name.encode()) <= MOST_BYTES:
+    if len(name.encode()) <= compose.NAME_BYTES:
         return compose.quoted(name)
     ending = f"_{sha256(name.encode()).hexdigest()[:8]}_idx"
-    return compose.quoted(name.encode()[: MOST_BYTES - len(ending)].decode(errors="ignore") + ending)
+    return compose.quoted(name.encode()[: compose.NAME_BYTES - len(ending)].decode(errors="ignore") + ending)
 
 
 HYPERTABLE = """\
