@@ -122,17 +122,14 @@ def tolerant(stream: TextIO | None) -> TextIO:
 def main() -> None:
     """Run the command line and exit with the contract's code."""
     sys.stdout, sys.stderr = tolerant(sys.stdout), tolerant(sys.stderr)
-    gc.set_threshold(100_000, 50, 100)  # what a run reads stays until its end: looking through it again is in vain
+    gc.set_threshold(1_000_000, 50, 100)  # what a run reads stays until its end: looking through it is in vain
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     try:
         hide_password()
         from tidelock.cli.commands import app
 
-        code = written(app.main(prog_name="tidelock", standalone_mode=False))
-        if "tidelock.cli.linting" in sys.modules:
-            leave(code)
-        sys.exit(code)
+        sys.exit(written(app.main(prog_name="tidelock", standalone_mode=False)))
     except click.exceptions.Exit as left:
         sys.exit(written(left.exit_code))
     except click.ClickException as error:
@@ -167,13 +164,6 @@ def written(code: int) -> int:
     error = NotWritten(lost.strerror or str(lost), lasting=lasting)
     print(f"✗ {error.code} {error.message}\n  {error.hint[0].upper()}{error.hint[1:]}.", file=sys.stderr)
     return code if lasting else error.exit_code
-
-
-def leave(code: int) -> None:
-    """End at once: a tenth of `lint` would be taking apart what it has read, which the system does for nothing."""
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-    os._exit(code)
 
 
 def on_signal(number: int, frame: FrameType | None) -> None:
