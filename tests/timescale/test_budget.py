@@ -22,6 +22,7 @@ SMALL = {
     "max_connections": "20",
     "max_worker_processes": "8",
     "max_wal_senders": "0",
+    "max_prepared_transactions": "0",
     "timescaledb.max_background_workers": "0",
 }
 """For 320 locks; 524 were seen to fit, and 422."""
