@@ -95,12 +95,29 @@ def test_what_the_parser_cannot_read_is_unknown_and_never_called_safe(text: str)
 
 
 @pytest.mark.parametrize(
+    ("text", "parents"),
+    [
+        ("CREATE TABLE c PARTITION OF s.p DEFAULT", {("s.p", "c")}),
+        ("CREATE TABLE c () INHERITS (p, q)", {("p", "c"), ("q", "c")}),
+        ("ALTER TABLE p ATTACH PARTITION s.c DEFAULT", {("p", "s.c")}),
+        ("ALTER TABLE c INHERIT p", {("p", "c")}),
+        ("DO $$BEGIN CREATE TABLE c PARTITION OF p DEFAULT; END$$", {("p", "c")}),
+        ("CREATE TABLE c (p int REFERENCES p, LIKE q)", set()),
+    ],
+)
+def test_partitions_and_children_are_told_with_their_parents(text: str, parents: set[tuple[str, str]]) -> None:
+    assert facts_of(text).parents == parents
+
+
+@pytest.mark.parametrize(
     ("text", "command", "alone"),
     [
         ("VACUUM (SOMETHING NEW, OF VERSION 20 +) t", "VACUUM", True),
         ("/* x */ CREATE UNIQUE -- y\n INDEX CONCURRENTLY :name ON t (a)", "CREATE INDEX CONCURRENTLY", True),
         ("create database :name", "CREATE DATABASE", True),
         ("ALTER SYSTEM SET :x = 1", "ALTER SYSTEM", True),
+        ("ALTER TYPE e ADD VALUE %L", "ALTER TYPE … ADD VALUE", False),
+        ("ALTER TYPE %I OWNER TO u", "ALTER TYPE", False),
         ("REINDEX DATABASE :db", "REINDEX DATABASE", True),
         ("CREATE OR REPLACE FUNCTION :x", "CREATE FUNCTION", False),
         ("CREATE INDEX :name ON t (a)", "CREATE INDEX", False),

@@ -110,6 +110,41 @@ def test_a_new_enum_value_is_committed_before_what_may_use_it_without_its_name(u
     assert modes(f"ALTER TYPE e ADD VALUE 'b'; COMMENT ON TYPE e IS 'x'; {use};") == [(T, 2), (T, 1)]
 
 
+ADDS = "CREATE FUNCTION add(v text) RETURNS void LANGUAGE plpgsql AS "
+
+
+@pytest.mark.parametrize(
+    "add",
+    [
+        "SELECT 'ALTER TYPE e ADD VALUE ''b''' \\gexec\n",
+        "SELECT format('ALTER TYPE e ADD VALUE %L', x) FROM s \\gexec\n",
+        "SELECT 'b' AS v \\gset\nALTER TYPE e ADD VALUE :'v';",
+        "DO $$BEGIN EXECUTE (SELECT format('ALTER TYPE e ADD VALUE %L', x) FROM s); END$$;",
+        ADDS + "$$BEGIN ALTER TYPE e ADD VALUE 'b'; END$$; SELECT add('b');",
+        ADDS + "$$BEGIN EXECUTE format('ALTER TYPE e ADD VALUE %L', v); END$$; SELECT add('a'); SELECT add('b');",
+    ],
+)
+def test_a_new_enum_value_that_code_adds_is_committed_before_it_is_used(add: str):
+    assert modes(f"{add} INSERT INTO t VALUES ('b');")[1:] == [(T, 1)]
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "SELECT fill();",
+        "SELECT 'INSERT INTO t VALUES (''b'')' \\gexec\n",
+        "SELECT format('INSERT INTO t VALUES (%L)', x) FROM s \\gexec\n",
+    ],
+)
+def test_a_new_enum_value_of_a_renamed_type_is_committed_before_code_may_use_it(use: str):
+    assert modes(f"ALTER TYPE e ADD VALUE 'b'; ALTER TYPE e RENAME TO f; {use}") == [(T, 2), (T, 1)]
+
+
+def test_a_type_that_code_changes_in_another_way_cuts_nothing():
+    owner = "DO $$BEGIN EXECUTE format('ALTER TYPE %I OWNER TO u', 'e'); END$$;"
+    assert modes(f"{owner} INSERT INTO t VALUES ('b');") == [(T, 2)]
+
+
 def test_a_new_enum_value_shares_its_transaction_with_definitions_that_run_nothing():
     text = (
         "ALTER TYPE e ADD VALUE 'b'; ALTER TYPE e ADD VALUE 'c'; COMMENT ON TYPE e IS 'x'; GRANT USAGE ON TYPE e TO u; "
@@ -183,6 +218,66 @@ def test_deferred_checks_of_the_table_referenced_and_of_what_functions_write_are
     assert modes(f"{REFERENCES} COMMIT; CREATE INDEX CONCURRENTLY ON a (i); {text}")[2:] == [(T, 1), (T, 1)]
 
 
+DEFERRED = Surroundings(deferred=frozenset({"c"}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ALTER TABLE c RENAME TO d; INSERT INTO d VALUES (1); ALTER TABLE d ADD x int;",
+        "ALTER TABLE c RENAME TO d; ALTER TABLE d RENAME TO e; INSERT INTO e VALUES (1); DROP TABLE e;",
+        "DO $$BEGIN ALTER TABLE c RENAME TO d; END$$; INSERT INTO d VALUES (1); ALTER TABLE d ADD x int;",
+        "CREATE TABLE c1 PARTITION OF c FOR VALUES IN (1); INSERT INTO c VALUES (1); DROP TABLE c1;",
+        "ALTER TABLE c ATTACH PARTITION s.c1 FOR VALUES IN (1); INSERT INTO c VALUES (1); TRUNCATE s.c1;",
+        "ALTER TABLE m ATTACH PARTITION c FOR VALUES IN (1); INSERT INTO c VALUES (1); ALTER TABLE m ADD x int;",
+        "ALTER TABLE c INHERIT m; INSERT INTO c VALUES (1); ALTER TABLE m ADD x int;",
+        "CREATE FUNCTION alt() RETURNS void LANGUAGE sql AS 'ALTER TABLE c ADD x int'; INSERT INTO c VALUES (1); SELECT alt();",
+        (
+            "CREATE FUNCTION alt(t text) RETURNS void LANGUAGE plpgsql AS $$BEGIN EXECUTE 'ALTER TABLE ' || t || ' ADD x int';"
+            "END$$; ALTER FUNCTION alt RENAME TO f; INSERT INTO c VALUES (1); SELECT f('c');"
+        ),
+        (
+            "CREATE FUNCTION fill() RETURNS void LANGUAGE sql AS 'INSERT INTO c VALUES (1)'; SELECT fill();"
+            "SELECT format('ALTER TABLE %I ADD x int', relname) FROM pg_class \\gexec\n"
+        ),
+    ],
+)
+def test_deferred_checks_are_made_first_under_other_names_and_of_parents_and_by_functions(text: str):
+    before, last = cut(text, DEFERRED)
+    assert before.statements[-1].text.startswith(("INSERT INTO ", "SELECT fill"))
+    assert len(last.statements) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "SELECT 'ALTER TABLE c ADD x int' \\gexec\n",
+        "SELECT format('ALTER TABLE %I ADD x int', relname) FROM pg_class \\gexec\n",
+        "SELECT 'CREATE UNIQUE INDEX ON ' || relname || ' (p)' FROM pg_class \\gexec\n",
+        "DO $$DECLARE n text; BEGIN FOR n IN SELECT relname FROM pg_class LOOP EXECUTE 'TRUNCATE ' || n; END LOOP; END$$;",
+        "SELECT 'c' AS x \\gset\nALTER TABLE :x ADD x int;",
+    ],
+)
+def test_deferred_checks_are_made_before_what_changes_a_table_that_only_the_run_knows(change: str):
+    (_, together), (_, last) = modes(f"INSERT INTO c VALUES (1); {change}", DEFERRED)
+    assert last == 1
+    assert modes(f"INSERT INTO c VALUES (1); {change}") == [(T, together + 1)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "INSERT INTO c VALUES (1); SELECT 'ALTER TABLE other ADD x int' \\gexec\n",
+        "INSERT INTO c VALUES (1); SELECT format('GRANT SELECT ON %I TO u', relname) FROM pg_class \\gexec\n",
+        "INSERT INTO c VALUES (1); SELECT f('DROP TABLE c');",
+        "INSERT INTO other VALUES (1); SELECT format('ALTER TABLE %I OWNER TO u', relname) FROM pg_class \\gexec\n",
+        "INSERT INTO c VALUES (1); CREATE TABLE other PARTITION OF m FOR VALUES IN (1);",
+    ],
+)
+def test_what_changes_other_tables_waits_for_no_deferred_checks(text: str):
+    assert modes(text, DEFERRED) == [(T, 2)]
+
+
 def test_what_reads_alone_leaves_no_deferred_checks():
     around = Surroundings(deferred=frozenset({"c"}))
     assert modes("SELECT count(*) FROM c; COMMENT ON TABLE c IS 'x'; ALTER TABLE c ADD x int;", around) == [(T, 3)]
@@ -198,6 +293,36 @@ def test_a_procedure_that_commits_is_known_to_the_next_file():
     )
     script = Reader(files, load=lambda path: "").script(migration)
     assert Surroundings().after(script).committing == {"p"}
+
+
+COMMITS = "CREATE PROCEDURE p() LANGUAGE plpgsql AS $$BEGIN COMMIT; END$$; "
+CALLS = "CREATE PROCEDURE q() LANGUAGE plpgsql AS $$BEGIN CALL p(); END$$; "
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        COMMITS + "ALTER PROCEDURE p() RENAME TO r; CALL r();",
+        COMMITS
+        + "ALTER ROUTINE p RENAME TO o; ALTER PROCEDURE o SET SCHEMA s; ALTER SCHEMA s RENAME TO t; CALL t.o();",
+        COMMITS + "ALTER PROCEDURE p RENAME TO r; DO $$BEGIN CALL r(); END$$;",
+        COMMITS + "DO $$BEGIN ALTER PROCEDURE p RENAME TO r; END$$; CALL r();",
+        COMMITS + "SELECT 'ALTER PROCEDURE p RENAME TO r' \\gexec\nCALL r();",
+        COMMITS + "SELECT 'CALL p()' \\gexec\n",
+        COMMITS + CALLS + "ALTER PROCEDURE q RENAME TO r; CALL r();",
+        CALLS + COMMITS + "CALL q();",
+        CALLS + COMMITS + "ALTER PROCEDURE q RENAME TO r; CALL r();",
+    ],
+)
+def test_a_procedure_that_commits_is_called_alone_under_another_name_too(text: str):
+    assert [step.mode for step in cut(text)] == [T, A]
+
+
+def test_a_procedure_that_an_earlier_file_renamed_is_called_alone():
+    [migration] = files = migrations([SourceFile("001_x.sql", b"ALTER PROCEDURE p() RENAME TO r;")])
+    around = Surroundings(committing=frozenset({"p"})).after(Reader(files, load=lambda path: "").script(migration))
+    assert modes("SELECT 1; CALL r();", around) == [(T, 1), (A, 1)]
+    assert modes("SELECT 1; CALL s();", around) == [(T, 2)]
 
 
 def test_gexec_that_builds_create_database_is_alone():

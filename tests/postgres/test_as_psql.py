@@ -22,6 +22,18 @@ SCHEMAS = "SELECT table_schema, table_name FROM information_schema.tables WHERE 
 BASE = "CREATE TYPE e AS ENUM ('a'); CREATE TABLE t (x e); CREATE TABLE s (x text); INSERT INTO s VALUES ('b');\n"
 TWO = "CREATE TABLE p (id int PRIMARY KEY); CREATE TABLE c (p int REFERENCES p DEFERRABLE INITIALLY DEFERRED);\n"
 INS = "INSERT INTO p VALUES (1); CREATE FUNCTION ins() RETURNS void LANGUAGE sql AS 'INSERT INTO c VALUES (1)';\n"
+MANY = (
+    "CREATE TABLE p (id int PRIMARY KEY); INSERT INTO p VALUES (1);"
+    "CREATE TABLE m (p int REFERENCES p DEFERRABLE INITIALLY DEFERRED) PARTITION BY LIST (p);"
+    "CREATE TABLE c PARTITION OF m FOR VALUES IN (1);\n"
+)
+ONE = "INSERT INTO p VALUES (1);\n"
+COMMITS = "CREATE TABLE t (x int); CREATE PROCEDURE q() LANGUAGE plpgsql AS $$BEGIN INSERT INTO t VALUES (1); COMMIT; END$$;\n"
+FILLS = (
+    "CREATE FUNCTION fill() RETURNS void LANGUAGE plpgsql AS $$BEGIN INSERT INTO t SELECT x::e FROM s; END$$;"
+    "CREATE FUNCTION add(v text) RETURNS void LANGUAGE plpgsql AS "
+    "$$BEGIN EXECUTE format('ALTER TYPE e ADD VALUE %L', v); END$$;\n"
+)
 COLUMNS = "SELECT table_name, column_name FROM information_schema.columns WHERE column_name = 'z' ORDER BY 1"
 RO = "ERROR:  25006"
 
@@ -180,6 +192,87 @@ CASES = {
             "UPDATE p SET id = 2; ALTER TABLE c ADD z int;",
         ],
         COLUMNS,
+    ),
+    "deferred checks of a table that has another name now": (
+        [TWO + ONE, "ALTER TABLE c RENAME TO d; INSERT INTO d VALUES (1); ALTER TABLE d ADD z int;"],
+        COLUMNS,
+    ),
+    "deferred checks of a table that an earlier file renamed": (
+        [
+            TWO + ONE,
+            "ALTER TABLE p RENAME TO q;",
+            "INSERT INTO c VALUES (1); DELETE FROM c; DELETE FROM q; ALTER TABLE q ADD z int;",
+        ],
+        COLUMNS,
+    ),
+    "deferred checks of a partition": ([MANY, "INSERT INTO m VALUES (1); DROP TABLE c;"], "TABLE m"),
+    "deferred checks of a partition that is attached": (
+        [
+            MANY + "CREATE TABLE d (p int);",
+            "ALTER TABLE m ATTACH PARTITION d FOR VALUES IN (2); INSERT INTO p VALUES (2); INSERT INTO m VALUES (2); TRUNCATE d;",
+        ],
+        "TABLE m",
+    ),
+    "deferred checks of a partition, and its parent": (
+        [MANY, "INSERT INTO c VALUES (1); ALTER TABLE m ADD z int;"],
+        COLUMNS,
+    ),
+    "deferred checks of a child, and its parent": (
+        [
+            TWO + ONE + "CREATE TABLE m (p int); ALTER TABLE c INHERIT m;",
+            "INSERT INTO c VALUES (1); ALTER TABLE m ADD z int;",
+        ],
+        COLUMNS,
+    ),
+    "deferred checks before a function that alters": (
+        [
+            TWO + ONE + "CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $$BEGIN ALTER TABLE c ADD z int; END$$;",
+            "INSERT INTO c VALUES (1); SELECT f();",
+        ],
+        COLUMNS,
+    ),
+    "deferred checks before \\gexec": (
+        [
+            TWO + ONE,
+            "INSERT INTO c VALUES (1); SELECT 'ALTER TABLE c ADD z int' \\gexec\n",
+            (
+                "DELETE FROM c; INSERT INTO c VALUES (1);"
+                "SELECT format('ALTER TABLE %I DROP z', relname) FROM pg_class WHERE relname = 'c' \\gexec\n"
+            ),
+        ],
+        COLUMNS,
+    ),
+    "deferred checks before a table of a variable": (
+        [TWO + ONE, "SELECT 'c' AS x \\gset\nINSERT INTO c VALUES (1); ALTER TABLE :x ADD z int;"],
+        COLUMNS,
+    ),
+    "a procedure that commits, renamed": ([COMMITS + "ALTER PROCEDURE q() RENAME TO r; CALL r();"], "TABLE t"),
+    "a procedure that commits, renamed by an earlier file": (
+        [COMMITS, "ALTER ROUTINE q() RENAME TO r;", "SELECT 1; CALL r();"],
+        "TABLE t",
+    ),
+    "a procedure that commits, in another schema": (
+        [COMMITS + "CREATE SCHEMA s; ALTER PROCEDURE q() SET SCHEMA s; ALTER SCHEMA s RENAME TO r; CALL r.q();"],
+        "TABLE t",
+    ),
+    "a procedure that commits, called by one that was there before": (
+        [f"CREATE PROCEDURE r() LANGUAGE plpgsql AS $$BEGIN CALL q(); END$$; {COMMITS} CALL r();"],
+        "TABLE t",
+    ),
+    "a procedure that commits, by \\gexec": ([COMMITS, "SELECT 'CALL q()' \\gexec\n"], "TABLE t"),
+    "a new value that a function uses": ([BASE + FILLS, "ALTER TYPE e ADD VALUE 'b'; SELECT fill();"], "TABLE t"),
+    "a new value that \\gexec uses": (
+        [BASE, "ALTER TYPE e ADD VALUE 'b'; SELECT 'INSERT INTO t VALUES (''b'')' \\gexec\n"],
+        "TABLE t",
+    ),
+    "a new value of a type that has another name now": (
+        [BASE, "ALTER TYPE e ADD VALUE 'b'; ALTER TYPE e RENAME TO f; INSERT INTO t VALUES ('b'); SELECT 'b'::f;"],
+        "TABLE t",
+    ),
+    "a new value that a function adds": ([BASE + FILLS, "SELECT add('b'); SELECT fill();"], "TABLE t"),
+    "a new value that \\gexec adds": (
+        [BASE, "SELECT format('ALTER TYPE e ADD VALUE %L', x) FROM s \\gexec\nINSERT INTO t VALUES ('b');"],
+        "TABLE t",
     ),
     "strings by set_config": (
         [

@@ -100,6 +100,8 @@ class Facts:
     """(what it does, to what) where something is lost in another way than by DROP or by changing rows."""
     binds: frozenset[tuple[str, str]] = frozenset()
     """(a, b) of tables: from now on what happens to a may happen to b. ATTACH PARTITION, INHERIT, foreign keys."""
+    parents: frozenset[tuple[str, str]] = frozenset()
+    """(parent, child) of tables that become one family: PARTITION OF, ATTACH PARTITION, INHERITS, INHERIT."""
     locks: tuple[Lock, ...] = ()
     alone: str = ""
     """Why no transaction block may hold it; empty when one may. A sentence without a full stop."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from tidelock.core.model import Place
@@ -21,10 +22,12 @@ from tidelock.core.values import record
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from tidelock.core.model import Migration
     from tidelock.core.statement import Facts, Item, Script
+
+    Alike = frozenset[tuple[str, str]]
 
 
 class NeverCommitted(SourceFault):
@@ -87,32 +90,106 @@ class Surroundings:
     """Bare names of tables with a constraint or trigger that is INITIALLY DEFERRED."""
     committing: frozenset[str] = frozenset()
     """Bare names of procedures that commit, so that no transaction may hold a CALL of them."""
+    alike: Alike = frozenset()
+    """Bare names that may mean one thing, or one family of tables: renames, partitions with their parents."""
+    bodies: Mapping[str, tuple[Facts, ...]] = field(default_factory=dict)
+    """What the functions and procedures that the files have made do, by bare name."""
 
     def after(self, script: Script) -> Surroundings:
         """The surroundings that the next file finds."""
         found = self
         for each in script.statements:
-            found = found.beyond(each)
+            found = found.beyond(found.does(each))
         return found
 
-    def beyond(self, statement: Statement) -> Surroundings:
-        """The surroundings that the next statement finds."""
-        facts = statement.facts
-        if facts.body is None and not facts.deferred:
-            return self
-        deferred = {bare(table) for table in facts.deferred}
-        committing = set()
-        if facts.body is not None and (facts.body.alone or self.called(facts.body)):
-            committing = {made.name for made in facts.creates if made.kind == "procedure"}
-        return Surroundings(deferred=self.deferred | deferred, committing=self.committing | committing)
+    def does(self, statement: Statement) -> tuple[Facts, ...]:
+        """What a statement does: itself, the functions that it calls, and the SQL that it has as texts and runs."""
+        facts, sends = statement.facts, statement.ending is Ending.GEXEC
+        if not (sends or facts.unread or (facts.strange and self.bodies)):
+            return (facts,)
+        found: list[Facts] = []
+        fresh = [facts, *(sent(facts) if sends and not facts.unread else ())]
+        while fresh:
+            each = fresh.pop(0)
+            if each not in found:
+                found.append(each)
+                fresh += sent(each) if each.unread else ()
+                fresh += (body for name in each.strange for body in self.bodies.get(bare(name), ()))
+        return tuple(found)
 
-    def called(self, facts: Facts) -> list[str]:
+    def beyond(self, does: Sequence[Facts]) -> Surroundings:
+        """The surroundings that the statement after one that does this finds."""
+        found = self
+        for facts in does:
+            if facts.body is not None or facts.deferred or facts.renames or facts.parents:
+                found = found.with_those_of(facts)
+        return found
+
+    def with_those_of(self, facts: Facts) -> Surroundings:
+        """These, and what a statement adds to them."""
+        names = [(one.name, other.name) for one, other in facts.renames if one.kind in RENAMED]
+        alike = {(one, other) for one, other in names if one != other}
+        alike |= {(bare(parent), bare(child)) for parent, child in facts.parents}
+        bodies = {other: self.bodies[one] for one, other in names if one in self.bodies}
+        committing = set()
+        if facts.body is not None:
+            made = facts.creates[0]
+            if matters(facts.body):
+                bodies[made.name] = (*self.bodies.get(made.name, ()), facts.body)
+            if made.kind == "procedure" and (facts.body.alone or self.called([facts.body])):
+                committing = {made.name}
+        if not (alike or bodies or committing or facts.deferred):
+            return self
+        return self.and_those(
+            Surroundings(
+                deferred=frozenset(map(bare, facts.deferred)),
+                committing=frozenset(committing),
+                alike=frozenset(alike),
+                bodies=bodies,
+            )
+        )
+
+    def called(self, does: Sequence[Facts]) -> list[str]:
         """The procedures that commit among those which a statement, or a body, calls."""
-        return sorted(self.committing.intersection(map(bare, facts.calls))) if self.committing else []
+        if not self.committing:
+            return []
+        return sorted({name for each in does for name in map(bare, each.calls) if name in self.committing})
 
     def and_those(self, other: Surroundings) -> Surroundings:
         """These and what other files leave."""
-        return Surroundings(deferred=self.deferred | other.deferred, committing=self.committing | other.committing)
+        alike = self.alike | other.alike if other.alike else self.alike
+        return Surroundings(
+            deferred=joined(self.deferred, other.deferred, alike, other.alike),
+            committing=joined(self.committing, other.committing, alike, other.alike),
+            alike=alike,
+            bodies={**self.bodies, **other.bodies} if other.bodies else self.bodies,
+        )
+
+
+RENAMED = ("table", "materialized view", "function", "procedure")
+SENT = regex(r"\s*(?:ALTER|CALL|CREATE|DO|DROP|REINDEX|SELECT|TRUNCATE)\b", re.IGNORECASE)
+
+
+def sent(facts: Facts) -> Iterator[Facts]:
+    """What the texts in a statement do that puts SQL together; of a text that is only a part, the first words tell."""
+    from tidelock.core.facts import facts_of  # rare
+
+    return (facts_of(text) for text in sorted(facts.literals) if SENT.match(text))
+
+
+def matters(body: Facts) -> bool:
+    """True when a call of it may decide where a file is cut; what only reads may not."""
+    changes = body.creates or body.alters or body.drops or body.writes or body.strange or body.unread
+    return bool(changes or any(each.mode in CHECKED for each in body.locks))
+
+
+def joined(names: frozenset[str], more: frozenset[str], alike: Alike, new: Alike) -> frozenset[str]:
+    """The names, more of them, and those that may mean the same; `new` is what of `alike` may not be in `names` yet."""
+    fresh = (more | {each for pair in new if not names.isdisjoint(pair) for each in pair}) - names
+    while fresh:
+        names |= fresh
+        fresh = frozenset([each for one in alike if one[0] in fresh or one[1] in fresh for each in one]) - names
+    return names
 
 
 UTF8 = regex(r"utf-?8|unicode|\bdefault\b|^\s*reset\b", re.IGNORECASE)
@@ -138,7 +215,9 @@ class Cutter:
     values: set[str] = field(default_factory=set)
     """Enum values that the statements collected so far add, …"""
     written: bool = False
-    """… and whether they may have changed rows, of whatever table: a foreign key, a trigger or a function may."""
+    """… whether they may have changed rows, of whatever table: a foreign key, a trigger or a function may, …"""
+    rows: set[str] = field(default_factory=set)
+    """… and the bare names of the tables whose rows they do change."""
     defaults: bool = False
     """The file has changed the defaults of transactions."""
     transactional: bool = field(init=False)
@@ -182,38 +261,38 @@ class Cutter:
 
     def put(self, statement: Statement) -> None:
         """A statement that does not control transactions."""
-        why = self.why_alone(statement)
+        does = self.surroundings.does(statement)
+        why = self.why_alone(statement, does)
         if why and self.begin is not None:
             raise AloneInBlock(statement.place, statement.facts.command or "this statement", self.begin.place)
         if self.begin is None and (why or not self.transactional):
             self.flush(self.reason)
-            self.collect(statement)
+            self.collect(statement, does)
             self.add(Mode.ALONE if why else Mode.TRANSACTION, reason=why or "the file says no-transaction")
             return
-        if self.begin is None and (cut := self.why_cut(statement)):
+        if self.begin is None and (cut := self.why_cut(statement, does)):
             self.flush(self.reason)
             self.reason = cut
-        self.collect(statement)
+        self.collect(statement, does)
         if self.begin is None and (after := self.why_cut_after(statement)):
             self.flush(self.reason)
             self.reason = after
 
-    def collect(self, statement: Statement) -> None:
+    def collect(self, statement: Statement, does: Sequence[Facts]) -> None:
         """One more of the transaction at hand."""
-        facts = statement.facts
         self.items.append(statement)
-        if facts.body is not None or facts.deferred:
-            self.surroundings = self.surroundings.beyond(statement)
-        if facts.new_enum_values:
-            self.values.update(value for _, value in facts.new_enum_values)
+        self.surroundings = self.surroundings.beyond(does)
+        self.values |= new_values(does)
+        if self.surroundings.deferred:
+            self.rows.update(bare(table) for each in does for table in each.writes)
         self.written = self.written or may_write(statement)
 
-    def why_alone(self, statement: Statement) -> str:
+    def why_alone(self, statement: Statement, does: Sequence[Facts]) -> str:
         """Why no transaction may hold the statement; empty when one may."""
         facts = statement.facts
         if facts.alone:
             return facts.alone
-        if called := self.surroundings.called(facts):
+        if called := self.surroundings.called(does):
             return f"{called[0]}() commits by itself"
         if statement.ending is Ending.GEXEC and any(BUILT_ALONE.match(text) for text in facts.literals):
             return "\\gexec runs what no transaction may hold"
@@ -221,13 +300,16 @@ class Cutter:
             return "the file says no-transaction, and what this statement does is not known"
         return ""
 
-    def why_cut(self, statement: Statement) -> str:
+    def why_cut(self, statement: Statement, does: Sequence[Facts]) -> str:
         """Why the statement cannot share the transaction of those before it, though autocommit allows it."""
-        if self.values and uses_value(statement, self.values):
+        if self.values and not new_values(does) and uses_value(statement, self.values):
             return "a new enum value can be used only after its commit"
         deferred = self.surroundings.deferred if self.written else None
-        if deferred and (pending := sorted(deferred & changed_by(statement))):
+        if deferred and (pending := sorted(deferred.intersection(chain.from_iterable(map(changed_by, does))))):
             return f"{pending[0]} has deferred constraints to check first"
+        unnamed = deferred and any(each.kind is Kind.UNKNOWN and each.command in CHANGES for each in does)
+        if unnamed and (pending := sorted(self.rows & self.surroundings.deferred)):
+            return f"{pending[0]} may be changed, and has deferred constraints to check first"
         return ""
 
     def why_cut_after(self, statement: Statement) -> str:
@@ -260,7 +342,7 @@ class Cutter:
             )
         )
         self.items = []
-        self.values, self.written = set(), False
+        self.values, self.rows, self.written = set(), set(), False
 
     def finish(self) -> tuple[Step, ...]:
         """The steps; at least one, so that a file of comments is recorded too."""
@@ -318,11 +400,27 @@ def may_write(statement: Statement) -> bool:
     return bool(facts.calls) and not facts.rerunnable and (facts.session or facts.kind is Kind.QUERY)
 
 
-def changed_by(statement: Statement) -> set[str]:
+CHECKED = ("AccessExclusive", "ShareRowExclusive", "Share")
+"""Locks of what wants a table's deferred checks made first."""
+CHANGES = ("ALTER TABLE", "CREATE INDEX", "CREATE TRIGGER", "DROP INDEX", "DROP TABLE", "REINDEX", "TRUNCATE")
+"""Commands that do, when they cannot be read so far that their table is known."""
+
+
+def changed_by(facts: Facts) -> set[str]:
     """Bare names of the tables that it changes in a way that wants their deferred checks made first."""
-    facts = statement.facts
-    locked = {lock.table for lock in facts.locks if lock.mode in ("AccessExclusive", "ShareRowExclusive", "Share")}
+    locked = {lock.table for lock in facts.locks if lock.mode in CHECKED}
     return {bare(name) for name in (*(each.qualified for each in (*facts.alters, *facts.drops)), *locked)}
+
+
+def new_values(does: Iterable[Facts]) -> set[str]:
+    """The enum values that it adds, … for one that is known only while it runs."""
+    found: set[str] = set()
+    for facts in does:
+        if facts.new_enum_values:
+            found.update(value for _, value in facts.new_enum_values)
+        elif facts.kind is Kind.UNKNOWN and facts.command == "ALTER TYPE … ADD VALUE":
+            found.add("…")
+    return found
 
 
 EVALUATES = ("CREATE TABLE AS", "SELECT INTO", "CREATE MATERIALIZED VIEW", "REFRESH MATERIALIZED VIEW")
@@ -340,8 +438,6 @@ def uses_value(statement: Statement, values: Iterable[str]) -> bool:
     Rows may hold its name as text, triggers and functions may set it: only definitions that run nothing are sure.
     """
     facts, text = statement.facts, statement.text
-    if facts.new_enum_values:
-        return False
     if statement.runtime or facts.kind in (Kind.CODE, Kind.UNKNOWN, Kind.DML, Kind.COPY) or facts.writes:
         return True
     if facts.kind is Kind.QUERY:

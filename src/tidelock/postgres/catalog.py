@@ -36,9 +36,13 @@ SELECT json_build_object(
 
 HOLDER = "SELECT coalesce((SELECT json_build_array(run_id, format) FROM {lease} WHERE part = 'holder'), '[]')"
 
+# An ALTER of a parent is one of its children too. Partitions have their parent's constraints as their own.
 DEFERRED = """
-SELECT c.relname FROM pg_constraint k JOIN pg_class c ON c.oid IN (k.conrelid, k.confrelid) WHERE k.condeferred
-UNION SELECT c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE t.tginitdeferred"""
+WITH RECURSIVE checked (id) AS (
+    SELECT c.oid FROM pg_constraint k JOIN pg_class c ON c.oid IN (k.conrelid, k.confrelid) WHERE k.condeferred
+    UNION SELECT tgrelid FROM pg_trigger WHERE tginitdeferred
+    UNION SELECT inhparent FROM pg_inherits JOIN checked ON id = inhrelid)
+SELECT relname FROM pg_class JOIN checked ON id = oid"""
 
 # PostgreSQL's own functions, below the first oid of a user's, have none: the others are found by an index.
 COMMITTING = r"""

@@ -49,6 +49,7 @@ class Draft:
     changes: set[str] = field(default_factory=set)
     harms: set[tuple[str, str]] = field(default_factory=set)
     binds: set[tuple[str, str]] = field(default_factory=set)
+    parents: set[tuple[str, str]] = field(default_factory=set)
     locks: dict[str, Lock] = field(default_factory=dict)
     alone: str = ""
     first_in_session: bool = False
@@ -111,6 +112,7 @@ class Draft:
         self.changes |= other.changes
         self.harms |= other.harms
         self.binds |= other.binds
+        self.parents |= other.parents
         self.strange |= other.strange
         for lock in other.locks:
             self.lock(lock.table, lock.mode, rewrite=lock.rewrite)
@@ -142,6 +144,7 @@ class Draft:
             changes=frozenset(self.changes),
             harms=frozenset(self.harms),
             binds=frozenset(self.binds),
+            parents=frozenset(self.parents),
             locks=tuple(self.locks.values()),
             alone=self.alone,
             first_in_session=self.first_in_session,

@@ -122,6 +122,7 @@ _VERBS = frozenset({"CREATE", "ALTER", "DROP", "REFRESH"})
 _ALONE = regex(
     r"VACUUM|(?:CREATE|DROP) (?:DATABASE|TABLESPACE|INDEX CONCURRENTLY)|ALTER SYSTEM|REINDEX (?:SCHEMA|DATABASE|SYSTEM)"
 )
+_ADD_VALUE = regex(r"\bADD\s+VALUE\b", re.IGNORECASE)
 _EXTERNAL = regex(r"ALTER SYSTEM|(?:CREATE|DROP) TABLESPACE")
 
 
@@ -129,6 +130,8 @@ def _unreadable(text: str) -> Facts:
     """UNKNOWN, with the help that the first words give for certain."""
     words = _first_words(text)
     command = " ".join(words[:2] if words[:1] and words[0] in _VERBS else words[:1])
+    if command == "ALTER TYPE" and _ADD_VALUE.search(text):
+        command = "ALTER TYPE … ADD VALUE"
     found = _ALONE.match(" ".join(words))
     if found is None:
         return Facts(command=command)

@@ -51,6 +51,7 @@ def create(draft: Draft, node: Node) -> None:
     parent_lock = EXCLUSIVE if "partbound" in node else MAINTENANCE
     for parent in node.get("inhRelations", ()):
         draft.lock(relation(parent["RangeVar"]), parent_lock)
+        draft.parents.add((relation(parent["RangeVar"]), relation(table)))
         if "partbound" in node:
             draft.alters.append(related("table", parent["RangeVar"]))
     for element in node.get("tableElts", ()):
@@ -341,6 +342,7 @@ def _options(draft: Draft, part: Node, table: Node) -> None:
 def _inherit(draft: Draft, part: Node, table: Node) -> None:
     draft.lock(relation(part["def"]["RangeVar"]), MAINTENANCE)
     draft.binds.add((relation(part["def"]["RangeVar"]), relation(table)))
+    draft.parents.add((relation(part["def"]["RangeVar"]), relation(table)))
 
 
 def _no_inherit(draft: Draft, part: Node, table: Node) -> None:
@@ -354,6 +356,7 @@ def _attach(draft: Draft, part: Node, table: Node) -> None:
     draft.lock(relation(child), EXCLUSIVE)
     draft.alters.append(related("table", child))
     draft.binds.add((relation(table), relation(child)))
+    draft.parents.add((relation(table), relation(child)))
 
 
 def _detach(draft: Draft, part: Node, table: Node) -> None:
