@@ -338,6 +338,20 @@ def test_a_file_does_what_it_does_under_psql(project: Project, psql: Psql, texts
     assert project.query(query) == Project(project.folder, psql.dsn).query(query)
 
 
+@pytest.mark.every_server
+def test_deferred_checks_of_a_child_of_the_database_are_made_before_its_parent_is_changed(project: Project):
+    texts = [
+        TWO + ONE + "CREATE TABLE m (p int); ALTER TABLE c INHERIT m;",
+        "ALTER TABLE m RENAME TO n;",
+        "INSERT INTO c VALUES (1); ALTER TABLE n ADD z int;",
+    ]
+    for number, text in enumerate(texts, start=1):
+        project.write(f"{number}_x.sql", text)
+        failure = project.apply().failure
+        assert failure is None, failure
+    assert project.query(COLUMNS) == [("c", "z"), ("n", "z")]
+
+
 def test_what_has_no_effect_is_told_with_its_line(project: Project):
     project.write("1_a.sql", "CREATE TABLE t (a int);\nSET LOCAL work_mem = '8MB';\nSET TRANSACTION READ ONLY;\n")
     assert project.apply().failure is None

@@ -22,12 +22,12 @@ from tidelock.core.values import record
 from tidelock.errors import SourceFault
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from tidelock.core.model import Migration
     from tidelock.core.statement import Facts, Item, Script
 
-    Alike = frozenset[tuple[str, str]]
+    Alike = tuple[tuple[str, str], ...]
 
 
 class NeverCommitted(SourceFault):
@@ -90,9 +90,9 @@ class Surroundings:
     """Bare names of tables with a constraint or trigger that is INITIALLY DEFERRED."""
     committing: frozenset[str] = frozenset()
     """Bare names of procedures that commit, so that no transaction may hold a CALL of them."""
-    alike: Alike = frozenset()
+    alike: Alike = ()
     """Bare names that may mean one thing, or one family of tables: renames, partitions with their parents."""
-    bodies: Mapping[str, tuple[Facts, ...]] = field(default_factory=dict)
+    bodies: dict[str, tuple[Facts, ...]] = field(default_factory=dict)
     """What the functions and procedures that the files have made do, by bare name."""
 
     def after(self, script: Script) -> Surroundings:
@@ -127,9 +127,10 @@ class Surroundings:
 
     def with_those_of(self, facts: Facts) -> Surroundings:
         """These, and what a statement adds to them."""
-        names = [(one.name, other.name) for one, other in facts.renames if one.kind in RENAMED]
-        alike = {(one, other) for one, other in names if one != other}
-        alike |= {(bare(parent), bare(child)) for parent, child in facts.parents}
+        names = [
+            (one.name, other.name) for one, other in facts.renames if one.kind in RENAMED and one.name != other.name
+        ]
+        alike = (*names, *((bare(parent), bare(child)) for parent, child in facts.parents))
         bodies = {other: self.bodies[one] for one, other in names if one in self.bodies}
         committing = set()
         if facts.body is not None:
@@ -144,7 +145,7 @@ class Surroundings:
             Surroundings(
                 deferred=frozenset(map(bare, facts.deferred)),
                 committing=frozenset(committing),
-                alike=frozenset(alike),
+                alike=alike,
                 bodies=bodies,
             )
         )
@@ -157,12 +158,12 @@ class Surroundings:
 
     def and_those(self, other: Surroundings) -> Surroundings:
         """These and what other files leave."""
-        alike = self.alike | other.alike if other.alike else self.alike
+        alike = self.alike + other.alike
         return Surroundings(
             deferred=joined(self.deferred, other.deferred, alike, other.alike),
             committing=joined(self.committing, other.committing, alike, other.alike),
             alike=alike,
-            bodies={**self.bodies, **other.bodies} if other.bodies else self.bodies,
+            bodies=self.bodies | other.bodies if other.bodies else self.bodies,
         )
 
 
