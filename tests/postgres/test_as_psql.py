@@ -339,17 +339,28 @@ def test_a_file_does_what_it_does_under_psql(project: Project, psql: Psql, texts
 
 
 @pytest.mark.every_server
-def test_deferred_checks_of_a_child_of_the_database_are_made_before_its_parent_is_changed(project: Project):
-    texts = [
-        TWO + ONE + "CREATE TABLE m (p int); ALTER TABLE c INHERIT m;",
-        "ALTER TABLE m RENAME TO n;",
-        "INSERT INTO c VALUES (1); ALTER TABLE n ADD z int;",
-    ]
+@pytest.mark.parametrize(
+    ("texts", "query", "rows"),
+    [
+        (
+            [
+                TWO + ONE + "CREATE TABLE m (p int); ALTER TABLE c INHERIT m;",
+                "ALTER TABLE m RENAME TO n;",
+                "INSERT INTO c VALUES (1); ALTER TABLE n ADD z int;",
+            ],
+            COLUMNS,
+            [("c", "z"), ("n", "z")],
+        ),
+        ([COMMITS, "ALTER PROCEDURE q RENAME TO r; CALL r();"], "TABLE t", [(1,)]),
+    ],
+    ids=["a child with deferred checks, and its parent", "a procedure that commits"],
+)
+def test_what_earlier_runs_left_is_known(project: Project, texts: list[str], query: str, rows: list[object]):
     for number, text in enumerate(texts, start=1):
         project.write(f"{number}_x.sql", text)
         failure = project.apply().failure
         assert failure is None, failure
-    assert project.query(COLUMNS) == [("c", "z"), ("n", "z")]
+    assert project.query(query) == rows
 
 
 def test_what_has_no_effect_is_told_with_its_line(project: Project):
