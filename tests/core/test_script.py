@@ -253,6 +253,24 @@ def test_variables_are_replaced_in_all_their_forms() -> None:
     assert texts(text) == ["select  E'it''s a\\\\b', \"it's a\\b\", TRUE, FALSE, :w, :'w', a::int, x[1:2], y := 1"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select :'v', :v, :\"v\"",
+        "insert into t values (:w, :v)",
+        ":both",
+        "select 1 :v\n",
+        "select :u",
+        "update t set a = :'v' where b = $$:v$$",
+    ],
+)
+def test_statements_are_shown_as_the_file_has_them(text: str) -> None:
+    values = {"v": "secret", "w": "'secret', (1)", "both": "select :w, :v", "u": "'it is :v' || :w || 'secret'"}
+    [statement] = read("a.sql", f"{text};", variables=values).statements
+    assert "secret" in statement.text
+    assert statement.shown == text.rstrip()
+
+
 def test_nothing_is_replaced_in_quotes_and_comments() -> None:
     text = "select ':v', \":v\", $$:v$$ /* :v */"
     assert texts(text, variables={"v": "1"}) == [text.removesuffix(" /* :v */")]

@@ -28,6 +28,11 @@ CONNECTIONS = ("-d", "--database", "--dbname", "--direct", "--shadow", "--from")
 SECRET = re.compile(r"://[^/@]*:[^@]*@|(?:^|[?&\s])(?:ssl)?password\s*=", re.IGNORECASE)
 ANYTHING = re.compile(r"(?:-v|--set) \w+=|--store ")
 """Options whose value may look like one and is none."""
+VARIABLES = ("-v", "--set")
+GIVEN = re.compile(
+    r"(\w*(?:pass|pwd|secret|token|key|credential)\w*)=(?!\$\{TIDELOCK_HIDDEN_)(.+)", re.IGNORECASE | re.DOTALL
+)
+"""A variable whose name says that its value is a secret."""
 HIDDEN = "TIDELOCK_HIDDEN_"
 ACTING = (
     "adopt",
@@ -207,6 +212,7 @@ def hide_password() -> None:
     """A password in an argument is visible to everybody through ps: start again with it in the environment.
 
     `--database postgresql://u:secret@h/d` becomes `--database ${TIDELOCK_HIDDEN_1}`, which is read as in tidelock.toml.
+    So does `--set password=secret`.
     """
     arguments, secrets = without_secrets(sys.argv[1:])
     if secrets:
@@ -226,10 +232,11 @@ def without_secrets(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
         wanted = before in CONNECTIONS and not (before == "--from" and cleaned[:1] == ["adopt"])
         if not wanted and not ANYTHING.match(f"{before} {value}") and is_connection(value):
             raise StrayConnection(f"after {before}" if before else "as an argument")
-        if wanted and SECRET.search(value):
+        given = GIVEN.fullmatch(value) if before in VARIABLES else None
+        if given or (wanted and SECRET.search(value)):
             name = f"{HIDDEN}{len(secrets) + 1}"
-            secrets[name] = value
-            value = f"${{{name}}}"
+            secrets[name] = given[2] if given else value
+            value = f"{given[1]}=${{{name}}}" if given else f"${{{name}}}"
         cleaned.append(f"{option}{equals}{value}")
     return cleaned, secrets
 

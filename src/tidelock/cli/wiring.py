@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidelock.config import BadSetting, Target, duration, expanded, load, nearest
+from tidelock.core.given import Given
 from tidelock.core.patterns import regex
 from tidelock.core.secrets import masked
 from tidelock.core.source import in_part, migrations
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from tidelock.postgres.address import Address
     from tidelock.postgres.database import PostgresDatabase
     from tidelock.postgres.turn import Turn
+
+
+HIDDEN = regex(r"\$\{TIDELOCK_HIDDEN_\d+\}")
+"""Where the command line has put a secret, see `main.hide_password`."""
 
 
 @record(frozen=True, slots=True, kw_only=True)
@@ -155,7 +160,7 @@ def assignment(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise BadSetting("--set", f"“{masked(text)}” is not NAME=VALUE", "write --set name=value")
-    return name, value
+    return name, expanded(value, "--set") if HIDDEN.fullmatch(value) else value
 
 
 def project(asked: Asked, folder: Path) -> Path:
@@ -207,6 +212,7 @@ def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
         role=target.role or None,
         create_database=asked.create_database,
         commit=lambda: git.commit(target.directory),
+        given=Given(target.variables),
         limits=Limits(
             lock_timeout_s=target.lock_timeout_s,
             statement_timeout_s=target.statement_timeout_s,

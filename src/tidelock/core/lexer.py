@@ -79,6 +79,8 @@ class Frame:
     name: str = ""
     place: Place | None = None
     """Where the variable stands; None for the file."""
+    spelled: str = ""
+    """The variable as the file has it."""
 
 
 @record(frozen=False, slots=True)
@@ -91,6 +93,13 @@ class Piece:
     variable: Variable | None = None
     name: str = ""
     """What the digest takes in place of the text."""
+    spelled: str | None = None
+    """What the file has in place of the text."""
+
+    @property
+    def written(self) -> str:
+        """The text as the file has it."""
+        return self.text if self.spelled is None else self.spelled
 
 
 @record(frozen=False, slots=True, kw_only=True)
@@ -107,6 +116,8 @@ class Draft:
     pieces: tuple[str | Variable, ...]
     spans: tuple[tuple[int, Place], ...]
     tokens: tuple[str, ...]
+    written: str = ""
+    """The text as the file has it, where variables have made another of it."""
 
 
 def literal(value: str) -> str:
@@ -221,7 +232,12 @@ class Lexer:
             return  # hints (pg_hint_plan) are read from the front of the statement
         if stop > start:
             origin = self.variables.place if self.variables else start
-            self.buffer.append(Piece(kind, self.text[start:stop], start if origin is None else origin))
+            if origin is None or self.variables is None:
+                self.buffer.append(Piece(kind, self.text[start:stop], start))
+                return
+            begun = bool(self.buffer) and self.buffer[-1].origin is origin
+            spelled = "" if begun else self.variables.spelled
+            self.buffer.append(Piece(kind, self.text[start:stop], origin, spelled=spelled))
 
     def flush(self, upto: int) -> None:
         """Move the code read so far into the buffer."""
@@ -265,6 +281,7 @@ class Lexer:
         if not pieces:
             return None
         text = "".join([each.text for each in pieces])
+        written = "".join([each.written for each in pieces])
         spans = () if self.in_one_piece(pieces, len(text)) else self.spans(pieces)
         first = next(each for each in pieces if each.kind is not Segment.COMMENT)
         place = first.origin if isinstance(first.origin, Place) else self.place(first.origin)
@@ -278,6 +295,7 @@ class Lexer:
             pieces=runtime_pieces(pieces),
             spans=spans if len(spans) > 1 or (spans and spans[0][1] != place) else (),
             tokens=tuple(stream([(each.kind, each.name or each.text) for each in pieces])),
+            written=written if written != text else "",
         )
 
     def in_one_piece(self, pieces: list[Piece], length: int) -> bool:
@@ -343,12 +361,12 @@ class Lexer:
         self.text, self.pos, self.code = frame.text, frame.pos, frame.pos
         self.variables = frame if frame.place else None
 
-    def push(self, value: str, name: str, place: Place) -> None:
+    def push(self, value: str, name: str, place: Place, spelled: str = "") -> None:
         """Read the value of a variable before the rest, as if it stood in the file."""
         around = self.variables or Frame(self.text)
         around.text, around.pos = self.text, self.pos
         self.frames.append(around)
-        self.variables = Frame(value, 0, name, place)
+        self.variables = Frame(value, 0, name, place, spelled)
         self.text, self.pos, self.code = value, 0, 0
 
     def enter(self, start: int, after: int, opened: re.Pattern[str] | str | int) -> None:
@@ -506,13 +524,17 @@ class Lexer:
         elif quote is Quote.EXISTS:
             self.insert(at, "TRUE" if found else "FALSE", None)
         elif found is not None and (found.by_name or quote is not Quote.RAW):
-            self.insert(at, interpolate(found, quote), None, by_name=match.group() if found.by_name else "")
+            by_name = match.group() if found.by_name else ""
+            self.insert(
+                at, interpolate(found, quote), None, by_name=by_name, spelled=None if by_name else match.group()
+            )
         elif found is not None and not self.being_read(name):
             self.flush(at)
             self.push(
                 found.value,
                 name,
                 self.variables.place if self.variables and self.variables.place else self.place(at),
+                match.group(),
             )
         return None
 
@@ -520,12 +542,14 @@ class Lexer:
         """A variable whose value is being read is not replaced again: psql warns and leaves it."""
         return any(each and each.name == name for each in (self.variables, *self.frames))
 
-    def insert(self, at: int, text: str, variable: Variable | None, *, by_name: str = "") -> None:
+    def insert(
+        self, at: int, text: str, variable: Variable | None, *, by_name: str = "", spelled: str | None = None
+    ) -> None:
         """Put the value of a variable into the buffer without reading it again."""
         self.flush(at)
         place = self.variables.place if self.variables and self.variables.place else self.place(at)
         kind = Segment.NAME if variable or by_name else Segment.LITERAL
-        self.buffer.append(Piece(kind, text, place, variable, by_name))
+        self.buffer.append(Piece(kind, text, place, variable, by_name, spelled))
         self.code = self.pos
 
     def on_backslash(self, at: int) -> Event | None:
@@ -616,7 +640,7 @@ def trimmed(pieces: list[Piece]) -> list[Piece]:
         last = pieces[-1]
         if last.kind is Segment.CODE and (text := last.text.rstrip(SPACE)):
             if len(text) < len(last.text):
-                pieces[-1] = Piece(last.kind, text, last.origin)
+                pieces[-1] = Piece(last.kind, text, last.origin, spelled=last.spelled)
             return pieces
         if last.kind in (Segment.LITERAL, Segment.NAME):
             return pieces

@@ -195,6 +195,7 @@ class Reader:
             guards=guards,
             tokens=tokens,
             facts=session.facts(draft.text) if session.facts else UNKNOWN,
+            written=draft.written,
         )
         session.items.append(statement)
         if session.asked:

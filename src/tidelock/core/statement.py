@@ -221,6 +221,13 @@ class Statement:
     tokens: str = ""
     """Digest (SHA-256, hex) of its tokens: comments and white space outside literals and bodies left out."""
     facts: Facts = UNKNOWN
+    written: str = ""
+    """As the file has it, with the names of variables, where their values have made another text of it."""
+
+    @property
+    def shown(self) -> str:
+        """What is shown and kept of it: the value of a variable may be a password."""
+        return self.written or self.text
 
     @property
     def runtime(self) -> bool:

@@ -53,7 +53,7 @@ def run(turn: Turn, performer: Performer, step: Step) -> None:
     statement = as_sent(turn.session.conn, statement, turn.variables)
     unhide(turn, step, statement)
     known = recovery.evidence(turn.session.conn, statement)
-    started = turn.line("started", step, statement=statement.text, detail={"evidence": known})
+    started = turn.line("started", step, statement=statement.shown, detail={"evidence": known})
     turn.write(started, durable=step.external)
     turn.check_alive()
     send(turn, performer, step, known)

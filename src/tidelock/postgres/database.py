@@ -10,7 +10,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tidelock import __version__
+from tidelock.app.discreet import Discreet
 from tidelock.app.patience import backoff
+from tidelock.core.given import NOTHING, Given
 from tidelock.core.model import Migration, PlannedMigration
 from tidelock.core.report import Event, Happening
 from tidelock.postgres import catalog, lease, libpq, records
@@ -77,13 +79,16 @@ class Options:
     """The commit that is checked out; asked only when something is to be applied."""
     hooks: Hooks = lambda *_: ()
     """Makes those who look on while steps run: a proof, and on TimescaleDB its keeper."""
+    given: Given = NOTHING
+    """The variables of --set and tidelock.toml."""
 
 
 class PostgresDatabase:
     """One target database. Connects at the first `observe`."""
 
     def __init__(self, where: Address, patience: Patience, sink: Sink, options: Options = Options()) -> None:
-        self.where, self.patience, self.sink, self.options = where, patience, sink, options
+        self.where, self.patience, self.options = where, patience, options
+        self.sink = Discreet(sink, options.given) if options.given.values else sink
         self.author = Author(run_id=new_run_id(), who=f"{where.user}@{socket.gethostname()}")
         self._conn: Connection | None = None
         self._work: Connection | None = None
@@ -128,7 +133,19 @@ class PostgresDatabase:
     def observe(self) -> Observed:
         """One look at the database."""
         self.observed, self.ledger = self._glance() or self._look()
+        if self.options.given.values and self.observed.unfinished:
+            self.observed = replace(self.observed, unfinished=self._revealed(self.observed.unfinished))
         return self.observed
+
+    def _revealed(self, unfinished: Mapping[int, tuple[StepRecord, ...]]) -> dict[int, tuple[StepRecord, ...]]:
+        """What a run that goes on needs of the journal, with the values that were given; not what is shown of it."""
+        there = self.options.given.revealed_in
+        return {
+            version: tuple(
+                replace(each, evidence=there(each.evidence), variables=there(each.variables)) for each in records_
+            )
+            for version, records_ in unfinished.items()
+        }
 
     def _glance(self) -> tuple[Observed, Ledger] | None:
         """A first look without psycopg: it is all that a run with nothing to do needs. None when that cannot be."""
@@ -242,7 +259,7 @@ class PostgresDatabase:
         from tidelock.postgres import creation, tables
 
         self.author = replace(self.author, commit=self.options.commit())
-        with translated(self.target):
+        with self.options.given.unsaid(), translated(self.target):
             conn = self._working_connection()
             self.ledger = tables.prepare(
                 conn,
@@ -318,6 +335,7 @@ class PostgresDatabase:
             connect=self._another,
             versions=set(self.observed.applied),
             extensions=self.observed.extensions,
+            given=self.options.given,
         )
         return Executor(turn, self.options.hooks)
 
@@ -367,7 +385,10 @@ class PostgresDatabase:
     def apply(self, pending: Sequence[PlannedMigration]) -> Iterator[AppliedMigration]:
         """Run what is left of each migration, in order, and record it. Only inside `lease`."""
         assert self._executor is not None, "apply needs the lease"
-        with translated(self.target):  # its questions to the catalog; for statements of files the executor does it
+        with (
+            self.options.given.unsaid(),
+            translated(self.target),
+        ):  # its questions to the catalog; for statements of files the executor does it
             yield from self._executor.apply(pending)
 
     def soundness(self, keyed: Sequence[tuple[str, str]]) -> list[Check]:

@@ -204,7 +204,7 @@ class Executor:
     def run_first(self, step: Step) -> None:
         """A statement that must be the first of its session (ALTER EXTENSION timescaledb UPDATE): it gets a new one."""
         turn = self.turn
-        turn.write(turn.line("started", step, statement=step.statements[0].text))
+        turn.write(turn.line("started", step, statement=step.statements[0].shown))
         found = imprint.taken(turn) if turn.session.dirty else None
         self.renew_session()
         alone.send(turn, self.performer, step, {})
@@ -227,7 +227,7 @@ class Executor:
         """Give the session what the steps of an earlier run had left in theirs. Raises SessionGone."""
         turn, done, left = self.turn, planned.steps[: planned.done], planned.steps[planned.done :]
         number = planned.done + 1
-        before, found = imprint.last(turn.session.conn, turn.ledger, planned.migration.version, number)
+        before, found = imprint.last(turn, number)
         remade = self.restore(done, before, found)
         self.imprint = found if before == number else None
         for read, since, name, statement in remade.doubtful:

@@ -51,7 +51,7 @@ class SessionGone(LedgerFault):
 
 def shown(statement: Statement) -> str:
     """The beginning of its text, without secrets."""
-    return masked(statement.text)[:200]
+    return masked(statement.shown)[:200]
 
 
 @dataclass(slots=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from tidelock.core.given import NOTHING, Given
 from tidelock.core.model import Place
 from tidelock.core.patterns import regex
 from tidelock.core.report import Event, Happening
@@ -115,6 +116,8 @@ class Turn:
     """Extension → version, as the run found them."""
     hooks: Sequence[StepHooks] = ()
     """Who looks on, statement by statement."""
+    given: Given = NOTHING
+    """Variables whose values neither the journal nor anybody who watches gets."""
     fence: str = field(init=False)
     """SQL that holds the lease until its transaction ends; the same for the whole run."""
 
@@ -346,7 +349,9 @@ class Turn:
 
     def line(self, event: str, step: Step, **columns: Any) -> str:
         """SQL for a line in the journal about a step."""
-        return records.journal(self.ledger, self.author, event, version=step.version, step=step, **columns)
+        return records.journal(
+            self.ledger, self.author, event, version=step.version, step=step, **self.given.hidden_in(columns)
+        )
 
     def only_own_row(self, step: Step) -> str:
         """SQL that fails when a step has touched a ledger row of another version."""
@@ -404,7 +409,7 @@ class Turn:
         known = {name: value for name, value in detail.items() if value}
         event = "failed" if step.mode is Mode.ALONE or step.journaled_first else "refused"
         waited = int(self.tally.lock_wait_s * 1000)
-        text = statement.text if statement else None
+        text = statement.shown if statement else None
         if statement and statement.ending is Ending.GEXEC:
             text = self.made or text
         with self.kept_if_possible():
@@ -413,7 +418,7 @@ class Turn:
     def note_output(self) -> None:
         """Notices and rows of the migration, as a line of the journal."""
         if self.tally.output:
-            detail = {"output": self.tally.output}
+            detail = self.given.hidden_in({"output": self.tally.output})
             version = self.migration.version
             with self.kept_if_possible():  # the migration itself is committed
                 self.write(records.journal(self.ledger, self.author, "output", version=version, detail=detail))

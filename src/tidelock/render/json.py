@@ -179,7 +179,7 @@ def statement(value: Statement) -> dict[str, Any]:
     slip = unreadable(value)
     return {
         "place": place(value.place),
-        "text": masked(value.text),
+        "text": masked(value.shown),
         "command": value.facts.command,
         "kind": value.facts.kind.value,
         "runtime": value.runtime,

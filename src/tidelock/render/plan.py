@@ -70,7 +70,7 @@ def how(step: Step) -> str:
 
 def first_words(statement: Statement) -> str:
     """The beginning of a statement on one line."""
-    return brief(statement.text, 64)
+    return brief(statement.shown, 64)
 
 
 def consequences(statement: Statement, dangers: Sequence[Danger] = ()) -> str:

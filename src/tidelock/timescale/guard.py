@@ -227,7 +227,7 @@ class Guard(StepHooks):
         assert before.history is not None
         return Loss(
             place=statement.place,
-            statement=brief(statement.text, BRIEF),
+            statement=brief(statement.shown, BRIEF),
             aggregate=before.aggregate.name,
             history=before.history,
         )

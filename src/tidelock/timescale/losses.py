@@ -115,7 +115,7 @@ class Reckoning:
     def text(self) -> str:
         """The statement at hand on one line."""
         assert self.statement is not None
-        return brief(self.statement.text, BRIEF)
+        return brief(self.statement.shown, BRIEF)
 
     def meant(self, what: Object) -> list[Aggregate]:
         """The live aggregates that a name may mean, and that are still there."""
