@@ -226,6 +226,28 @@ def test_several_databases_are_applied_in_turn(project: Project, tmp_path: Path)
     project.query("DROP DATABASE second_of_two")
 
 
+def test_files_of_all_databases_are_read_before_the_first_is_changed(project: Project):
+    project.query("DROP DATABASE IF EXISTS second_of_two")
+    project.query("CREATE DATABASE second_of_two")
+    other = project.dsn.rpartition("/")[0] + "/second_of_two"
+    (project.folder / "one").mkdir()
+    (project.folder / "two").mkdir()
+    project.write("one/001_a.sql", "CREATE TABLE a (id int);")
+    project.write("two/001_b.sql", "CREATE TABLE b (id int);\n\\if maybe")
+    project.write("tidelock.toml", f'[databases.one]\nurl = "{project.dsn}"\n[databases.two]\nurl = "{other}"\n')
+    done = project.tidelock("apply", where=False)
+    assert done.returncode == 3
+    assert "S046" in done.stderr
+    assert "two/001_b.sql:2" in done.stderr
+    assert project.one("SELECT to_regclass('a') IS NULL")
+    project.write("two/001_twice.sql", "SELECT 1;")  # a fault of the directory itself
+    assert project.tidelock("apply", where=False).returncode == 3
+    assert project.one("SELECT to_regclass('a') IS NULL")
+    assert project.tidelock("apply", "--database", "one", where=False).returncode == 0
+    assert project.one("SELECT to_regclass('a') IS NOT NULL")
+    project.query("DROP DATABASE second_of_two")
+
+
 def test_completion_scripts_are_printed(tmp_path: Path):
     assert "_TIDELOCK_COMPLETE" in tidelock("completion", "bash", cwd=tmp_path).stdout
 

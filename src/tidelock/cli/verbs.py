@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tidelock.app import apply as application
@@ -27,6 +28,57 @@ if TYPE_CHECKING:
 NEED_CRITICAL = ("apply", "plan", "verify")
 """Commands that count on the entries of [[critical]]. Not `wait`: it looks at tables alone, in an image of the
 application that needs neither scripts nor migrations."""
+
+
+class UnreadableElsewhere(SourceFault):
+    """Nothing is run against a database, because another one of the project has files that cannot be read."""
+
+    code = "S046"
+
+    def __init__(self, target: str, other: str, fault: SourceFault) -> None:
+        super().__init__(
+            f"{target} is left as it is: files of {other} cannot be read ({fault.code})",
+            hint=f"mend them; `--database NAME` applies one database alone, whatever the files of {other} are",
+            detail=fault.message,
+        )
+
+
+class FirstLook:
+    """Whether all databases of a project have files that can be read; asked once, when the first is at hand."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.found: tuple[str, SourceFault] | None = None
+        self.looked = False
+
+    def refusal(self, run: Run) -> TidelockError | None:
+        """Why nothing is run, when the files of another database are wrong."""
+        targets = wiring.targets(self.asked)
+        if len(targets) > 1 and not self.looked:
+            self.looked = True
+            self.found = next((found for each in targets if (found := fault_in_files(each, self.asked))), None)
+        if self.found is None or self.found[0] == run.database.target:
+            return None
+        return UnreadableElsewhere(run.database.target, *self.found)
+
+
+def fault_in_files(target: Target, asked: Asked) -> tuple[str, SourceFault] | None:
+    """A database, and what is wrong with the files that it has not got yet. What else may be wrong is told in turn."""
+    from tidelock.app.sinks import Silent
+
+    run: Run | None = None
+    try:
+        run = wiring.run_of(replace(target, wait_s=0.0), asked, Silent())
+        observed, _ = run.known_anew(run.database.observe())
+        run.decide(observed)
+    except SourceFault as fault:
+        return (run.database.target if run else target.name), fault
+    except TidelockError:
+        pass
+    finally:
+        if run is not None:
+            run.database.close()
+    return None
 
 
 def each_target(asked: Asked, out: Output, command: str, act: Callable[[Run], int]) -> int:
@@ -92,10 +144,12 @@ def run_or_fallback(target: Target, asked: Asked, sink: Sink, command: str, *, r
 
 
 def apply(asked: Asked, out: Output, *, start_on_fallback: bool = False) -> int:
-    """`tidelock apply`."""
+    """`tidelock apply`. The files of all databases are read before the first is changed."""
+    first = FirstLook(asked)
 
     def act(run: Run) -> int:
         run.start_on_fallback = start_on_fallback
+        run.failure = run.failure or first.refusal(run)
         report = application.apply(run)
         run.sink.close()
         out.end(report)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from tidelock import __version__
-from tidelock.app.discreet import Discreet
 from tidelock.app.patience import backoff
+from tidelock.app.sinks import Discreet
 from tidelock.core.given import NOTHING, Given
 from tidelock.core.model import Migration, PlannedMigration
 from tidelock.core.report import Event, Happening

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from tidelock.app.patience import Patience
-from tidelock.app.proving.context import Silent
+from tidelock.app.sinks import Silent
 from tidelock.core.ddl import document
 from tidelock.errors import DatabaseFault
 from tidelock.postgres import contents

@@ -12,7 +12,7 @@ from psycopg import sql
 from tidelock.app.apply import Run
 from tidelock.app.apply import apply as applied
 from tidelock.app.patience import Patience
-from tidelock.app.proving.context import Silent
+from tidelock.app.sinks import Silent
 from tidelock.core.cluster import beyond, made_roles
 from tidelock.core.drift import MISSING_ROLE
 from tidelock.errors import DatabaseFault, Interrupted, TidelockError

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tidelock import __version__
 from tidelock.app.apply import Run, apply
+from tidelock.app.sinks import Silent
 from tidelock.core.model import Place
 from tidelock.core.planner import Policy
 from tidelock.core.proof import Outcome, Proof, Result
@@ -38,16 +39,6 @@ PER_FILE = (Proof.FRESH, Proof.RERUN, Proof.INTERRUPTED, Proof.LOCKS, Proof.PREV
 
 class Died(Exception):
     """The client of a proof died where it was told to."""
-
-
-class Silent:
-    """Nobody watches a run in a shadow database."""
-
-    def emit(self, event: Event) -> None:
-        """Drop it."""
-
-    def close(self) -> None:
-        """Nothing is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

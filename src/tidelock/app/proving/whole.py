@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from tidelock.app.adopt import adopt
 from tidelock.app.apply import Run
 from tidelock.app.critical import fall_back
-from tidelock.app.proving.context import WORD, Silent, place_of
+from tidelock.app.proving.context import WORD, place_of
 from tidelock.app.proving.line import Line
+from tidelock.app.sinks import Silent
 from tidelock.core.model import Place
 from tidelock.core.proof import Outcome, Proof, Result, changed_columns, row_changes, schema_changes
 from tidelock.core.report import Finding, Severity

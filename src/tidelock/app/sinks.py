@@ -1,4 +1,4 @@
-"""Whoever watches a run, without the values that were given."""
+"""Sinks that keep something back: from whoever watches a run, or everything."""
 
 from __future__ import annotations
 
@@ -27,3 +27,13 @@ class Discreet:
     def close(self) -> None:
         """Likewise."""
         self.sink.close()
+
+
+class Silent:
+    """Nobody watches."""
+
+    def emit(self, event: Event) -> None:
+        """Drop it."""
+
+    def close(self) -> None:
+        """Nothing is held."""
