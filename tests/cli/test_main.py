@@ -35,11 +35,19 @@ def test_passwords_are_taken_out_of_connection_strings(secret: str):
         assert list(hidden.values()) == [secret]
 
 
+@pytest.mark.parametrize("given", [["--set", "password=abc"], ["--set=password=abc"], ["-vpassword=abc"]])
+def test_a_variable_that_says_it_is_a_secret_is_hidden(given: list[str]):
+    cleaned, hidden = without_secrets(["apply", *given])
+    assert " ".join(cleaned).endswith("password=${TIDELOCK_HIDDEN_1}")
+    assert hidden == {"TIDELOCK_HIDDEN_1": "abc"}
+    assert without_secrets(cleaned) == (cleaned, {})
+
+
 @pytest.mark.parametrize(
     "given",
     [
         ["-d", "postgresql://u@h/d"],
-        ["--set", "password=abc"],
+        ["--set", "schema=password"],
         ["-v", "c=host=h password=x"],
         ["--wait=5s"],
         ["-d", "farm"],

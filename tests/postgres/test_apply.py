@@ -696,6 +696,35 @@ def test_a_read_only_transaction_of_the_file_is_recorded_after_it(project: Proje
     assert ok(project.apply()).applied == ()
 
 
+@pytest.mark.parametrize("more", ["", "CREATE TABLE more ();\n"], ids=["one step", "several"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "BEGIN; INSERT INTO a VALUES (1); SET TRANSACTION READ ONLY; SELECT id FROM a; COMMIT;",
+        "BEGIN; INSERT INTO a VALUES (1); SET LOCAL transaction_read_only = on; COMMIT;",
+        "BEGIN; INSERT INTO a VALUES (1); SET transaction_read_only TO 'on'; SELECT 1 AS n \\gset\nSELECT :n; COMMIT;",
+        "BEGIN READ ONLY; SET TRANSACTION READ WRITE; INSERT INTO a VALUES (1); COMMIT;",
+        "BEGIN; SET TRANSACTION ISOLATION LEVEL SERIALIZABLE; INSERT INTO a VALUES (1); SET TRANSACTION READ ONLY; COMMIT;",
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; INSERT INTO a VALUES (1); SET TRANSACTION READ ONLY; COMMIT;",
+        "BEGIN; SET LOCAL ROLE pg_monitor; RESET ROLE; INSERT INTO a VALUES (1); SET TRANSACTION READ ONLY; COMMIT;",
+        "BEGIN; SAVEPOINT s; SET TRANSACTION READ ONLY; ROLLBACK TO s; INSERT INTO a VALUES (1); COMMIT;",
+    ],
+)
+def test_a_transaction_that_is_read_only_in_part_holds_its_record(project: Project, file: str, more: str):
+    project.write("001_a.sql", "CREATE TABLE a (id int);")
+    project.write("002_b.sql", f"{file}\n{more}")
+    ok(project.apply())
+    record = "schema_migrations WHERE version = 2" if not more else "schema_migrations_journal WHERE event = 'done'"
+    assert project.query("SELECT xmin FROM a") == project.query(f"SELECT xmin FROM {record}")
+    assert ok(project.apply()).applied == ()
+
+
+def test_a_transaction_that_becomes_read_only_at_once_is_recorded_after_it(project: Project):
+    project.write("001_a.sql", "CREATE TABLE a (id int);\nBEGIN; SET TRANSACTION READ ONLY; SELECT 1; COMMIT;")
+    ok(project.apply())
+    assert ok(project.apply()).applied == ()
+
+
 def test_a_file_may_change_role_and_session_user_and_the_ledger_stays_ours(project: Project):
     project.query("DROP ROLE IF EXISTS tidelock_guest")
     project.query("CREATE ROLE tidelock_guest")

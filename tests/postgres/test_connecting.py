@@ -116,6 +116,18 @@ def test_a_standby_that_is_promoted_is_waited_for(standby: Project):
     assert standby.versions() == [1, 2]
 
 
+def test_adopt_waits_for_a_promotion_too(standby: Project):
+    standby.write("002_b.sql", "CREATE TABLE b (id int);")
+    process = standby.start("adopt", "--up-to", "2", "--yes", "--wait", "30s")
+    assert process.stdout is not None
+    time.sleep(3)
+    assert process.poll() is None
+    standby.query("SELECT pg_promote()")
+    stdout, stderr = process.communicate(timeout=40)
+    assert process.returncode == 0, stdout + stderr
+    assert standby.versions() == [1, 2]
+
+
 def test_a_standby_that_nobody_promotes_ends_with_75_and_what_to_do(standby: Project):
     assert standby.tidelock("apply").returncode == 0  # there is nothing to do
     standby.write("002_b.sql", "CREATE TABLE b (id int);")

@@ -125,6 +125,28 @@ def test_other_settings_and_the_role_are_there_again(project: Project) -> None:
     assert project.one("SELECT relowner::regrole::text FROM pg_class WHERE relname = 'first'") == f"resumed_{token}"
 
 
+@pytest.mark.parametrize("cut", [CUT, "COMMIT;\n"], ids=["lone statement", "transaction"])
+def test_recover_says_what_apply_will_say(project: Project, cut: str) -> None:
+    project.write("000_l.sql", "CREATE TABLE l (id int); INSERT INTO l VALUES (1);")
+    before = "CREATE TEMP TABLE kept AS SELECT id AS n FROM l;\nUPDATE l SET id = id + 1;\n"
+    after = "INSERT INTO found SELECT n FROM kept;\n"
+    if cut == CUT:
+        with pytest.raises(AssertionError, match="temporary table kept is gone"):
+            cut_off(project, before, after)
+    else:
+        project.write("001_t.sql", "CREATE TABLE t (id int); CREATE TABLE found (what text);")
+        assert project.apply().failure is None
+        with psycopg.connect(project.dsn) as holder:
+            holder.execute("LOCK TABLE found")
+            project.write("002_cut.sql", f"BEGIN;\n{before}COMMIT;\nBEGIN;\n{after}COMMIT;\n")
+            assert exit_code(project.apply(wait="1s")) == 75
+    shown = project.tidelock("recover")
+    assert shown.returncode == 4
+    assert "L021" in shown.stderr
+    assert "temporary table kept is gone" in shown.stderr
+    failed(project.apply(), "L021", 4)
+
+
 def test_variables_of_gset_are_there_again(project: Project) -> None:
     cut_off(project, "SELECT 7 AS n, 'it''s' AS word \\gset x_\n", "INSERT INTO found VALUES (:x_n || :'x_word');\n")
     assert project.query("SELECT what FROM found") == [("7it's",)]

@@ -74,6 +74,8 @@ def candidates(run: Run, up_to: int) -> tuple[Migration, ...]:
 def record(run: Run, up_to: int) -> tuple[Migration, ...]:
     """Write ledger rows for the candidates."""
     missing = candidates(run, up_to)
+    if run.database.promoted():
+        missing = candidates(run, up_to)
     read = [(file, run.reader.script(file)) for file in missing]
     with run.database.lease([script for _, script in read], max(file.version for file in run.files), {"adopt": up_to}):
         run.database.record_adopted(read)

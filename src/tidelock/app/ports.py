@@ -301,6 +301,12 @@ class Database(Protocol):
     ) -> None:
         """Ledger rows for what the database already has, and a line for what a person says is pending, in `lease`."""
 
+    def foresee(self, planned: PlannedMigration) -> None:
+        """Refuse as `apply` will where what an earlier run's session had is gone, and the rest of the file wants it.
+
+        Raises L021.
+        """
+
     def outlook(self, step: Step, record: StepRecord, variables: Mapping[str, str]) -> tuple[bool, str]:
         """Whether `apply` goes on by itself with a step that was cut off, and why or why not."""
 

@@ -222,14 +222,14 @@ def status(asked: Asked, out: Output, *, history: int | None, exit_code: bool) -
 
 def recover(asked: Asked, out: Output, *, mark_done: bool, retry: bool) -> int:
     """`tidelock recover`."""
-    from tidelock.app.recover import interrupted, outlook, running, settle
+    from tidelock.app.recover import look, outlook, running, settle
     from tidelock.render import standing
 
     if mark_done and retry:
         return out.fail(Contradiction("--mark-done", "--retry"), "recover")
 
     def act(run: Run) -> int:
-        found = settle(run, done=mark_done) if mark_done or retry else interrupted(run)
+        found = settle(run, done=mark_done) if mark_done or retry else look(run)
         decision = "recorded as done" if mark_done else "will be run again by `tidelock apply`" if retry else ""
         now = running(run, found) if found is not None and not decision else ""
         goes_on, why = (True, "") if found is None or decision else (False, now) if now else outlook(run, found)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from enum import StrEnum
 from functools import cached_property
 
 from tidelock.core.patterns import regex
-from tidelock.core.statement import Ending, Item, Kind, Statement
+from tidelock.core.statement import Ending, Item, Kind, Quit, Statement
 from tidelock.core.values import record
 
+READ_ONLY = regex(r"\bREAD\s+ONLY\b|_read_only\s*(?:=|\bTO\b)\s*'?(?:on|true|yes|1)\b", re.IGNORECASE)
 LOCAL = regex(r"SET\s+(LOCAL|TRANSACTION|CONSTRAINTS)\b", re.IGNORECASE)
+
+
+def ends_writing(statement: Statement) -> bool:
+    """SET TRANSACTION READ ONLY, and SET transaction_read_only."""
+    return statement.facts.sets in ("transaction", "transaction_read_only") and bool(READ_ONLY.search(statement.text))
 
 
 class Mode(StrEnum):
@@ -45,7 +52,25 @@ class Step:
     @property
     def recorded_after(self) -> bool:
         """Its transaction cannot hold the record: rolled back by the file, or READ ONLY. Repeating it is harmless."""
-        return self.rolled_back or (self.begin is not None and "READ ONLY" in self.begin.text.upper())
+        if self.begin is None or self.rolled_back:
+            return self.rolled_back
+        if "READ ONLY" in self.begin.text.upper():
+            return not self.writable
+        return self.ends_writing is not None and not self.written_before
+
+    @cached_property
+    def ends_writing(self) -> Statement | None:
+        """What makes the file's own transaction READ ONLY, so that the record cannot stand behind it."""
+        backs = any(each.facts.command == "ROLLBACK TO SAVEPOINT" for each in self.statements)
+        if self.begin is None or backs or any(isinstance(each, Quit) for each in self.items):
+            return None  # a savepoint would take the record back too, and \q leave it out
+        return next((each for each in self.statements if ends_writing(each)), None)
+
+    @property
+    def written_before(self) -> bool:
+        """Something other than a setting stands before what makes its transaction READ ONLY."""
+        before = itertools.takewhile(lambda each: each is not self.ends_writing, self.statements)
+        return any(each.facts.kind is not Kind.SESSION for each in before)
 
     @property
     def writable(self) -> bool:

@@ -529,6 +529,20 @@ class PostgresDatabase:
             finding = recovery.outlook(self.conn, step, record, variables)
         return finding.verdict is not recovery.Verdict.ASK, finding.why
 
+    def foresee(self, planned: PlannedMigration) -> None:
+        """Refuse as `apply` will where what an earlier run's session had is gone, and the rest of the file wants it."""
+        from tidelock.postgres import imprint, replay
+
+        if not planned.done:
+            return
+        with translated(self.target):
+            version, step = planned.migration.version, planned.done + 1
+            before, found = imprint.last(self.conn, self.ledger, self.options.given, version, step)
+            remade = replay.remake(planned.steps[: planned.done])
+            if found:
+                remade.lose(found.objects, remade.names)
+            replay.check(self.conn, planned, remade, before)
+
     def decide(self, step: Step, record: StepRecord, *, done: bool) -> None:
         """Write a person's decision about an interrupted step. Only inside `lease`."""
         assert self._executor is not None, "deciding needs the lease"

@@ -225,17 +225,11 @@ class Executor:
 
     def resume(self, planned: PlannedMigration) -> None:
         """Give the session what the steps of an earlier run had left in theirs. Raises SessionGone."""
-        turn, done, left = self.turn, planned.steps[: planned.done], planned.steps[planned.done :]
-        number = planned.done + 1
-        before, found = imprint.last(turn, number)
+        turn, done, number = self.turn, planned.steps[: planned.done], planned.done + 1
+        before, found = imprint.last(turn.conn, turn.ledger, turn.given, planned.migration.version, number)
         remade = self.restore(done, before, found)
         self.imprint = found if before == number else None
-        for read, since, name, statement in remade.doubtful:
-            if name not in remade.lost and not replay.apart(turn.session.conn, read, since):
-                remade.lost[name] = replay.described(statement, name), statement
-        if left and (gone := replay.unclear(done[max(before - 1, 0) :])):
-            raise replay.SessionGone(planned.migration, *gone, left[0].statements[0])
-        replay.check(planned.migration, remade.lost, left)
+        replay.check(turn.session.conn, planned, remade, before)
 
     def restore(self, done: Sequence[Step], before: int, found: Imprint | None) -> Remake:
         """Run again what changes the session alone; `found` is what it had before the step with that number."""
@@ -245,8 +239,7 @@ class Executor:
                 self.made_again(step, [(each.text, each) for each in statements])
         if found:
             self.made_again(done[0], [(text, None) for text in imprint.again(self.turn, found)])
-            here = imprint.taken(self.turn).objects
-            remade.lost |= {name: (f"its {name}", None) for name in found.objects if name not in (*here, *remade.lost)}
+            remade.lose(found.objects, imprint.taken(self.turn).objects)
         for step, statements in remade.again:
             if step.number >= before:
                 self.made_again(step, [(each.text, each) for each in statements])

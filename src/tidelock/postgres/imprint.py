@@ -19,8 +19,14 @@ from tidelock.postgres.session import prelude
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import psycopg
+
+    from tidelock.core.given import Given
     from tidelock.core.statement import Statement
+    from tidelock.postgres.ledger import Ledger
     from tidelock.postgres.turn import Turn
+
+    Connection = psycopg.Connection[tuple[object, ...]]
 
 EVENT = "session"
 # The settings of the transaction that asks come and go with it. Those with a name of the user's own (app.tenant) are
@@ -83,13 +89,12 @@ def taken(turn: Turn) -> Imprint:
     return Imprint(user=user, role=found["role"], settings=settings, objects=tuple(found["objects"]))
 
 
-def last(turn: Turn, step: int) -> tuple[int, Imprint | None]:
+def last(conn: Connection, ledger: Ledger, given: Given, version: int, step: int) -> tuple[int, Imprint | None]:
     """The newest of a file from before this step or an earlier one, and which; (0, None) when there is none."""
-    asked = {"version": turn.migration.version, "step": step}
-    row = turn.conn.execute(turn.ledger.fill(LAST).encode(), asked).fetchone()
+    row = conn.execute(ledger.fill(LAST).encode(), {"version": version, "step": step}).fetchone()
     if row is None:
         return 0, None
-    before, detail = cast("tuple[int, dict[str, object]]", turn.given.revealed_in(row))
+    before, detail = cast("tuple[int, dict[str, object]]", given.revealed_in(row))
     settings, objects = cast("dict[str, str]", detail["settings"]), cast("list[str]", detail["objects"])
     return before, Imprint(
         user=str(detail["user"]), role=str(detail["role"]), settings=settings, objects=tuple(objects)

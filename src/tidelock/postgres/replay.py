@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tidelock.core.model import Migration
+    from tidelock.core.model import Migration, PlannedMigration
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
+
+    Connection = psycopg.Connection[tuple[object, ...]]
 
 READS = ("AccessShare", "RowShare")
 KEEPS_ROWS = (*READS, "Share", "ShareUpdateExclusive")
@@ -65,6 +67,15 @@ class Remake:
     doubtful: list[tuple[frozenset[str], frozenset[str], str, Statement]] = field(default_factory=list)
     """(tables that were read, tables that were changed since, name, statement): the name is lost as well unless the
     catalog knows that the first have nothing to do with the second."""
+
+    def lose(self, had: Iterable[str], has: Iterable[str]) -> None:
+        """Objects that the session had, and that a new one has not."""
+        self.lost |= {name: (f"its {name}", None) for name in had if name not in (*has, *self.lost)}
+
+    @property
+    def names(self) -> set[str]:
+        """Of the objects that running them again gives."""
+        return {name for _, statements in self.again for each in statements for name in created(each)}
 
 
 def remake(done: Sequence[Step]) -> Remake:
@@ -214,7 +225,7 @@ SELECT NOT EXISTS (
              OR EXISTS (SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal))"""
 
 
-def apart(conn: psycopg.Connection[tuple[object, ...]], read: Iterable[str], since: Iterable[str]) -> bool:
+def apart(conn: Connection, read: Iterable[str], since: Iterable[str]) -> bool:
     """Whether what was read cannot have changed with what was changed."""
     names = [[".".join(map(quoted, each.split("."))) for each in some] for some in (read, since)]
     row = conn.execute(APART.encode(), names).fetchone()
@@ -235,8 +246,22 @@ def unclear(steps: Sequence[Step]) -> tuple[str, Statement] | None:
     return None
 
 
-def check(migration: Migration, lost: Mapping[str, tuple[str, Statement | None]], left: Sequence[Step]) -> None:
-    """Refuse when the rest of the file uses, or may use, what the session had and cannot be had again."""
+def check(conn: Connection, planned: PlannedMigration, remade: Remake, before: int) -> None:
+    """Refuse when the rest of the file uses, or may use, what the session had and cannot be had again.
+
+    `before`: the step before which the journal says what the session had; 0 when it does not. Raises SessionGone.
+    """
+    done, left, lost = planned.steps[: planned.done], planned.steps[planned.done :], dict(remade.lost)
+    for read, since, name, statement in remade.doubtful:
+        if name not in lost and not apart(conn, read, since):
+            lost[name] = described(statement, name), statement
+    if left and (gone := unclear(done[max(before - 1, 0) :])):
+        raise SessionGone(planned.migration, *gone, left[0].statements[0])
+    check_used(planned.migration, lost, left)
+
+
+def check_used(migration: Migration, lost: Mapping[str, tuple[str, Statement | None]], left: Sequence[Step]) -> None:
+    """Refuse what uses, or may use, something that is lost."""
     advanced = False
     for statement in (each for step in left for each in step.statements):
         facts = statement.facts

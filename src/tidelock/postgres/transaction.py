@@ -45,7 +45,7 @@ LEAVING = (
 def run(turn: Turn, performer: Performer, step: Step) -> None:
     """Run the step until it commits, or until patience ends or it fails: then a TidelockError is raised."""
     if step.journaled_first:
-        turn.write(turn.line("started", step, statement=step.statements[0].text), durable=True)
+        turn.write(turn.line("started", step, statement=step.statements[0].shown), durable=True)
     number = 0
     while True:
         turn.attend(step)
@@ -93,7 +93,11 @@ def attempt(turn: Turn, performer: Performer, step: Step) -> None:
 def whole(turn: Turn, step: Step, items: Sequence[Item]) -> Pairs:
     """A transaction that one query can hold: every text of it, the record and COMMIT being the last two."""
     statements = [item for item in items if isinstance(item, Statement)]
-    return [*ours(opening(turn, step)), *marked(statements), *ours(closing(turn, step))]
+    opened, closed = ours(opening(turn, step)), ours(closing(turn, step))
+    if (last := recorded_before(turn, step)) is None:
+        return [*opened, *marked(statements), *closed]
+    at = statements.index(last)
+    return [*opened, *marked(statements[:at]), *ours(recording(turn, step)), *marked(statements[at:]), *closed]
 
 
 def one_by_one(turn: Turn, performer: Performer, step: Step, items: Sequence[Item]) -> None:
@@ -101,6 +105,8 @@ def one_by_one(turn: Turn, performer: Performer, step: Step, items: Sequence[Ite
     for number, item in enumerate(items):
         if isinstance(item, Quit) and performer.allows(item.guards):
             return
+        if item is recorded_before(turn, step):
+            turn.run(ours(recording(turn, step)))
         turn.tell(Happening.PROGRESS, f"statement {number + 1} of {len(items)}", fraction=number / len(items))
         performer.perform_watched(step, item)
 
@@ -128,16 +134,25 @@ def closing(turn: Turn, step: Step) -> list[str]:
     leaving = turn.pooled and turn.leaves(step)
     if step.rolled_back:
         return ["ROLLBACK", UNLOCK] if leaving else ["ROLLBACK"]
-    if turn.recorded_after(step):
-        return [*LEAVING, "COMMIT"] if leaving else ["COMMIT"]
+    statements = list(LEAVING) if leaving else []
+    if turn.recorded_after(step) or recorded_before(turn, step):
+        return [*statements, "COMMIT"]
+    return [*statements, *recording(turn, step), "COMMIT"]
+
+
+def recorded_before(turn: Turn, step: Step) -> Statement | None:
+    """The statement behind which the record could not be written any more; None where it comes last."""
+    return None if turn.recorded_after(step) else step.ends_writing
+
+
+def recording(turn: Turn, step: Step) -> list[str]:
+    """The record, as the role that connected, and what is to hold with it."""
     statements = list(AS_CONNECTED) if turn.role or turn.session.dirty or turn.leaves(step) else []
-    if leaving:
-        statements += LEAVING
     if fenced_late(turn, step):
         statements.append(turn.fence)
     if may_write_ledger(step, turn.ledger.table) or turn.leaves(step):
         statements += [turn.only_own_row(step), *turn.own_row(step)]
-    return [*statements, turn.record(step), "COMMIT"]
+    return [*statements, turn.record(step)]
 
 
 def consider(turn: Turn, step: Step, failed: BatchFailed, number: int, took_s: float) -> None:

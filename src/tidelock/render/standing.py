@@ -183,10 +183,10 @@ def interrupted_text(
             "or end it with pg_terminate_backend(pid), and look again."
         )
     elif goes_on:
-        lines.append(f"  {why[0].upper()}{why[1:]}. `tidelock apply` goes on by itself.")
+        lines.append(f"  What is known: {why}. `tidelock apply` goes on by itself.")
     else:
         lines.append(
-            f"  {why[0].upper()}{why[1:]}. Look at the database, then\n"
+            f"  What is known: {why}. Look at the database, then\n"
             "  `tidelock recover --mark-done` when it ran, `tidelock recover --retry` when it did not."
         )
     return "\n".join(line for line in lines if line)
