@@ -256,6 +256,19 @@ def test_files_of_all_databases_are_read_before_the_first_is_changed(project: Pr
     project.query("DROP DATABASE second_of_two")
 
 
+def test_a_database_is_not_made_when_its_files_are_refused(project: Project):
+    url = project.dsn.rpartition("/")[0] + "/not_made"
+    (project.folder / "one").mkdir()
+    (project.folder / "two").mkdir()
+    project.write("one/001_a.sql", "CREATE TABLE a (id int);")
+    project.write("two/001_b.sql", "CREATE TABLE b (id int);\nBEGIN;")
+    project.write("tidelock.toml", f'[databases.one]\nurl = "{project.dsn}"\n[databases.two]\nurl = "{url}"\n')
+    done = project.tidelock("apply", "--create-database", where=False)
+    assert done.returncode == 3
+    assert "S046" in done.stderr
+    assert project.one("SELECT to_regclass('a') IS NULL")
+
+
 def test_completion_scripts_are_printed(tmp_path: Path):
     assert "_TIDELOCK_COMPLETE" in tidelock("completion", "bash", cwd=tmp_path).stdout
 

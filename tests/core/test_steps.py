@@ -71,6 +71,24 @@ def test_two_phase_commit_is_refused():
         cut("BEGIN; INSERT INTO a VALUES (1); PREPARE TRANSACTION 'x';")
 
 
+NO_TRANSACTION = "-- tidelock: no-transaction\n"
+
+
+def test_statements_that_a_separator_joins_are_one_step_as_they_are_one_transaction_in_psql():
+    joined = "CREATE TABLE a (id int);\nINSERT INTO a VALUES (1)\\; DO ''\\; SELECT 2;\nINSERT INTO a VALUES (3);"
+    assert modes(NO_TRANSACTION + joined) == [(T, 1), (T, 3), (T, 1)]
+    assert modes(joined) == [(T, 5)]
+    assert modes(f"{NO_TRANSACTION}BEGIN\\; INSERT INTO a VALUES (1)\\; COMMIT;\nSELECT 1;") == [(OWN, 1), (T, 1)]
+
+
+@pytest.mark.parametrize(
+    "group", ["VACUUM a\\; SELECT 1;", "SELECT 1\\; VACUUM a;", "SELECT 1\\; VACUUM a\\; SELECT 2;"]
+)
+def test_one_that_no_transaction_may_hold_is_not_joined_to_others(group: str):
+    with pytest.raises(steps.AloneInBlock, match=r"inside the transaction that `\\;` makes"):
+        cut(NO_TRANSACTION + group)
+
+
 def test_no_transaction_makes_each_statement_a_step():
     assert modes("-- tidelock: no-transaction\nCREATE TABLE a (id int); INSERT INTO a VALUES (1); CALL p();") == [
         (T, 1),

@@ -7,7 +7,7 @@ import pytest
 from tests.postgres.test_apply import failed, ok
 from tests.rig.project import Project
 
-from tidelock.core.report import Happening, exit_code
+from tidelock.core.report import Happening, Report, exit_code
 
 CUT = "CREATE INDEX CONCURRENTLY i ON t (id);\n"
 
@@ -145,6 +145,73 @@ def test_recover_says_what_apply_will_say(project: Project, cut: str) -> None:
     assert "L021" in shown.stderr
     assert "temporary table kept is gone" in shown.stderr
     failed(project.apply(), "L021", 4)
+
+
+SETS = "BEGIN PERFORM set_config('app.k', 'x', false); END"
+
+
+@pytest.mark.parametrize(
+    ("body", "change"),
+    [
+        (SETS, "SELECT f();"),
+        (SETS, "SELECT g();"),
+        ("BEGIN EXECUTE 'SET app.k = x'; END", "SELECT f();"),
+        ("BEGIN SET app.k = 'x'; END", "SELECT f();"),
+        ("BEGIN CREATE TEMP TABLE k (); END", "SELECT f();"),
+        (SETS.replace("END", "RETURN NEW; END"), "INSERT INTO t VALUES (1);"),
+    ],
+)
+def test_what_a_function_had_set_before_anybody_looked_is_not_lost_without_a_word(
+    project: Project, body: str, change: str
+) -> None:
+    returns = "trigger" if "NEW" in body else "void"
+    trigger = "CREATE TRIGGER r BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION f();" if "NEW" in body else ""
+    project.write(
+        "001_t.sql",
+        f"CREATE TABLE t (id int); CREATE TABLE found (what text);\n"
+        f"CREATE FUNCTION f() RETURNS {returns} LANGUAGE plpgsql AS $b${body}$b$;\n"
+        f"CREATE FUNCTION g() RETURNS void LANGUAGE plpgsql AS 'BEGIN PERFORM f(); END';\n{trigger}",
+    )
+    ok(project.apply())
+    fault = failed(lost_before_the_look(project, change), "L021", 4)
+    assert "what f() had set is gone" in fault.message
+    assert project.query("SELECT what FROM found") == []
+
+
+def lost_before_the_look(project: Project, change: str) -> Report:
+    """Run a file whose connection breaks when its first step is committed, before the session is asked what it has."""
+    from tests.rig.proxy import Proxy, sends
+
+    use = "INSERT INTO found SELECT coalesce(current_setting('app.k', true), '')"
+    project.write("002_two.sql", f"BEGIN;\n{change}\nCOMMIT;\nBEGIN;\n{use};\nCOMMIT;\n")
+    port = int(psycopg.conninfo.conninfo_to_dict(project.dsn)["port"] or 5432)
+    direct = project.dsn
+    with Proxy(port) as proxy:
+        proxy.before(sends("pg_my_temp_schema"), lambda seen: seen.connection.cut())
+        project.dsn = proxy.dsn(direct)
+        try:
+            return project.apply()
+        finally:
+            project.dsn = direct
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "BEGIN UPDATE t SET id = 1; END",
+        "BEGIN PERFORM set_config('app.k', 'x', true); END",
+        "BEGIN PERFORM id FROM t; END",
+    ],
+)
+def test_a_function_that_leaves_nothing_holds_nothing_up(project: Project, body: str) -> None:
+    project.write(
+        "001_t.sql",
+        f"CREATE TABLE t (id int); CREATE TABLE found (what text);\n"
+        f"CREATE FUNCTION f() RETURNS void LANGUAGE plpgsql AS $b${body}$b$;",
+    )
+    ok(project.apply())
+    ok(lost_before_the_look(project, "SELECT f();"))
+    assert project.query("SELECT what FROM found") == [("",)]
 
 
 def test_variables_of_gset_are_there_again(project: Project) -> None:

@@ -196,6 +196,8 @@ def record(run: Run, matches: Sequence[Match], how: str) -> tuple[Migration, ...
     if taken or pending:
         read = [(file, run.reader.script(file)) for file in taken]
         highest = max(file.version for file in run.files)
+        if run.database.promoted():
+            run.database.observe()
         with run.database.lease([script for _, script in read], highest, {"adopt": how}):
             run.database.record_adopted(read, pending)
     return taken

@@ -65,12 +65,18 @@ class FirstLook:
 def fault_in_files(target: Target, asked: Asked) -> tuple[str, SourceFault] | None:
     """A database, and what is wrong with the files that it has not got yet. What else may be wrong is told in turn."""
     from tidelock.app.sinks import Silent
+    from tidelock.core.steps import steps_of
+    from tidelock.postgres.connection import DatabaseMissing
 
     run: Run | None = None
     try:
-        run = wiring.run_of(replace(target, wait_s=0.0), asked, Silent())
-        observed, _ = run.known_anew(run.database.observe())
-        run.decide(observed)
+        run = wiring.run_of(replace(target, wait_s=0.0), replace(asked, create_database=False), Silent())
+        try:
+            observed, _ = run.known_anew(run.database.observe())
+            run.decide(observed)
+        except DatabaseMissing:
+            for file in run.files:
+                steps_of(file, run.reader.script(file))
     except SourceFault as fault:
         return (run.database.target if run else target.name), fault
     except TidelockError:

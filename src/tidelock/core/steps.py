@@ -43,14 +43,17 @@ class NeverCommitted(SourceFault):
 
 
 class AloneInBlock(SourceFault):
-    """A statement that no transaction may hold, between the file's own BEGIN and COMMIT."""
+    """A statement that no transaction may hold, between the file's own BEGIN and COMMIT, or among those `\\;` joins."""
 
     code = "S041"
 
-    def __init__(self, place: Place, command: str, begin: Place) -> None:
+    def __init__(self, place: Place, command: str, begin: Place | None) -> None:
+        where = f"the transaction that line {begin.line} begins" if begin else "the transaction that `\\;` makes"
         super().__init__(
-            f"{place}: {command} cannot run inside the transaction that line {begin.line} begins",
-            hint="move it before BEGIN or after COMMIT, or into a file of its own",
+            f"{place}: {command} cannot run inside {where}",
+            hint="move it before BEGIN or after COMMIT, or into a file of its own"
+            if begin
+            else "end the statements around it with `;`",
         )
 
 
@@ -221,6 +224,8 @@ class Cutter:
     """… and the bare names of the tables whose rows they do change."""
     defaults: bool = False
     """The file has changed the defaults of transactions."""
+    joined: bool = False
+    """`\\;` joins the statements collected so far with the next, in a file whose statements are else by themselves."""
     transactional: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -263,13 +268,13 @@ class Cutter:
     def put(self, statement: Statement) -> None:
         """A statement that does not control transactions."""
         does = self.surroundings.does(statement)
-        why = self.why_alone(statement, does)
-        if why and self.begin is not None:
-            raise AloneInBlock(statement.place, statement.facts.command or "this statement", self.begin.place)
+        joins = not self.transactional and statement.ending is Ending.SEPARATOR
+        why = self.why_alone(statement, does, joined=joins or self.joined)
+        if why and (self.begin or joins or self.joined):
+            begin = self.begin.place if self.begin else None
+            raise AloneInBlock(statement.place, statement.facts.command or "this statement", begin)
         if self.begin is None and (why or not self.transactional):
-            self.flush(self.reason)
-            self.collect(statement, does)
-            self.add(Mode.ALONE if why else Mode.TRANSACTION, reason=why or "the file says no-transaction")
+            self.put_apart(statement, does, why, joins=joins)
             return
         if self.begin is None and (cut := self.why_cut(statement, does)):
             self.flush(self.reason)
@@ -278,6 +283,15 @@ class Cutter:
         if self.begin is None and (after := self.why_cut_after(statement)):
             self.flush(self.reason)
             self.reason = after
+
+    def put_apart(self, statement: Statement, does: Sequence[Facts], why: str, *, joins: bool) -> None:
+        """One that is a step by itself, or one of those that `\\;` joins into a step."""
+        if not self.joined:
+            self.flush(self.reason)
+        self.collect(statement, does)
+        self.joined = joins
+        if not joins:
+            self.add(Mode.ALONE if why else Mode.TRANSACTION, reason=why or "the file says no-transaction")
 
     def collect(self, statement: Statement, does: Sequence[Facts]) -> None:
         """One more of the transaction at hand."""
@@ -288,8 +302,8 @@ class Cutter:
             self.rows.update(bare(table) for each in does for table in each.writes)
         self.written = self.written or may_write(statement)
 
-    def why_alone(self, statement: Statement, does: Sequence[Facts]) -> str:
-        """Why no transaction may hold the statement; empty when one may."""
+    def why_alone(self, statement: Statement, does: Sequence[Facts], *, joined: bool) -> str:
+        """Why no transaction may hold the statement; empty when one may. `joined` to others it is in psql's."""
         facts = statement.facts
         if facts.alone:
             return facts.alone
@@ -297,7 +311,8 @@ class Cutter:
             return f"{called[0]}() commits by itself"
         if statement.ending is Ending.GEXEC and any(BUILT_ALONE.match(text) for text in facts.literals):
             return "\\gexec runs what no transaction may hold"
-        if not self.transactional and (facts.kind in (Kind.CODE, Kind.UNKNOWN) or statement.ending is Ending.GEXEC):
+        unknown = facts.kind in (Kind.CODE, Kind.UNKNOWN) or statement.ending is Ending.GEXEC
+        if not self.transactional and unknown and not joined:
             return "the file says no-transaction, and what this statement does is not known"
         return ""
 

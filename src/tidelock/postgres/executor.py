@@ -9,7 +9,7 @@ from tidelock.core.model import Place, PlannedMigration
 from tidelock.core.planner import check_requirements
 from tidelock.core.report import AppliedMigration, Happening
 from tidelock.core.step import Mode
-from tidelock.postgres import alone, catalog, hidden, imprint, lease, records, recovery, replay, transaction
+from tidelock.postgres import alone, called, catalog, hidden, imprint, lease, records, recovery, replay, transaction
 from tidelock.postgres.failures import caret, statement_failed
 from tidelock.postgres.performer import Performer, marked
 from tidelock.postgres.presence import path_of
@@ -218,8 +218,8 @@ class Executor:
         turn = self.turn
         if step.number == 1 or turn.pooled or not turn.session.dirty:
             return
-        found = imprint.taken(turn)
-        if found != self.imprint or replay.unclear(turn.plan.steps[step.number - 2 : step.number - 1]):
+        found, before = imprint.taken(turn), turn.plan.steps[step.number - 2]
+        if found != self.imprint or replay.unclear([before]) or any(map(called.may_change, before.statements)):
             turn.write(turn.line(imprint.EVENT, step, detail=found.detail))
             self.imprint = found
 

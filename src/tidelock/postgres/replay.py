@@ -11,6 +11,7 @@ from tidelock.core.secrets import masked
 from tidelock.core.statement import Ending, Kind
 from tidelock.core.steps import bare
 from tidelock.errors import LedgerFault
+from tidelock.postgres import called
 from tidelock.postgres.ledger import quoted
 
 if TYPE_CHECKING:
@@ -255,7 +256,8 @@ def check(conn: Connection, planned: PlannedMigration, remade: Remake, before: i
     for read, since, name, statement in remade.doubtful:
         if name not in lost and not apart(conn, read, since):
             lost[name] = described(statement, name), statement
-    if left and (gone := unclear(done[max(before - 1, 0) :])):
+    unseen = done[max(before - 1, 0) :]
+    if left and (gone := unclear(unseen) or called.changing(conn, unseen)):
         raise SessionGone(planned.migration, *gone, left[0].statements[0])
     check_used(planned.migration, lost, left)
 
