@@ -256,7 +256,7 @@ def test_files_of_all_databases_are_read_before_the_first_is_changed(project: Pr
     project.query("DROP DATABASE second_of_two")
 
 
-def test_a_database_is_not_made_when_its_files_are_refused(project: Project):
+def test_files_of_a_database_that_is_to_be_made_are_read_too(project: Project):
     url = project.dsn.rpartition("/")[0] + "/not_made"
     (project.folder / "one").mkdir()
     (project.folder / "two").mkdir()

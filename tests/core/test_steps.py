@@ -8,7 +8,8 @@ from tidelock.app.reading import Reader
 from tidelock.core import steps
 from tidelock.core.source import SourceFile, migrations
 from tidelock.core.step import Mode, Step
-from tidelock.core.steps import Surroundings, steps_of
+from tidelock.core.steps import steps_of
+from tidelock.core.surroundings import Surroundings
 
 T, OWN, A = Mode.TRANSACTION, Mode.OWN, Mode.ALONE
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tidelock.core.snapshot import Key, Snapshot
     from tidelock.core.statement import Object, Script, Statement
     from tidelock.core.step import Step
-    from tidelock.core.steps import Surroundings
+    from tidelock.core.surroundings import Surroundings
 
 
 class Sink(Protocol):

@@ -10,7 +10,7 @@ from tidelock.core import action, report
 from tidelock.core.lint.edit import Edit
 from tidelock.core.model import Place
 from tidelock.core.statement import Facts, Guard, Kind, Script, Statement, Variable
-from tidelock.core.steps import Surroundings
+from tidelock.core.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

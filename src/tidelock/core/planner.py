@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tidelock.core.model import LedgerEntry, StepRecord
     from tidelock.core.statement import Script
     from tidelock.core.step import Step
-    from tidelock.core.steps import Surroundings
+    from tidelock.core.surroundings import Surroundings
 
 
 class NoMigrations(UsageFault):
@@ -168,7 +168,8 @@ def cut(
     """The pending files in steps; each finds the surroundings that those before it leave."""
     if not pending:
         return []
-    from tidelock.core.steps import Surroundings, steps_of
+    from tidelock.core.steps import steps_of
+    from tidelock.core.surroundings import Surroundings
 
     around, planned = surroundings or Surroundings(), []
     extensions: dict[str, str | None] = dict(observed.extensions)

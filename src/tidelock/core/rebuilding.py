@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tidelock.core.model import Directive, Migration
     from tidelock.core.statement import Facts, Item, Object, Script
     from tidelock.core.step import Step
-    from tidelock.core.steps import Surroundings
+    from tidelock.core.surroundings import Surroundings
 
 
 class Wanted(Protocol):

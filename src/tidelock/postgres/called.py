@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidelock.core.steps import bare
+from tidelock.core.surroundings import bare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from tidelock.postgres import records
 if TYPE_CHECKING:
     import psycopg
 
-    from tidelock.core.steps import Surroundings
+    from tidelock.core.surroundings import Surroundings
     from tidelock.postgres.ledger import Ask, Ledger
 
     Connection = psycopg.Connection[tuple[object, ...]]
@@ -95,7 +95,7 @@ def extensions(conn: Connection) -> dict[str, str | None]:
 
 def surroundings(conn: Connection) -> Surroundings:
     """Tables with deferred checks and procedures that commit: they decide where a file is cut."""
-    from tidelock.core.steps import Surroundings
+    from tidelock.core.surroundings import Surroundings
 
     return Surroundings(
         deferred=frozenset(cast("str", name) for (name,) in conn.execute(DEFERRED)),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tidelock.core.snapshot import Key, Snapshot
     from tidelock.core.statement import Object, Script
     from tidelock.core.step import Step
-    from tidelock.core.steps import Surroundings
+    from tidelock.core.surroundings import Surroundings
     from tidelock.postgres.address import Address
     from tidelock.postgres.executor import Executor
     from tidelock.postgres.ledger import Ledger

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, cast
 
 from tidelock.core.patterns import regex
-from tidelock.core.steps import bare
+from tidelock.core.surroundings import bare
 from tidelock.core.values import record
 from tidelock.postgres.ledger import literal, quoted
 from tidelock.postgres.session import prelude

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tidelock.core.facts.tree import is_temporary_schema
 from tidelock.core.secrets import masked
 from tidelock.core.statement import Ending, Kind
-from tidelock.core.steps import bare
+from tidelock.core.surroundings import bare
 from tidelock.errors import LedgerFault
 from tidelock.postgres import called
 from tidelock.postgres.ledger import quoted

@@ -33,7 +33,8 @@ from tidelock.core.model import Place
 from tidelock.core.patterns import regex
 from tidelock.core.report import Finding
 from tidelock.core.statement import Ending, Facts, Kind
-from tidelock.core.steps import Surroundings, steps_of
+from tidelock.core.steps import steps_of
+from tidelock.core.surroundings import Surroundings
 from tidelock.core.values import record
 from tidelock.errors import SourceFault
 
