@@ -99,6 +99,13 @@ def test_a_run_that_goes_on_has_them_in_its_session(project: Project):
     assert project.query("SELECT word FROM found") == [(VALUE,), (VALUE,)]
 
 
+def test_the_name_of_a_schema_is_shown(project: Project):
+    project.write("001_a.sql", "CREATE TABLE :schema.t ();")
+    done = project.tidelock("apply", "--set", "schema=nowhere")
+    assert done.returncode == 5
+    assert 'schema "nowhere" does not exist' in done.stderr
+
+
 def test_ps_does_not_show_a_secret(project: Project):
     project.write("001_a.sql", "SELECT pg_sleep(3), :'password';")
     with project.start("apply", "--set", f"password={VALUE}", "--set=n=1") as running:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from tidelock.core.secrets import is_connection
+from tidelock.core.secrets import SECRETIVE, is_connection
 from tidelock.errors import Interrupted, PassingFault, TidelockError, UsageFault
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ SECRET = re.compile(r"://[^/@]*:[^@]*@|(?:^|[?&\s])(?:ssl)?password\s*=", re.IGN
 ANYTHING = re.compile(r"(?:-v|--set) \w+=|--store ")
 """Options whose value may look like one and is none."""
 VARIABLES = ("-v", "--set")
-GIVEN = re.compile(
-    r"(\w*(?:pass|pwd|secret|token|key|credential)\w*)=(?!\$\{TIDELOCK_HIDDEN_)(.+)", re.IGNORECASE | re.DOTALL
-)
-"""A variable whose name says that its value is a secret."""
+GIVEN = re.compile(rf"({SECRETIVE})=(?!\$\{{TIDELOCK_HIDDEN_)(.+)", re.IGNORECASE | re.DOTALL)
 HIDDEN = "TIDELOCK_HIDDEN_"
 ACTING = (
     "adopt",

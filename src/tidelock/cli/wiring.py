@@ -19,7 +19,7 @@ from tidelock.errors import SourceFault
 from tidelock.repo import directory, git
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tidelock.app.apply import Run
     from tidelock.app.mounting import Checked
@@ -199,8 +199,8 @@ def direct_of(target: Target) -> Address | None:
     return found.to(target.database) if target.database else found
 
 
-def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
-    """The real database of a target; nothing connects yet."""
+def database_of(target: Target, asked: Asked, sink: Sink, texts: Iterable[str] = ()) -> PostgresDatabase:
+    """The real database of a target, for files with these texts; nothing connects yet."""
     from tidelock.app.patience import Patience
     from tidelock.postgres.database import Options, PostgresDatabase
     from tidelock.postgres.limits import Limits
@@ -212,7 +212,7 @@ def database_of(target: Target, asked: Asked, sink: Sink) -> PostgresDatabase:
         role=target.role or None,
         create_database=asked.create_database,
         commit=lambda: git.commit(target.directory),
-        given=Given(target.variables),
+        given=Given.to(target.variables, texts),
         limits=Limits(
             lock_timeout_s=target.lock_timeout_s,
             statement_timeout_s=target.statement_timeout_s,
@@ -324,7 +324,7 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
         on_recreate=target.on_recreate,
         refresh=target.refresh,
     )
-    database = database_of(target, asked, sink)
+    database = database_of(target, asked, sink, (each.text for each in files))
     run = Run(
         database=database,
         reader=reader,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.patterns import regex
+from tidelock.core.secrets import SECRETIVE
 from tidelock.core.values import record
 from tidelock.errors import TidelockError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 SHORT = 4
 """A value of fewer characters is in every other text by chance, and is no password."""
+NAME = regex(r"[A-Za-z_][A-Za-z0-9_$]*|[0-9.]+")
+SECRET = regex(SECRETIVE, re.IGNORECASE)
+INCLUDES = regex(r"\\(?:i|ir|include|include_relative)\b")
 
 
 @record(frozen=True, slots=True)
@@ -20,6 +26,22 @@ class Given:
     """Variables that somebody has given, by name. In a text their values stand as `:{name}`."""
 
     values: Mapping[str, str]
+
+    @classmethod
+    def to(cls, variables: Mapping[str, str], texts: Iterable[str]) -> Given:
+        """What is given to files with these texts, without names of schemas, roles and the like.
+
+        What looks like one and is nowhere a literal (`:'name'`) is one wherever it stands.
+        """
+        text = "\n".join(texts) if variables else ""
+        hides = INCLUDES.search(text) is not None  # of other files nothing is known here
+        return cls(
+            {
+                name: value
+                for name, value in variables.items()
+                if hides or f":'{name}'" in text or SECRET.fullmatch(name) or not NAME.fullmatch(value)
+            }
+        )
 
     def hidden(self, text: str) -> str:
         """A text of the server's without them, quotes within them doubled or not; the longest first."""

@@ -54,6 +54,9 @@ CONNECTION = (
 )
 """What is read as a connection string, wherever it stands. It may hold a password in any form."""
 
+SECRETIVE = r"\w*(?:pass|pw|secret|token|key|credential)\w*"
+"""The name of a variable that says that its value is a secret."""
+
 EXAMPLES = ("a password in a URL", "a password in a connection string")
 PLACEHOLDER = regex(
     r"(?:(?:your|my|the|some|db)[-_]?)?(?:pass(?:word|wd)?|pwd|pw|secret|placeholder|change[-_]?me)(?:[-_]?here)?",

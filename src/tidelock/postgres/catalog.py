@@ -104,14 +104,14 @@ def surroundings(conn: Connection) -> Surroundings:
 
 
 RELATIONS = """
-SELECT c.relname,
+SELECT c.relname, c.relnamespace::regnamespace::text,
        CASE c.relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence' ELSE 'table' END
   FROM pg_class c
  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
    AND c.relnamespace::regnamespace::text !~ '^(pg_|information_schema|_timescaledb)'
  LIMIT 5000"""
 COLUMNS = """
-SELECT DISTINCT a.attname, 'column of ' || a.attrelid::regclass::text
+SELECT DISTINCT a.attname, '', 'column of ' || a.attrelid::regclass::text
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
  WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm')
    AND c.relnamespace::regnamespace::text !~ '^(pg_|information_schema|_timescaledb)'
@@ -127,6 +127,13 @@ def similar(conn: Connection, error: psycopg.Error) -> str:
     query = MISSING.get(error.diag.sqlstate or "")
     if query is None or named is None:
         return ""
-    known = dict(cast("list[tuple[str, str]]", conn.execute(query).fetchall()))
-    near = get_close_matches(named[1].rpartition(".")[2], known, n=1, cutoff=0.75)
-    return f'{known[near[0]]} "{near[0]}" exists' if near else ""
+    rows = cast("list[tuple[str, str, str]]", conn.execute(query).fetchall())
+    known = {name: (schema, kind) for name, schema, kind in rows}
+    wanted = named[1].rpartition(".")[2]
+    near = get_close_matches(wanted, known, n=1, cutoff=0.75)
+    if not near:
+        return ""
+    schema, kind = known[near[0]]
+    if near[0] == wanted and schema:
+        return f'{kind} "{wanted}" exists in the schema {schema}'
+    return f'{kind} "{near[0]}" exists'

@@ -48,7 +48,7 @@ def finding(
         title=rule.title,
         message=remark.message,
         hint=remark.hint or rule.fix,
-        rewrite=remark.rewrite,
+        rewrite="" if statement and statement.written else remark.rewrite,  # it has values where the file has names
         place=where,
         end_line=statement.end_line if statement and where is statement.place else 0,
         edit=edit,
