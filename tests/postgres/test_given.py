@@ -106,6 +106,17 @@ def test_the_name_of_a_schema_is_shown(project: Project):
     assert 'schema "nowhere" does not exist' in done.stderr
 
 
+def test_checks_do_not_show_them(project: Project):
+    project.write(
+        "001_a.sql", "CREATE TABLE t (a text);\nINSERT INTO t VALUES (:'password');\nSELECT (:'password')::int;"
+    )
+    project.write("tidelock.toml", f'[migrations]\ndir = "."\nvariables = {{ password = "{VALUE}" }}\n')
+    for command in (["lint"], ["lint", "--format", "sarif"], ["prove"], ["prove", "--json"]):
+        done = project.tidelock(*command, where=False)
+        assert done.returncode == 1, done.stdout + done.stderr
+        assert "hunter2" not in done.stdout + done.stderr
+
+
 def test_ps_does_not_show_a_secret(project: Project):
     project.write("001_a.sql", "SELECT pg_sleep(3), :'password';")
     with project.start("apply", "--set", f"password={VALUE}", "--set=n=1") as running:

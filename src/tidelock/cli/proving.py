@@ -16,6 +16,7 @@ import psycopg
 
 from tidelock.cli import wiring
 from tidelock.config import BadSetting, expanded
+from tidelock.core.given import Given
 from tidelock.core.planner import NoMigrations
 from tidelock.core.proof import Proof
 from tidelock.core.report import Event, Happening
@@ -97,7 +98,7 @@ def proven(target: Target, asked: Asked, sink: Sink, options: Options, wanted: f
         raise NoMigrations(run.directory)
     run.reader.named = target_name(run.files, target, asked)
     sink.emit(Event(what=Happening.MIGRATION, label="prove", text="starting a server"))
-    with stage(target, options) as shadows:
+    with stage(target, options, Given.to(target.variables, (each.text for each in run.files))) as shadows:
         proving = arranged(run, target, options, wanted, shadows)
         found = prove_all(proving, target=meant(target, proving.wanted.source))
         return replace(found, strict=options.strict or target.strict)
@@ -125,7 +126,7 @@ def target_name(files: Sequence[Migration], target: Target, asked: Asked) -> str
 
 
 @contextmanager
-def stage(target: Target, options: Options) -> Iterator[Stage]:
+def stage(target: Target, options: Options, given: Given) -> Iterator[Stage]:
     """Shadow databases on the server that was named, or on the embedded one."""
     from tidelock.postgres import embedded
     from tidelock.postgres.address import address
@@ -135,10 +136,10 @@ def stage(target: Target, options: Options) -> Iterator[Stage]:
     ledger, hooks = target.ledger or None, partial(wiring.shadow_hooks, target)
     if named := options.shadow or target.shadow:
         with Shadow(address(expanded(named, "--shadow"))) as shadow:
-            yield Stage(shadow, ledger=ledger, hooks=hooks)
+            yield Stage(shadow, ledger=ledger, hooks=hooks, given=given)
         return
     with embedded.server(what="prove") as server, Shadow(server.local, disposable=True) as shadow:
-        yield Stage(shadow, outside=server.loopback, ledger=ledger, hooks=hooks)
+        yield Stage(shadow, outside=server.loopback, ledger=ledger, hooks=hooks, given=given)
 
 
 def arranged(run: Run, target: Target, options: Options, wanted: frozenset[Proof], shadows: Stage) -> Proving:

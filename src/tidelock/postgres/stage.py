@@ -15,6 +15,7 @@ from psycopg import sql
 from tidelock.app.patience import Patience
 from tidelock.app.sinks import Silent
 from tidelock.core.ddl import document
+from tidelock.core.given import NOTHING, Given
 from tidelock.errors import DatabaseFault
 from tidelock.postgres import contents
 from tidelock.postgres import ledger as ledgers
@@ -64,9 +65,11 @@ class Stage:
         outside: Address | None = None,
         ledger: str | None = None,
         hooks: Hooks = lambda *_: (),
+        given: Given = NOTHING,
     ) -> None:
         """`outside`: the server as another program reaches it, when that is not by the address of `shadow`.
-        `hooks`: who looks on besides those of the proof."""
+        `hooks`: who looks on besides those of the proof. `given`: the variables of --set and tidelock.toml."""
+        self.given = given
         self.shadow, self.outside, self.ledger, self.hooks = shadow, outside or shadow.where, ledger, hooks
         self._available: frozenset[str] | None = None
         self._lock = threading.Lock()
@@ -121,6 +124,7 @@ class Stage:
             ledger=self.ledger,
             limits=Limits(lock_timeout_s=10.0),
             glance=False,
+            given=self.given,
         )
         return PostgresDatabase(self.shadow.address(name), Patience(PATIENCE_S), Silent(), options)
 

@@ -15,6 +15,7 @@ from tidelock.app.patience import Patience
 from tidelock.app.sinks import Silent
 from tidelock.core.cluster import beyond, made_roles
 from tidelock.core.drift import MISSING_ROLE
+from tidelock.core.given import Given
 from tidelock.errors import DatabaseFault, Interrupted, TidelockError
 from tidelock.postgres.connection import explain_failure
 from tidelock.postgres.database import Options, PostgresDatabase
@@ -157,7 +158,8 @@ class ShadowWorkshop:
 
     def _apply(self, name: str, run: Run, files: Sequence[Migration]) -> None:
         """`apply`, with no one watching."""
-        options = Options(hooks=self.hooks, ledger=self.ledger, limits=Limits(lock_timeout_s=10.0))
+        given = Given.to(run.reader.variables, (each.text for each in files))
+        options = Options(hooks=self.hooks, ledger=self.ledger, limits=Limits(lock_timeout_s=10.0), given=given)
         database = PostgresDatabase(self.shadow.address(name), Patience(PATIENCE_S), Silent(), options)
         policy = replace(run.policy, out_of_order=True, allow_ahead=True, allow_missing=True)
         try:
