@@ -47,6 +47,10 @@ ACTING = (
 """Commands whose exit code tells of a database or a cluster, whether or not their words were read."""
 
 
+LONG = ("aggregates", "backup", "kube", "operator", "restore", "rollback")
+"""Commands that may work for hours, or for ever, and are to need the same memory all the time."""
+
+
 class StrayConnection(UsageFault):
     """A connection string where none is taken. It is not shown: it may hold a password."""
 
@@ -124,7 +128,8 @@ def tolerant(stream: TextIO | None) -> TextIO:
 def main() -> None:
     """Run the command line and exit with the contract's code."""
     sys.stdout, sys.stderr = tolerant(sys.stdout), tolerant(sys.stderr)
-    gc.set_threshold(1_000_000, 50, 100)  # what a run reads stays until its end: looking through it is in vain
+    if not set(LONG) & set(sys.argv[1:2]):
+        gc.set_threshold(1_000_000, 50, 100)  # what a run reads stays until its end: looking through it is in vain
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     try:

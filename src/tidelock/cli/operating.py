@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import socket
 import sys
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 WHAT = "tidelock operator run"
 MOST_PORT = 65_535
-COLLECTED_OFTEN = (700, 10, 10)
-"""Python's own thresholds: what a command keeps until its end, which is soon, would pile up here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +67,6 @@ def run(where: Where, out: Output, wanted: Wanted) -> int:
     def client() -> Client:
         return connect(where, WHAT).client
 
-    gc.set_threshold(*COLLECTED_OFTEN)
     operator = Operator(
         connect=client,
         namespace="*" if wanted.all_namespaces else home,
