@@ -218,15 +218,18 @@ def test_a_pod_gets_a_summary_that_fits(project: Project, tmp_path: Path):
     assert json.loads(words.read_text())["failure"]["code"] == "D010"
 
 
-def test_several_databases_are_applied_in_turn(project: Project, tmp_path: Path):
+def of_two_databases(project: Project, second: str) -> None:
+    """The first of them is the project's; the second has another name on the same server, and a file with this text."""
+    other = project.dsn.rpartition("/")[0] + "/second_of_two"
+    project.write("one/001_a.sql", "CREATE TABLE a (id int);")
+    project.write("two/001_b.sql", second)
+    project.write("tidelock.toml", f'[databases.one]\nurl = "{project.dsn}"\n[databases.two]\nurl = "{other}"\n')
+
+
+def test_several_databases_are_applied_in_turn(project: Project):
     project.query("DROP DATABASE IF EXISTS second_of_two")
     project.query("CREATE DATABASE second_of_two")
-    other = project.dsn.rpartition("/")[0] + "/second_of_two"
-    (project.folder / "one").mkdir()
-    (project.folder / "two").mkdir()
-    project.write("one/001_a.sql", "CREATE TABLE a (id int);")
-    project.write("two/001_b.sql", "CREATE TABLE b (id int);")
-    project.write("tidelock.toml", f'[databases.one]\nurl = "{project.dsn}"\n[databases.two]\nurl = "{other}"\n')
+    of_two_databases(project, "CREATE TABLE b (id int);")
     done = project.tidelock("apply", where=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Applied 1") == 2
@@ -237,12 +240,7 @@ def test_several_databases_are_applied_in_turn(project: Project, tmp_path: Path)
 def test_files_of_all_databases_are_read_before_the_first_is_changed(project: Project):
     project.query("DROP DATABASE IF EXISTS second_of_two")
     project.query("CREATE DATABASE second_of_two")
-    other = project.dsn.rpartition("/")[0] + "/second_of_two"
-    (project.folder / "one").mkdir()
-    (project.folder / "two").mkdir()
-    project.write("one/001_a.sql", "CREATE TABLE a (id int);")
-    project.write("two/001_b.sql", "CREATE TABLE b (id int);\n\\if maybe")
-    project.write("tidelock.toml", f'[databases.one]\nurl = "{project.dsn}"\n[databases.two]\nurl = "{other}"\n')
+    of_two_databases(project, "CREATE TABLE b (id int);\n\\if maybe")
     done = project.tidelock("apply", where=False)
     assert done.returncode == 3
     assert "S046" in done.stderr
@@ -257,12 +255,8 @@ def test_files_of_all_databases_are_read_before_the_first_is_changed(project: Pr
 
 
 def test_files_of_a_database_that_is_to_be_made_are_read_too(project: Project):
-    url = project.dsn.rpartition("/")[0] + "/not_made"
-    (project.folder / "one").mkdir()
-    (project.folder / "two").mkdir()
-    project.write("one/001_a.sql", "CREATE TABLE a (id int);")
-    project.write("two/001_b.sql", "CREATE TABLE b (id int);\nBEGIN;")
-    project.write("tidelock.toml", f'[databases.one]\nurl = "{project.dsn}"\n[databases.two]\nurl = "{url}"\n')
+    project.query("DROP DATABASE IF EXISTS second_of_two")
+    of_two_databases(project, "CREATE TABLE b (id int);\nBEGIN;")
     done = project.tidelock("apply", "--create-database", where=False)
     assert done.returncode == 3
     assert "S046" in done.stderr

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import psycopg
 import pytest
 from tests.postgres.test_apply import failed, ok
@@ -176,6 +178,19 @@ def test_what_a_function_had_set_before_anybody_looked_is_not_lost_without_a_wor
     fault = failed(lost_before_the_look(project, change), "L021", 4)
     assert "what f() had set is gone" in fault.message
     assert project.query("SELECT what FROM found") == []
+
+
+def test_recover_leaves_a_run_that_is_at_work_alone(project: Project) -> None:
+    project.write(
+        "001_t.sql",
+        "BEGIN; CREATE TEMP TABLE k (); COMMIT;\nBEGIN; SELECT pg_sleep(4) FROM k; SELECT pg_sleep(4); COMMIT;",
+    )
+    process = project.start("apply")
+    time.sleep(2)
+    shown = project.tidelock("recover")
+    assert (shown.returncode, "nothing was interrupted" in shown.stdout) == (0, True), shown.stderr
+    process.communicate(timeout=20)
+    assert process.returncode == 0
 
 
 def lost_before_the_look(project: Project, change: str) -> Report:

@@ -29,6 +29,7 @@ SECRET = re.compile(r"://[^/@]*:[^@]*@|(?:^|[?&\s])(?:ssl)?password\s*=", re.IGN
 ANYTHING = re.compile(r"(?:-v|--set) \w+=|--store ")
 """Options whose value may look like one and is none."""
 VARIABLES = ("-v", "--set")
+"""Options that set a psql variable."""
 GIVEN = re.compile(rf"({SECRETIVE})=(?!\$\{{TIDELOCK_HIDDEN_)(.+)", re.IGNORECASE | re.DOTALL)
 HIDDEN = "TIDELOCK_HIDDEN_"
 ACTING = (

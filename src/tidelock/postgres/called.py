@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.core.surroundings import bare
+from tidelock.postgres.ledger import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +28,18 @@ called AS (
                   WHERE tgrelid IN (SELECT pg_catalog.to_regclass(name)::oid FROM pg_catalog.unnest(%(writes)s::text[]) AS n (name)))
       OR oid IN (SELECT evtfoid FROM pg_catalog.pg_event_trigger WHERE evtenabled <> 'D')
   UNION
-  SELECT body.* FROM called JOIN body ON pg_catalog.strpos(called.text, lower(body.proname)) > 0)
+  SELECT body.* FROM called JOIN body
+      ON called.text ~ ('\m' || pg_catalog.regexp_replace(lower(body.proname), '\W', '.', 'g') || '\M'))
 SELECT proname FROM called
  WHERE text ~ '(^|;|''|\$|\m(begin|then|else|loop))\s*(set|reset|discard|prepare|listen|declare)\s'
     OR text ~ '\mcreate\s+((local|global)\s+)?temp'
     OR pg_catalog.regexp_replace(text, 'set_config\s*\([^;]*?,\s*true\s*\)', '', 'g') ~ 'set_config'
  ORDER BY proname LIMIT 1"""  # noqa: E501 - rows of a SQL query read better whole
+
+
+def path(name: str) -> str:
+    """A name as written, quoted."""
+    return ".".join(map(quoted, name.split(".")))
 
 
 def may_change(statement: Statement) -> bool:
@@ -44,7 +51,7 @@ def changing(conn: psycopg.Connection[tuple[object, ...]], steps: Sequence[Step]
     """The first statement of some steps that sets off what changes a session, and what that may have set."""
     for statement in (each for step in steps if not step.rolled_back for each in step.statements if may_change(each)):
         facts = statement.facts
-        asked = {"calls": sorted(map(bare, facts.strange)), "writes": sorted(facts.writes)}
+        asked = {"calls": sorted(map(bare, facts.strange)), "writes": sorted(map(path, facts.writes))}
         if row := conn.execute(CHANGING.encode(), asked).fetchone():
             return f"what {row[0]}() had set", statement
     return None

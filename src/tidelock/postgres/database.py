@@ -533,9 +533,10 @@ class PostgresDatabase:
         """Refuse as `apply` will where what an earlier run's session had is gone, and the rest of the file wants it."""
         from tidelock.postgres import imprint, replay
 
-        if not planned.done:
-            return
         with translated(self.target):
+            holder = lease.read(self.conn, self.ledger)
+            if not planned.done or (holder.run_id and not holder.dead):  # its session is there
+                return
             version, step = planned.migration.version, planned.done + 1
             before, found = imprint.last(self.conn, self.ledger, self.options.given, version, step)
             remade = replay.remake(planned.steps[: planned.done])

@@ -110,6 +110,11 @@ class Holder:
     """Its session is no more. False when it has none of its own, behind a pooler."""
 
     @property
+    def dead(self) -> bool:
+        """Somebody holds it, and is at work no more."""
+        return self.run_id is not None and (self.gone or self.silent_s > LIFETIME_S)
+
+    @property
     def silence(self) -> str:
         """Why it is taken for dead, as far as that is known."""
         return "its session is gone" if self.gone else f"no sign of life for {self.silent_s:.0f} s"
@@ -239,7 +244,7 @@ def acquire(
     said: set[int] = set()
     while True:
         holder = read(conn, ledger)
-        dead = holder.run_id is not None and (holder.gone or holder.silent_s > LIFETIME_S or holder.run_id == before)
+        dead = holder.dead or (before is not None and holder.run_id == before)
         if holder.run_id is None or (dead and clear_away(conn, holder, patience, sink, started, said)):
             if take(conn, ledger, author, before=holder.run_id, pid=pid, detail=detail):
                 if dead:

@@ -12,7 +12,6 @@ from tidelock.core.statement import Ending, Kind
 from tidelock.core.surroundings import bare
 from tidelock.errors import LedgerFault
 from tidelock.postgres import called
-from tidelock.postgres.ledger import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -228,7 +227,7 @@ SELECT NOT EXISTS (
 
 def apart(conn: Connection, read: Iterable[str], since: Iterable[str]) -> bool:
     """Whether what was read cannot have changed with what was changed."""
-    names = [[".".join(map(quoted, each.split("."))) for each in some] for some in (read, since)]
+    names = [[called.path(each) for each in some] for some in (read, since)]
     row = conn.execute(APART.encode(), names).fetchone()
     return bool(row and row[0])
 
