@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.conninfo import make_conninfo
@@ -32,7 +33,19 @@ def execute(dsn: str, script: str) -> None:
         conn.execute(b"SET client_min_messages = error")
         for statement in re.split(r";\n", script):
             if re.sub(r"--.*", "", statement).strip():
-                conn.execute(statement.encode())
+                until_done(conn, statement)
+
+
+def until_done(conn: psycopg.Connection[Any], statement: str) -> None:
+    """Again while the job of a policy, which begins when it is made, refreshes the same aggregate."""
+    for _ in range(60):
+        try:
+            conn.execute(statement.encode())
+        except psycopg.errors.LockNotAvailable:
+            time.sleep(0.5)
+        else:
+            return
+    conn.execute(statement.encode())
 
 
 def snapshot(dsn: str) -> Snapshot:
