@@ -132,6 +132,35 @@ def test_code_that_a_statement_sets_off_is_compared_and_rolled_back(project: Pro
     refused(project, "L042", "was rolled back")
 
 
+HELD = "DECLARE c CURSOR WITH HOLD FOR SELECT harm(id) FROM tt; FETCH 1 FROM c;"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"BEGIN; {HELD} COMMIT;",
+        HELD,
+        f"-- tidelock: no-transaction\n{HELD}",
+        "DO $$ BEGIN EXECUTE 'DECLARE c CURSOR WITH HOLD FOR SELECT harm(1)'; END $$;",
+    ],
+)
+def test_a_cursor_that_is_left_to_run_at_commit_is_refused(project: Project, sql: str):
+    project.query(HARM + TABLE)
+    project.query(
+        "CREATE OR REPLACE FUNCTION harm(int) RETURNS int LANGUAGE sql AS 'DELETE FROM flat WHERE $1 > 1; SELECT 1'"
+    )
+    project.query("INSERT INTO tt VALUES (2)")
+    project.write("001_x.sql", sql)
+    refused(project, "L045", "cursor c is WITH HOLD", "flat: ")
+    assert project.one("SELECT count(*) FROM flat")
+
+
+def test_one_that_is_closed_before_is_not(project: Project):
+    project.query(HARM + TABLE)
+    project.write("001_x.sql", "DECLARE c CURSOR WITH HOLD FOR SELECT * FROM tt; FETCH ALL FROM c; CLOSE c;")
+    ok(project.apply())
+
+
 def test_a_deferred_constraint_that_does_not_hold_is_told_as_at_commit(project: Project):
     project.query(f"{HARM}{TABLE}; ALTER TABLE tt ADD UNIQUE (id) DEFERRABLE INITIALLY DEFERRED")
     project.write("001_x.sql", "INSERT INTO tt VALUES (1);")

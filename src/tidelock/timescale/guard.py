@@ -19,7 +19,7 @@ from tidelock.core.threats import How, foreign, stores_code, threats
 from tidelock.timescale import history, look
 from tidelock.timescale.consent import NOTHING, File, among, file_of
 from tidelock.timescale.losses import BRIEF, Reckoning, refuse
-from tidelock.timescale.refusals import AggregateReplaced, HistoryLost, Loss
+from tidelock.timescale.refusals import AggregateReplaced, CursorHeld, HistoryLost, Loss
 from tidelock.timescale.soundness import genuine
 
 if TYPE_CHECKING:
@@ -69,6 +69,10 @@ SELECT a.mat_hypertable_id, pg_catalog.pg_get_viewdef(c.oid), pg_catalog.pg_get_
   JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = a.user_view_name
   JOIN pg_catalog.pg_namespace dn ON dn.nspname = a.direct_view_schema
   JOIN pg_catalog.pg_class d ON d.relnamespace = dn.oid AND d.relname = a.direct_view_name"""
+# Their queries run at COMMIT, after all that is looked at here.
+CURSORS = """
+SELECT name, statement FROM pg_catalog.pg_cursors
+ WHERE is_holdable AND creation_time >= pg_catalog.transaction_timestamp()"""
 TRACE = """
 SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(pg_catalog.hashtextextended(a::text, 0)), 0) FROM {relation} a
  WHERE {within}"""
@@ -211,6 +215,20 @@ class Guard(StepHooks):
                 losses.append(self.loss(step, before))
         if losses:
             raise HistoryLost(losses, done=True)
+        self.no_cursor(step)
+
+    def no_cursor(self, step: Step) -> None:
+        """Raise when a query is left for COMMIT, unless all that it could take is given up."""
+        at_stake = [
+            self.loss(step, each)
+            for each in self.before_step.values()
+            if each.history and not among(each.aggregate.name, self.file.accepts)
+        ]
+        if not at_stake or "L045" in self.file.allows:
+            return
+        cursor = self.scene.conn.execute(CURSORS).fetchone()
+        if cursor:
+            raise CursorHeld(self.statement_of(step).place, cursor[0], brief(cursor[1], BRIEF), at_stake)
 
     def replaced(self, before: Before, now: View) -> bool:
         """Another view stands where the aggregate's was: not one that real-time, or a renaming, wrote anew."""

@@ -147,6 +147,22 @@ class Unseen(LedgerFault):
         )
 
 
+class CursorHeld(LedgerFault):
+    """A cursor whose query runs as the transaction commits, too late to be undone, while there is history to lose."""
+
+    code = "L045"
+
+    def __init__(self, place: Place, cursor: str, query: str, losses: Sequence[Loss]) -> None:
+        kept = "; ".join(dict.fromkeys(map(counted, losses)))
+        super().__init__(
+            f"{place}: cursor {cursor} is WITH HOLD: what is left of its query runs as the transaction commits, when "
+            f"nothing can be undone any more; it was rolled back; {kept}",
+            hint="CLOSE it before the end of the transaction, or declare it WITHOUT HOLD; or "
+            + ", ".join(dict.fromkeys(f"`-- tidelock: accept-loss {shown(each.aggregate)}: why`" for each in losses)),
+            detail=f"  {query}",
+        )
+
+
 class DefaultsForgotten(LedgerFault):
     """Chunks would be written anew whose columnstore does not hold the values of a column."""
 
