@@ -15,7 +15,7 @@ from tests.postgres.test_interruption import until
 from tidelock.core.report import Happening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.rig.project import Project
 
@@ -41,8 +41,8 @@ def filled(project: Project) -> Project:
 
 
 @contextmanager
-def held(project: Project, seconds: float = 0) -> Iterator[None]:
-    """Somebody writes to the fourth chunk and reads the first, for so long or until the block is left.
+def held(project: Project, done: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """Somebody writes to the fourth chunk and reads the first, until it is done or the block is left.
 
     The build waits for the writer; taking back what it has built on the first chunk would wait for the reader.
     """
@@ -52,7 +52,8 @@ def held(project: Project, seconds: float = 0) -> Iterator[None]:
         conn.execute(f"INSERT INTO {chunk} VALUES ('2026-01-04 12:00', 99, 1)".encode())
 
         def end() -> None:
-            left.wait(seconds or None)
+            while not done() and not left.wait(0.05):
+                pass
             conn.rollback()
 
         thread = threading.Thread(target=end)
@@ -89,10 +90,14 @@ STATEMENTS = [
 @pytest.mark.parametrize("statement", STATEMENTS)
 def test_a_lock_at_the_fourth_chunk_is_waited_for_and_the_index_is_whole(filled: Project, statement: str):
     filled.write("002_i.sql", f"-- tidelock: lock-timeout 300ms\n{statement}")
-    with held(filled, 2.5):
-        ok(filled.apply(wait="30s"))
+
+    def left() -> bool:
+        return any("left for the next run" in text for text in filled.heard.texts(Happening.RECOVERED))
+
+    with held(filled, left):
+        ok(filled.apply(wait="60s"))
+    assert left()
     assert whole(filled)
-    assert any("left for the next run" in text for text in filled.heard.texts(Happening.RECOVERED))
 
 
 @pytest.mark.parametrize("statement", STATEMENTS)
