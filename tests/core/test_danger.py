@@ -49,7 +49,7 @@ AUDIT = "CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IN
         ("ALTER SEQUENCE s RESTART", "restarts s"),
         ("ALTER TABLE a ALTER i RESTART WITH 1", "restarts a_i_seq"),
         ("SELECT drop_chunks('a', older_than => now())", "drops chunks of a"),
-        ("SELECT drop_chunks(format('%s', 'a')::regclass, now())", "drops chunks of "),
+        ("SELECT drop_chunks(format('%s', 'a')::regclass, now())", "drops chunks of"),
         ("COPY a FROM PROGRAM 'psql -c …'", "calls a program, and nobody knows what it does"),
     ],
 )
@@ -142,6 +142,19 @@ def test_a_body_in_the_plan_is_read_where_it_is_called(body: str, why: str) -> N
     made = f"CREATE FUNCTION f() RETURNS void {body};"
     assert whys(made) == []
     assert whys(f"{made} SELECT f()") == [why]
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        ("add_retention_policy('c', INTERVAL '30 days')", "lets a policy drop old chunks of c"),
+        ("add_retention_policy('s.c', drop_after => INTERVAL '30 days')", "lets a policy drop old chunks of s.c"),
+        ('alter_job(1000, config => \'{"drop_after": "1 day"}\')', "changes what a job does"),
+    ],
+)
+def test_a_policy_takes_old_rows_minutes_later(call: str, why: str) -> None:
+    assert whys(f"SELECT {call}") == [why]
+    assert whys("SELECT alter_job(1000, scheduled => false)") == []
 
 
 @pytest.mark.parametrize("name", ["lo_unlink", "pg_catalog.lo_unlink", "lo_put", "lo_truncate", "app.now", "run_job"])

@@ -155,6 +155,18 @@ def test_a_cursor_that_is_left_to_run_at_commit_is_refused(project: Project, sql
     assert project.one("SELECT count(*) FROM flat")
 
 
+def test_a_retention_policy_that_would_drop_history_at_once_is_refused(project: Project):
+    keeps = "SELECT add_retention_policy('{}', INTERVAL '{}');"
+    refused_before(project, keeps.format("hourly", "60 days"), "L042", "hourly: ", "a policy that keeps 60 days")
+    project.write("002_harm.sql", keeps.format("hourly", "2 years") + keeps.format("daily", "2 years"))
+    ok(project.apply())
+    project.write("003_more.sql", "SELECT add_retention_policy('hourly', INTERVAL '60 days', if_not_exists => true);")
+    ok(project.apply())
+    accept = "-- tidelock: accept-loss flat: we keep two months\n"
+    project.write("004_less.sql", accept + keeps.format("flat", "60 days"))
+    ok(project.apply())
+
+
 def test_one_that_is_closed_before_is_not(project: Project):
     project.query(HARM + TABLE)
     project.write("001_x.sql", "DECLARE c CURSOR WITH HOLD FOR SELECT * FROM tt; FETCH ALL FROM c; CLOSE c;")

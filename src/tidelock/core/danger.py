@@ -72,7 +72,7 @@ def losses(facts: Facts, made: Made, within: frozenset[str] = frozenset()) -> It
         yield f"{changing(facts)} {', '.join(tables)}", tables
     for what, name in sorted(facts.harms):
         if not made.has(name):
-            yield f"{what} {name}", (name,) * (bool(name) and what not in WHOLE)
+            yield f"{what} {name}".rstrip(), (name,) * (bool(name) and what not in WHOLE)
     for name in sorted((facts.strange | made.set_off(facts)) - within):
         bodies = made.does(name)
         if not bodies or not all(map(known, bodies)):

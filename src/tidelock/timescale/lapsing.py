@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.aggregates import REFRESH, RETENTION, Span
+from tidelock.core.aggregates import INTEGERS, REFRESH, RETENTION, Span
 from tidelock.core.threats import OPEN, Bound, How, Threat
 from tidelock.timescale import history, windows
 
@@ -57,9 +57,20 @@ def policy(reckoning: Reckoning, threat: Threat) -> None:
     for name in found:
         reckoning.retention[name] = threat.start
     for each in reckoning.stock.aggregates:
+        if each.name in found - reckoning.gone:
+            expire(reckoning, each, replace(threat.start, age=True))
+    for each in reckoning.stock.aggregates:
         job = each.job(REFRESH)
         if job and (each.parent or each.hypertable) in found and each.name not in reckoning.gone:
             erode(reckoning, each, Bound(str(job.config.get("start_offset") or "")), threat.start)
+
+
+def expire(reckoning: Reckoning, aggregate: Aggregate, kept: Bound) -> None:
+    """A retention policy on the aggregate itself drops what is older as soon as its job runs."""
+    if aggregate.kind in INTEGERS or windows.value(reckoning.conn, kept, aggregate.kind) is None:
+        return
+    found = reckoning.history(aggregate, within=windows.span(reckoning.conn, OPEN, kept, aggregate.kind))
+    reckoning.lose(aggregate, found, why=f"a policy that keeps {kept.value} drops them")
 
 
 def kept_for(reckoning: Reckoning, aggregate: Aggregate) -> Bound | None:

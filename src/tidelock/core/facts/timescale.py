@@ -102,6 +102,19 @@ def _adds_policy(job: str) -> Callable[[Draft, Node], None]:
     return handle
 
 
+def _add_retention_policy(draft: Draft, call: Node) -> None:
+    """Its job drops what is old, minutes later."""
+    _adds_policy("policy_retention")(draft, call)
+    draft.harms.add(("lets a policy drop old chunks of", written(*target(call))))
+
+
+def _alter_job(draft: Draft, call: Node) -> None:
+    """With a config it may drop more, or refresh more, than before."""
+    _effect(draft, call)
+    if argument(call, 6, "config") is not None:
+        draft.harms.add(("changes what a job does", ""))
+
+
 def _removes_policy(job: str) -> Callable[[Draft, Node], None]:
     def handle(draft: Draft, call: Node) -> None:
         schema, name = target(call)
@@ -248,7 +261,7 @@ FUNCTIONS: dict[str, Callable[[Draft, Node], None]] = {
     **dict.fromkeys(_READS, _nothing),
     "create_hypertable": _create_hypertable,
     "add_dimension": _add_dimension,
-    "add_retention_policy": _adds_policy("policy_retention"),
+    "add_retention_policy": _add_retention_policy,
     "add_compression_policy": _adds_policy("policy_compression"),
     "add_columnstore_policy": _adds_policy("policy_compression"),
     "add_continuous_aggregate_policy": _adds_policy("policy_refresh_continuous_aggregate"),
@@ -261,7 +274,7 @@ FUNCTIONS: dict[str, Callable[[Draft, Node], None]] = {
     "remove_reorder_policy": _removes_policy("policy_reorder"),
     "remove_process_hypertable_invalidations_policy": _removes_policy("policy_process_hypertable_invalidations"),
     "add_job": _add_job,
-    "alter_job": _effect,
+    "alter_job": _alter_job,
     "delete_job": _effect,
     "run_job": _alone("run_job", repeatable=False),
     "refresh_continuous_aggregate": _refresh,
