@@ -98,9 +98,16 @@ def read(rebuilt: Iterable[Mapping[str, Any]], refreshed: Sequence[Mapping[str, 
     return fill.filled(spans(done))
 
 
-def above(beneath: Fill) -> Fill:
-    """Of one that reads a rebuilt one: where that was not computed anew, its rows may lack what this is made of."""
-    return Fill(empty=beneath.empty, stays=tuple(merged([*beneath.stays, *gaps(beneath.empty)])))
+def sealed(fill: Fill, had: Span | None) -> Fill:
+    """Computed anew is only what is empty; `had`: where the aggregate has rows. Of one that was made of other buckets,
+    and of one that reads a rebuilt one, whose old rows may lack what this is made of.
+    """
+    if had is None:
+        return fill
+    first = min((each.start for each in fill.empty), default=had.end)
+    old = Span(start=had.start, end=first, kind=had.kind)
+    stays = [each for each in (old, *gaps(fill.empty)) if each.start < each.end]
+    return replace(fill, stays=tuple(merged([*fill.stays, *stays])))
 
 
 def gaps(spans: Sequence[Span]) -> list[Span]:

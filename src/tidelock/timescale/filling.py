@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.aggregates import Span
-from tidelock.core.filling import Fill, above, gaps, read
+from tidelock.core.filling import Fill, read
 from tidelock.core.windows import merged
 from tidelock.timescale.ground import buckets, ground
 from tidelock.timescale.holes import begins, changes, remains
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from tidelock.app.ports import Scene
-    from tidelock.core.aggregates import Aggregate
+    from tidelock.core.aggregates import Aggregate, Span
 
     Connection = psycopg.Connection[Any]
 
@@ -69,17 +67,3 @@ def shape(conn: Connection, aggregate: Aggregate) -> tuple[str | None, ...]:
     """How wide its buckets are, and where they begin."""
     found = buckets(conn, aggregate)
     return (found.width, found.timezone, found.origin, found.offset)
-
-
-def after(fills: dict[str, Fill], name: str, parent: str, *, reshaped: bool, before: Aggregate) -> Fill | None:
-    """What is to be noted of an aggregate that was made anew."""
-    found = fills.get(name)
-    if found is None:
-        return above(fills[parent]) if parent in fills else None
-    if not reshaped or before.materialized is None:
-        return found
-    # Old buckets are of another width: what lies between those that are replaced is never to be computed beside them.
-    first = min((each.start for each in found.empty), default=before.materialized.end)
-    old = Span(start=before.materialized.start, end=first, kind=before.kind)
-    stays = [each for each in (old, *gaps(found.empty)) if each.start < each.end]
-    return replace(found, stays=tuple(merged([*found.stays, *stays])))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from psycopg import sql
 
 from tidelock.app.ports import StepHooks
@@ -20,12 +21,11 @@ from tidelock.timescale import history, look
 from tidelock.timescale.consent import NOTHING, File, among, file_of
 from tidelock.timescale.losses import BRIEF, Reckoning, refuse
 from tidelock.timescale.refusals import AggregateReplaced, CursorHeld, HistoryLost, Loss
+from tidelock.timescale.said import may_drop
 from tidelock.timescale.soundness import genuine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    import psycopg
 
     from tidelock.app.ports import Scene
     from tidelock.config import Target
@@ -74,9 +74,17 @@ CURSORS = """
 SELECT name, statement FROM pg_catalog.pg_cursors
  WHERE is_holdable AND creation_time >= pg_catalog.transaction_timestamp()"""
 TRACE = """
-SELECT pg_catalog.count(*), coalesce(pg_catalog.sum(pg_catalog.hashtextextended(a::text, 0)), 0) FROM {relation} a
- WHERE {within}"""
+SELECT pg_catalog.count(*), coalesce(pg_catalog.sum({hashed}), 0) FROM {relation} a WHERE {within}"""
 """Of the rows in a span: how many, and what is in them."""
+HASHES = (
+    "pg_catalog.hash_record_extended({}, 0)",
+    "pg_catalog.hashtextextended(pg_catalog.encode(pg_catalog.record_send({}), 'hex'), 0)",
+)
+"""Of a row, whatever the settings: its values; of types without a hash, and before PostgreSQL 14, its bytes."""
+COLUMNS = """
+SELECT attname::text, attnum FROM pg_catalog.pg_attribute
+ WHERE attrelid = %s::regclass AND attnum > 0 AND attnum <= %s AND NOT attisdropped ORDER BY attnum"""
+LAST = 2**15 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +100,17 @@ class View:
         return genuine(replace(aggregate, real_time=not self.materialized_only), self.text, self.direct)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What is in the rows of an aggregate's history, and how that was seen."""
+
+    hashed: str
+    last: int
+    """The last column's number."""
+    rows: int
+    content: int
+
+
 @dataclass(frozen=True, slots=True)
 class Before:
     """An aggregate with history, before the step."""
@@ -99,7 +118,7 @@ class Before:
     aggregate: Aggregate
     history: History | None
     view: View
-    trace: tuple[int, int]
+    trace: Trace | None
 
 
 @dataclass
@@ -111,6 +130,8 @@ class Guard(StepHooks):
     pending: Sequence[PlannedMigration] = ()
     file: File = field(default=NOTHING, init=False)
     before_step: dict[int, Before] = field(default_factory=dict, init=False)
+    copied: set[int] = field(default_factory=set, init=False)
+    """Aggregates that were whole when a rebuild took their rows out."""
     _decided: dict[tuple[int, int], bool] = field(default_factory=dict, init=False)
     _code: tuple[bool, bool] = field(init=False)
     _brings: bool = field(default=False, init=False)
@@ -159,7 +180,7 @@ class Guard(StepHooks):
 
     def opened(self, step: Step) -> None:
         """Note what is there. Through another connection, so that the step holds no lock that it did not ask for."""
-        self.before_step = {}
+        self.before_step, self.copied = {}, set()
         if step.mode is Mode.ALONE:
             return
         with self.scene.connect() as conn:
@@ -172,8 +193,30 @@ class Guard(StepHooks):
             for each in stock.aggregates:
                 if each.number in views:
                     found = history.of(conn, each)
-                    trace = self.trace(conn, each, found) if found else (0, 0)
+                    trace = first_trace(conn, each, found) if found else None
                     self.before_step[each.number] = Before(each, found, views[each.number], trace)
+
+    def before(self, step: Step, statement: Statement) -> None:
+        """A rebuild copies rows out before the first statement that may drop them: nothing before it may take any."""
+        if step.mode is Mode.ALONE or not self.file.rebuilds or not may_drop(statement):
+            return
+        known = [each.aggregate for each in self.before_step.values()]
+        kept = {number: each for number, each in self.before_step.items() if self.file.keeps(each.aggregate, known)}
+        there = {number for number, *_ in self.scene.conn.execute(NOW).fetchall()} if kept else set()
+        there -= {number for number in kept if number in there and self.harmed(kept[number])}
+        if losses := [self.loss(step, each) for number, each in kept.items()
+                      if each.history and number not in there | self.copied]:  # fmt: skip
+            raise HistoryLost(losses, done=True)
+        self.copied |= kept.keys() & there
+
+    def harmed(self, before: Before) -> bool:
+        """Its history is not what it was."""
+        found, then = before.history, before.trace
+        return (
+            found is not None
+            and then is not None
+            and (trace(self.scene.conn, before.aggregate, found, then.hashed, then.last) != then)
+        )
 
     def file_of(self, conn: Connection, step: Step, stock: Stock) -> File:
         """What the file says that counts for this step: kept is only what the very step makes anew."""
@@ -183,14 +226,6 @@ class Guard(StepHooks):
         made = {one.name for each in step.statements for one in each.facts.creates if one.kind == "aggregate"}
         file = file_of(conn, planned, self.target, stock.aggregates)
         return replace(file, rebuilds=frozenset(each for each in file.rebuilds if each[1] in made))
-
-    def trace(self, conn: Connection, aggregate: Aggregate, found: History) -> tuple[int, int]:
-        """What the rows of its history look like."""
-        query = sql.SQL(TRACE).format(
-            relation=sql.SQL(aggregate.relation), within=history.between(aggregate, found.span.start, found.span.end)
-        )
-        row = conn.execute(query).fetchone()
-        return (int(row[0]), int(row[1])) if row else (0, 0)
 
     def closing(self, step: Step) -> None:
         """Compare; raise, so that the transaction is rolled back, when history went that nobody gave up."""
@@ -205,13 +240,13 @@ class Guard(StepHooks):
         losses: list[Loss] = []
         for number, before in self.before_step.items():
             name = before.aggregate.name
-            if among(name, file.accepts) or file.keeps(before.aggregate, known):
+            if among(name, file.accepts) or (number in self.copied and file.keeps(before.aggregate, known)):
                 continue
             if number in now and self.replaced(before, now[number]) and "L044" not in file.allows:
                 raise AggregateReplaced(self.statement_of(step).place, name, done=True)
             if before.history is None:
                 continue
-            if number not in now or self.trace(self.scene.conn, before.aggregate, before.history) != before.trace:
+            if number not in now or self.harmed(before):
                 losses.append(self.loss(step, before))
         if losses:
             raise HistoryLost(losses, done=True)
@@ -249,3 +284,24 @@ class Guard(StepHooks):
             aggregate=before.aggregate.name,
             history=before.history,
         )
+
+
+def first_trace(conn: Connection, aggregate: Aggregate, found: History) -> Trace:
+    """As it is before a step. Not in a transaction."""
+    try:
+        return trace(conn, aggregate, found, HASHES[0])
+    except psycopg.errors.UndefinedFunction:
+        return trace(conn, aggregate, found, HASHES[1])
+
+
+def trace(conn: Connection, aggregate: Aggregate, found: History, hashed: str, last: int = LAST) -> Trace:
+    """What the rows of its history have in the columns up to this one; they may be called otherwise by now."""
+    columns = conn.execute(COLUMNS, (aggregate.relation, last)).fetchall()
+    row = sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier("a", name) for name, _ in columns))
+    query = sql.SQL(TRACE).format(
+        hashed=sql.SQL(hashed).format(row),
+        relation=sql.SQL(aggregate.relation),
+        within=history.between(aggregate, found.span.start, found.span.end),
+    )
+    rows, content = conn.execute(query).fetchone() or (0, 0)
+    return Trace(hashed=hashed, last=max(number for _, number in columns), rows=int(rows), content=int(content))

@@ -227,7 +227,8 @@ class Reckoning:
                 history=found,
                 why=why,
                 window=window,
-                remade=identifier(aggregate.name)[1] in self.file.makes,
+                remade=identifier(aggregate.name)[1] in self.file.makes
+                and not among(aggregate.name, self.file.rebuilds),
             )
         )
 

@@ -3,7 +3,7 @@ out before the DROP, and put into the new one before COMMIT, with everything tha
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,7 +13,7 @@ from tidelock.app.ports import StepHooks
 from tidelock.core.ddl.order import ordered
 from tidelock.core.ddl.removal import drop
 from tidelock.core.facts.tree import identifier
-from tidelock.core.filling import Fill, detail_of
+from tidelock.core.filling import Fill, detail_of, sealed
 from tidelock.core.rebuilding import rebuilt, widened
 from tidelock.core.report import Happening
 from tidelock.core.statement import Object
@@ -186,11 +186,17 @@ class Rebuilder(StepHooks):
     def filled(self, kept: Kept, stock: Stock, name: str, above: Iterable[str]) -> Iterator[tuple[str, Fill]]:
         """What may be replaced and what has to stay, of a rebuilt one and of those above it."""
         for each in (name, *above):
-            before = aggregate(kept.stock, each)
-            reshaped = each in kept.reshaped
-            found = filling.after(self.fills, each, name, reshaped=reshaped, before=before)
+            found = self.fill_of(kept, each)
             if found is not None and stock.aggregate(each) is not None:
                 yield each, found
+
+    def fill_of(self, kept: Kept, name: str) -> Fill | None:
+        """Of one that was made anew. What it reads may be new as well, and its old rows lack what this is made of."""
+        before, own = aggregate(kept.stock, name), self.fills.get(name)
+        if before.parent in kept.names and (own is None or kept.lacks(before.parent)):
+            beneath = self.fill_of(kept, before.parent)
+            return sealed(replace(beneath, since=None, begins=None), before.materialized) if beneath else None
+        return sealed(own, before.materialized) if own and name in kept.reshaped else own
 
     def said(self, step: Step) -> Said:
         """What the file says of such things itself."""

@@ -77,6 +77,10 @@ class Kept:
     reshaped: dict[str, str] = field(default_factory=dict)
     """Aggregates whose buckets have another width now, and the old one."""
 
+    def lacks(self, name: str) -> bool:
+        """Its old rows do not have all that it has now, or are of other buckets: nothing is to be made of them."""
+        return name in self.reshaped or bool(self.copies[name].empty)
+
 
 @dataclass(slots=True)
 class Restoring:
@@ -111,7 +115,8 @@ class Restoring:
             with self.scene.conn.transaction():
                 self.scene.conn.execute(create(self.kept.schema, key).encode())
         except GONE as error:
-            raise CannotComeBack(f"{key[0]} {key[1]}", name, error.diag.message_primary or "") from None
+            parent = aggregate(self.kept.stock, name).parent
+            raise CannotComeBack(f"{key[0]} {key[1]}", parent, error.diag.message_primary or "") from None
 
     def put_back(self, name: str) -> None:
         """Settings that CREATE did not say, and the rows. Until it is refreshed it shows these alone."""
@@ -132,7 +137,11 @@ class Restoring:
         copy = self.kept.copies[name]
         if now.real_time:
             self.scene.query([f"ALTER MATERIALIZED VIEW {name} SET (timescaledb.materialized_only = true)"])
-        self.kept.copies[name] = replace(rows.put_back(conn, copy, now), real_time=now.real_time)
+        copy = self.kept.copies[name] = replace(rows.put_back(conn, copy, now), real_time=now.real_time)
+        if copy.empty and name not in self.kept.rebuilt:
+            parent = aggregate(self.kept.stock, name).parent
+            why = f"its old rows do not fit {', '.join(copy.empty)}"
+            raise CannotComeBack(f"{AGGREGATE} {name}", parent, why)
 
     def chunk_as_before(self, name: str) -> None:
         """Its chunks are as long as they were, before rows come in."""

@@ -74,6 +74,8 @@ class Copy:
     real_time: bool = False
     empty: tuple[str, ...] = ()
     """Columns of the new aggregate that old rows do not have, or have in a type that this one may not hold."""
+    gone: tuple[str, ...] = ()
+    """Columns that the new one does not have: what they held goes."""
     wider: tuple[str, ...] = ()
     """Columns whose type is a wider one now."""
 
@@ -125,7 +127,7 @@ def put_back(conn: Connection, copy: Copy, now: Aggregate) -> Copy:
     before = totals(conn, out, [(name, there[new]) for new, name in same.items()])
     after = totals(conn, into, [(new, there[new]) for new in same])
     for what, one, other in zip(("the number of rows", *same), before, after, strict=True):
-        if one != other:
+        if str(one) != str(other):  # a sum may be NaN
             raise RowsMissing(copy.name, what, one, other)
     empty = [
         f"{each} ({copy.columns[each]} before, {type_} now)" if each in copy.columns else each
@@ -134,7 +136,8 @@ def put_back(conn: Connection, copy: Copy, now: Aggregate) -> Copy:
     ]
     wider = [f"{each} ({copy.columns[each]} before, {there[each]} now)" for each in same
              if each in copy.columns and copy.columns[each] != there[each]]  # fmt: skip
-    return replace(copy, empty=tuple(empty), wider=tuple(wider))
+    gone = tuple(each for each in copy.columns if each not in there and each != copy.bucket)
+    return replace(copy, empty=tuple(empty), wider=tuple(wider), gone=gone)
 
 
 def totals(conn: Connection, relation: sql.Composable, named: list[tuple[str, str]]) -> tuple[Any, ...]:

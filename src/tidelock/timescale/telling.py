@@ -45,6 +45,8 @@ def rebuilt_line(copy: Copy, span: Span | None, width: str, back: Sequence[str])
         words.append(f"kept in a wider type: {', '.join(copy.wider)}")
     if copy.empty:
         words.append(f"NULL in what raw data cannot fill: {', '.join(copy.empty)}")
+    if copy.gone:
+        words.append(f"gone with what they held: {', '.join(copy.gone)}")
     if back:
         words.append(f"back: {', '.join(back)}")
     return "; ".join(words)
