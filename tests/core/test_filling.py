@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tidelock.core.aggregates import Span
-from tidelock.core.filling import Fill, above, detail_of, read
+from tidelock.core.filling import Fill, detail_of, read, sealed
 from tidelock.core.widening import widens
 
 
@@ -58,8 +58,9 @@ def test_a_window_begins_where_the_old_bucket_of_its_first_row_does():
     assert FILL.widened([span(100, 120), span(150, 200)]) == [span(100, 120), span(150, 200)]
 
 
-def test_one_above_keeps_what_lies_between():
-    assert above(FILL).stays == (span(100, 110), span(200, 300))
+def test_one_that_is_sealed_keeps_what_lies_before_and_between():
+    assert sealed(FILL, span(50, 500)).stays == (span(50, 110), span(200, 300))
+    assert sealed(FILL, None) == FILL
 
 
 @pytest.mark.parametrize(

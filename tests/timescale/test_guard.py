@@ -417,8 +417,10 @@ def test_a_policy_that_will_erode_is_refused_though_nothing_lies_between_the_two
 
 
 def test_policies_that_no_file_shows_to_erode_are_told_of_with_the_sql_that_stops_them(project: Project):
-    project.query("SELECT add_retention_policy('raw', INTERVAL '300 days')")
-    add = "PERFORM add_continuous_aggregate_policy('flat', NULL, INTERVAL '1 day', INTERVAL '1 day')"
+    for each in SMALL.split(";"):
+        project.query(each)
+    project.query("SELECT add_retention_policy('r', INTERVAL '300 days')")
+    add = "PERFORM add_continuous_aggregate_policy('h', NULL, INTERVAL '1 day', INTERVAL '1 day')"
     project.write("001_p.sql", f"DO $$ BEGIN IF (SELECT count(*) FROM raw) > 0 THEN {add}; END IF; END $$;")
     ok(project.apply())
     [told] = [each for each in project.heard.texts(Happening.NOTE) if "erases buckets" in each]

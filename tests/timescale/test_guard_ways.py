@@ -51,7 +51,9 @@ REBUILD = f"-- tidelock: rebuild hourly\nDROP MATERIALIZED VIEW hourly CASCADE;\
 
 @pytest.mark.parametrize("sql", [IN_DO, "CALL run_job({job});"])
 def test_preserve_is_no_leave_to_refresh_from_code_or_by_a_job(project: Project, sql: str):
-    job = project.one("SELECT add_continuous_aggregate_policy('flat', NULL, INTERVAL '1 day', INTERVAL '1 day')")
+    job = project.one(
+        "SELECT (alter_job(add_continuous_aggregate_policy('flat', NULL, INTERVAL '1 day', INTERVAL '1 day'), scheduled => false)).job_id"
+    )
     refused_before(project, sql.replace("{job}", str(job)), **settings(project, PRESERVE))
 
 
@@ -326,3 +328,66 @@ def test_code_that_refreshes_in_a_transaction_is_not_sent_where_it_is_refused(pr
     assert (report.failure.code, report.failure.exit_code) == ("D010", 5)
     assert "as a statement of its own" in report.failure.hint
     assert "no-transaction" not in report.failure.hint
+
+
+# --- policies --------------------------------------------------------------------------------------------------------
+
+ADD = "add_continuous_aggregate_policy"
+POLICIES = "timescaledb_experimental.add_policies"
+ALTER = """SELECT alter_job(job_id, config => config || '{{"start_offset": "{} days"}}')
+  FROM timescaledb_information.jobs WHERE proc_name = 'policy_refresh_continuous_aggregate'"""
+OFFSETS = "INTERVAL '1 hour', INTERVAL '1 hour'"
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        (f"SELECT {ADD}('flat', NULL, {OFFSETS});", "flat: 150 buckets"),
+        (f"SELECT {ADD}('flat', INTERVAL '60 days', {OFFSETS});", "its policy refreshes the last 60 days"),
+        (f"SELECT {POLICIES}('flat', refresh_start_offset => NULL::interval, refresh_end_offset => NULL);", "flat: "),
+        (f"SELECT {POLICIES}('flat', drop_after => INTERVAL '40 days');", "a policy that keeps 40 days"),
+        ("SELECT drop_chunks('raw', INTERVAL '1 day');", "refreshes the last 2 days"),
+        ("TRUNCATE raw;", "hourly: "),
+        ("DELETE FROM raw;", "hourly: "),
+        (
+            "SELECT add_retention_policy('raw', drop_created_before => INTERVAL '1 day');",
+            "1 day of raw rows are kept",
+        ),
+    ],
+)  # fmt: skip
+def test_a_policy_that_erases_at_its_next_run_is_refused_before_anything_runs(project: Project, sql: str, told: str):
+    refused_before(project, sql, "L042", told)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"DO $$ BEGIN EXECUTE 'SELECT ' || quote_ident('{ADD}') || format('(%L, NULL, interval %L, interval %L)', 'flat', '1 hour', '1 hour'); END $$;",
+        ALTER.format(60),
+        f"SELECT {ADD}('flat', (SELECT INTERVAL '60 days'), {OFFSETS});",
+        "DO $$ BEGIN PERFORM add_retention_policy('hourly', INTERVAL '1 day' * 40); END $$;",
+    ],
+)
+def test_one_that_nobody_can_read_is_refused_in_its_transaction(project: Project, sql: str):
+    project.write("001_x.sql", sql)
+    refused(project, "L051", "exist nowhere else", "was rolled back")
+    project.write("001_x.sql", f"-- tidelock: accept-loss hourly: no\n-- tidelock: accept-loss flat: no\n{sql}")
+    ok(project.apply())
+
+
+def test_a_policy_that_spares_history_is_let_be(project: Project):
+    project.write(
+        "001_x.sql",
+        f"SELECT {ADD}('flat', INTERVAL '20 days', {OFFSETS});\nSELECT drop_chunks('raw', INTERVAL '25 days');\n"
+        f"{ALTER.format(3)} AND hypertable_name = 'hourly';",
+    )
+    ok(project.apply())
+
+
+def test_a_chunk_that_an_internal_function_drops_is_missed(project: Project):
+    chunk = project.one(
+        "SELECT format('%I.%I', chunk_schema, chunk_name) FROM timescaledb_information.chunks "
+        "WHERE hypertable_name = '_materialized_hypertable_2' ORDER BY range_start LIMIT 1"
+    )
+    project.write("001_x.sql", f"SELECT _timescaledb_functions.drop_chunk('{chunk}');")
+    refused(project, "L042", "hourly: ", "was rolled back")

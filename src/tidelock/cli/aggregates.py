@@ -55,9 +55,12 @@ def looked_at(database: PostgresDatabase) -> Stock:
 
     if "timescaledb" not in database.observe().extensions:
         return Stock(version="", community=False)
-    from tidelock.timescale import history, look
+    from tidelock.timescale import eroding, history, look
 
     with translated(database.target):
         stock = look.take(database.conn, sizes=True)
-        counted = [replace(each, history=history.of(database.conn, each)) for each in stock.aggregates]
-        return replace(stock, aggregates=tuple(counted))
+        counted = tuple(
+            replace(each, history=history.of(database.conn, each), at_risk=eroding.at_risk(database.conn, each))
+            for each in stock.aggregates
+        )
+        return replace(stock, aggregates=counted)

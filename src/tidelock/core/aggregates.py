@@ -155,6 +155,8 @@ class Aggregate:
     """Chunks of its source that end by this point may have been dropped by retention, and have come back."""
     history: History | None = None
     """What exists nowhere else; None when nothing does, or when nobody has looked."""
+    at_risk: tuple[tuple[int, History], ...] = ()
+    """(refresh job, what its next run erases of that); empty also when nobody has looked."""
     size_bytes: int = 0
     """0 when nobody has looked."""
     jobs: tuple[Job, ...] = ()

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tidelock.core.aggregates import REFRESH, RETENTION
+from tidelock.core.aggregates import INTEGERS, REFRESH, RETENTION, Interval
 from tidelock.core.check import Flaw
 from tidelock.core.durations import longest, minus, parsed, shortest, times, written
 
 if TYPE_CHECKING:
-    from tidelock.core.aggregates import Aggregate, Interval, Job, Stock
+    from collections.abc import Iterator
+
+    from tidelock.core.aggregates import Aggregate, History, Job, Stock
 
     Offset = Interval | int
 
@@ -24,12 +26,36 @@ BUCKETS = 2
 
 def flaws(stock: Stock) -> list[Flaw]:
     """All of them in a database, each with the SQL that stops it."""
-    return [flaw for each in stock.aggregates for flaw in of(stock, each)]
+    return [flaw for each in stock.aggregates for _, flaw in of(stock, each)]
 
 
-def of(stock: Stock, aggregate: Aggregate) -> list[Flaw]:
+def of(stock: Stock, aggregate: Aggregate) -> Iterator[tuple[Job, Flaw]]:
     """Those of one aggregate; it may have several policies."""
-    return [flaw(stock, aggregate, job) for job in aggregate.jobs if erodes(aggregate, job)]
+    risks = dict(aggregate.at_risk)
+    for job in aggregate.jobs:
+        if erodes(aggregate, job):
+            yield job, flaw(stock, aggregate, job)
+        elif job.id in risks:
+            yield job, imminent(stock, aggregate, job, risks[job.id])
+
+
+def imminent(stock: Stock, aggregate: Aggregate, job: Job, lost: History) -> Flaw:
+    """That of a policy whose window reaches over rows that are gone without one of retention."""
+    what = (
+        f"{aggregate.name}: the next refresh (job {job.id}) erases {lost.buckets:,} bucket"
+        f"{'' if lost.buckets == 1 else 's'} from {lost.span} that exist nowhere else: it goes back "
+        f"{reaching(job)}, and {source(aggregate)} has no rows there"
+    )
+    age_of = Interval(us=stock.now - lost.span.end)
+    if aggregate.kind not in INTEGERS and fits(aggregate, job, age_of):
+        return Flaw(what=what, mend=altered(job, "start_offset", age_of))
+    return Flaw(what=what, mend=f"SELECT alter_job({job.id}, scheduled => false);")
+
+
+def reaching(job: Job) -> str:
+    """How far back a refresh policy goes."""
+    start = job.offsets.get("start_offset")
+    return "to the beginning" if start is None else age(start)
 
 
 def flaw(stock: Stock, aggregate: Aggregate, job: Job) -> Flaw:
@@ -48,10 +74,8 @@ def erodes(aggregate: Aggregate, job: Job) -> bool:
 def told(aggregate: Aggregate, job: Job) -> str:
     """What it does."""
     assert aggregate.retention is not None
-    start = job.offsets.get("start_offset")
-    reach = "to the beginning" if start is None else age(start)
     return (
-        f"{aggregate.name}: its refresh (job {job.id}) goes back {reach}, and {source(aggregate)} keeps "
+        f"{aggregate.name}: its refresh (job {job.id}) goes back {reaching(job)}, and {source(aggregate)} keeps "
         f"{age(aggregate.retention)}: each run erases buckets that exist nowhere else"
     )
 

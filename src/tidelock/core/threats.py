@@ -79,7 +79,7 @@ class Threat:
 
 WORDS = regex(
     r"\b(?:DROP|TRUNCATE|CASCADE|DELETE|UPDATE|MERGE|REPLACE|MATERIALIZED|VACUUM|CLUSTER|DEFAULT|(?:UN)?LOGGED|\w*SERIAL\d?)\b"
-    r"|refresh_continuous|drop_chunks|run_job|_policy|\w_chunks?\b|_materialized_hypertable_|_hyper_\d",
+    r"|refresh_continuous|drop_chunks|run_job|_polic(?:y|ies)\b|\w_chunks?\b|_materialized_hypertable_|_hyper_\d",
     re.IGNORECASE,
 )
 """Without one of these words in it, a statement that can be read takes nothing."""
@@ -195,15 +195,6 @@ def _of_call(action: Action) -> Iterator[Threat]:
             yield Threat(how=How.UPROOT, what=on, start=start, end=_ago(end))
         case "detach_chunk":
             yield Threat(how=How.EMPTY if on.name else How.UNSEEN, what=on)
-        case "add_continuous_aggregate_policy":
-            given = bound(action, 1, "start_offset")
-            known = given.value or any(each in action.names for each in ("start_offset", "1"))
-            if known:
-                guarded = action.arguments.get("if_not_exists") is True
-                yield Threat(how=How.REFRESH_POLICY, what=on, start=given, guarded=guarded)
-        case "add_retention_policy":
-            guarded = action.arguments.get("if_not_exists") is True
-            yield Threat(how=How.RETENTION_POLICY, what=on, start=bound(action, 1, "drop_after"), guarded=guarded)
         case "run_job":
             yield Threat(how=How.JOB, what=Object("job", str(first(action, "job_id") or "")))
         case "cagg_migrate":
@@ -214,6 +205,28 @@ def _of_call(action: Action) -> Iterator[Threat]:
             yield Threat(how=How.REWRITE, what=on, action=action)
         case "decompress_chunk":
             yield Threat(how=How.REWRITE, what=on, action=action)
+        case _:
+            yield from _of_policy(name, on, action)
+
+
+def _of_policy(name: str, on: Object, action: Action) -> Iterator[Threat]:
+    match name:
+        case "add_continuous_aggregate_policy":
+            given = bound(action, 1, "start_offset")
+            known = given.value or any(each in action.names for each in ("start_offset", "1"))
+            if known:
+                guarded = action.arguments.get("if_not_exists") is True
+                yield Threat(how=How.REFRESH_POLICY, what=on, start=given, guarded=guarded)
+        case "add_retention_policy":
+            guarded = action.arguments.get("if_not_exists") is True
+            kept = bound(action, 1, "drop_after")
+            kept = kept if kept.value else bound(action, -1, "drop_created_before")
+            yield Threat(how=How.RETENTION_POLICY, what=on, start=kept, guarded=guarded)
+        case "add_policies" | "alter_policies":
+            if (kept := bound(action, 5, "drop_after")).value:
+                yield Threat(how=How.RETENTION_POLICY, what=on, start=kept)
+            if any(each in action.names for each in ("refresh_start_offset", "2")):
+                yield Threat(how=How.REFRESH_POLICY, what=on, start=bound(action, 2, "refresh_start_offset"))
 
 
 def first(action: Action, *names: str) -> str | int | bool | None:

@@ -105,7 +105,7 @@ def job_lines(jobs: Sequence[Job], title: str = "") -> Iterator[str]:
 
 def faults(stock: Stock, found: Aggregate) -> list[Flaw]:
     """What is wrong with it."""
-    return [*erosion.of(stock, found), *failures(found.jobs)]
+    return [*(flaw for _, flaw in erosion.of(stock, found)), *failures(found.jobs)]
 
 
 def failures(jobs: Sequence[Job]) -> list[Flaw]:

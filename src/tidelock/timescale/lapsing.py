@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from tidelock.core.aggregates import INTEGERS, REFRESH, RETENTION, Span
+from tidelock.core.aggregates import REFRESH, RETENTION, Span
 from tidelock.core.threats import OPEN, Bound, How, Threat
-from tidelock.timescale import history, windows
+from tidelock.timescale import eroding, history, windows
 
 if TYPE_CHECKING:
     from tidelock.core.aggregates import Aggregate, Job
@@ -58,7 +58,7 @@ def policy(reckoning: Reckoning, threat: Threat) -> None:
         reckoning.retention[name] = threat.start
     for each in reckoning.stock.aggregates:
         if each.name in found - reckoning.gone:
-            expire(reckoning, each, replace(threat.start, age=True))
+            expire(reckoning, each, threat.start)
     for each in reckoning.stock.aggregates:
         job = each.job(REFRESH)
         if job and (each.parent or each.hypertable) in found and each.name not in reckoning.gone:
@@ -67,9 +67,7 @@ def policy(reckoning: Reckoning, threat: Threat) -> None:
 
 def expire(reckoning: Reckoning, aggregate: Aggregate, kept: Bound) -> None:
     """A retention policy on the aggregate itself drops what is older as soon as its job runs."""
-    if aggregate.kind in INTEGERS or windows.value(reckoning.conn, kept, aggregate.kind) is None:
-        return
-    found = reckoning.history(aggregate, within=windows.span(reckoning.conn, OPEN, kept, aggregate.kind))
+    found = eroding.older(reckoning.conn, aggregate, kept)
     reckoning.lose(aggregate, found, why=f"a policy that keeps {kept.value} drops them")
 
 
@@ -91,19 +89,48 @@ def retention(reckoning: Reckoning, name: str) -> Job | None:
 
 def erode(reckoning: Reckoning, aggregate: Aggregate, start: Bound, kept: Bound | None) -> None:
     """What the policy erases sooner or later: buckets older than what is kept, as far as it reaches."""
+    start = Bound(start.value, age=True)
     if kept is None or not kept.value:
+        if (window := eroding.reach(reckoning.conn, aggregate, start)) is not None:
+            found = reckoning.history(aggregate, within=window)
+            reckoning.lose(aggregate, found, why=f"its policy refreshes {reach(start)}, and raw rows are gone there")
         return
     end = windows.value(reckoning.conn, Bound(kept.value, age=True), aggregate.kind)
     if end is None:
         return
-    low = windows.value(reckoning.conn, Bound(start.value, age=True), aggregate.kind)
+    low = windows.value(reckoning.conn, start, aggregate.kind)
     if low is not None and low >= end:
         return
-    within = windows.span(reckoning.conn, Bound(start.value, age=True) if start.value else OPEN, OPEN, aggregate.kind)
+    within = windows.span(reckoning.conn, start, OPEN, aggregate.kind)
     within = replace(within, end=end) if within else Span(start=windows.FIRST, end=end, kind=aggregate.kind)
-    reach = f"the last {start.value}" if start.value else "all of it"
-    why = f"its policy refreshes {reach}, and {kept.value} of raw rows are kept"
+    why = f"its policy refreshes {reach(start)}, and {kept.value} of raw rows are kept"
     reckoning.lose(aggregate, history.of(reckoning.conn, aggregate, within=within, rootless=True), why=why)
+
+
+def uprooted(reckoning: Reckoning, source: str) -> None:
+    """Rows go from a source, and a policy refreshes what was made of them: from nothing."""
+    for each in reckoning.stock.aggregates:
+        job = each.job(REFRESH) if (each.parent or each.hypertable) == source else None
+        if job is None or not job.scheduled or each.name in reckoning.gone:
+            continue
+        start = ago(job.config.get("start_offset"))
+        window = eroding.reach(reckoning.conn, each, start)
+        within = both(window, reckoning.uprooted[source])
+        if window is not None and within is not None and within.start < within.end:
+            found = history.of(reckoning.conn, each, within=within, rootless=True)
+            reckoning.lose(each, found, why=f"job {job.id} refreshes {reach(start)}, and would erase them")
+
+
+def both(one: Span | None, other: Span | None) -> Span | None:
+    """What lies in both; None is everything."""
+    if one is None or other is None:
+        return one or other
+    return replace(one, start=max(one.start, other.start), end=min(one.end, other.end))
+
+
+def reach(start: Bound) -> str:
+    """How far back a refresh policy goes."""
+    return f"the last {start.value}" if start.value else "all of it"
 
 
 def ago(value: Any) -> Bound:

@@ -173,6 +173,7 @@ class Reckoning:
         tables |= {each.name: each.kind for each in self.stock.aggregates}
         for name in found & tables.keys():
             self.uprooted[name] = windows.span(self.conn, threat.start, threat.end, tables[name])
+            lapsing.uprooted(self, name)
 
     def replace_view(self, threat: Threat) -> None:
         """CREATE OR REPLACE VIEW over an aggregate."""
@@ -246,7 +247,7 @@ class Reckoning:
         if orphan and not rootless:
             found = larger(found, self.beyond_raw(aggregate, within))
         for source in {aggregate.hypertable, aggregate.parent} & self.uprooted.keys():
-            span = both(within, self.uprooted[source])
+            span = lapsing.both(within, self.uprooted[source])
             if span is None or span.start < span.end:
                 found = larger(found, history.of(self.conn, aggregate, within=span, rootless=True))
         return found
@@ -274,13 +275,6 @@ def larger(one: History | None, other: History | None) -> History | None:
     if one is None or other is None:
         return one or other
     return max(one, other, key=lambda each: each.buckets)
-
-
-def both(one: Span | None, other: Span | None) -> Span | None:
-    """What lies in both; None is everything."""
-    if one is None or other is None:
-        return one or other
-    return replace(one, start=max(one.start, other.start), end=min(one.end, other.end))
 
 
 def safe(aggregate: Aggregate, found: History, within: Span | None) -> str:

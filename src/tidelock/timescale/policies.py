@@ -96,7 +96,7 @@ def statement(conn: Connection, number: int, was: Timed) -> str:
 
 def warnings(stock: Stock, aggregate: Aggregate) -> Iterator[str]:
     """Refresh policies that go further back than raw data is kept: each run erases kept buckets."""
-    return map(warning, erosion.of(stock, aggregate))
+    return (warning(flaw) for _, flaw in erosion.of(stock, aggregate))
 
 
 def warning(flaw: Flaw) -> str:

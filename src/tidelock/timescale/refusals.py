@@ -131,6 +131,20 @@ class PolicyErodes(LedgerFault):
         )
 
 
+class PolicyTakes(LedgerFault):
+    """A step has set a policy that takes what an aggregate alone has."""
+
+    code = "L051"
+
+    def __init__(self, place: Place, told: Sequence[str]) -> None:
+        super().__init__(
+            f"{place}: this sets a policy that erases what exists nowhere else, and was rolled back",
+            hint="give it ages that spare what raw data no longer holds; or, when it may go: "
+            "`-- tidelock: accept-loss NAME: why`",
+            detail="\n".join(told),
+        )
+
+
 class Unseen(LedgerFault):
     """A statement that nobody can read, that no rollback undoes, while there is history to lose."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, LiteralString
 
 from psycopg import sql
@@ -10,7 +11,7 @@ from psycopg import sql
 from tidelock.core import erosion, upkeep
 from tidelock.core.check import Check, Flaw
 from tidelock.core.quieting import left
-from tidelock.timescale import look
+from tidelock.timescale import eroding, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -100,6 +101,9 @@ def checks(conn: Connection, noted: Noted) -> list[Check]:
     if not stock.community:
         return found
     count = f"{len(stock.aggregates)} aggregates"
+    stock = replace(
+        stock, aggregates=tuple(replace(each, at_risk=eroding.at_risk(conn, each)) for each in stock.aggregates)
+    )
     return [
         *found,
         Check(name="refresh within retention", about=count, flaws=tuple(erosion.flaws(stock))),

@@ -1,22 +1,25 @@
-"""Tells of a refresh policy that a step has set to erode an aggregate, where nobody could see it before: in a DO block,
-by alter_job, with an age that the server computes. What can be seen is refused before anything runs (L051)."""
+"""Looks at the policies that a step has set where nobody could see it before: in a DO block, by alter_job, with an age
+that the server computes. One whose next run takes what an aggregate alone has is refused, and one that will, told of.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tidelock.app.ports import StepHooks
-from tidelock.core.erosion import erodes, flaw
+from tidelock.core import erosion
 from tidelock.core.report import Happening
 from tidelock.core.step import Mode
-from tidelock.timescale import look
+from tidelock.timescale import eroding, look
 from tidelock.timescale.background import home
 from tidelock.timescale.consent import accepted, among
-from tidelock.timescale.policies import warning
+from tidelock.timescale.refusals import PolicyTakes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import psycopg
 
     from tidelock.app.ports import Scene
@@ -24,10 +27,25 @@ if TYPE_CHECKING:
     from tidelock.core.step import Step
 
     Connection = psycopg.Connection[Any]
-    Policy = tuple[str, str, str]
-    """Aggregate, start_offset, how long its source is kept."""
 
-SPEAKS = re.compile(r"_policy\b|\balter_job\b", re.IGNORECASE)
+SPEAKS = re.compile(r"_polic(?:y|ies)\b|\balter_job\b|\bbgw_job\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One that takes what an aggregate alone has."""
+
+    aggregate: str
+    ages: str
+    """What would make it another one."""
+    told: str
+    now: bool
+    """At its next run."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from others."""
+        return (self.aggregate, self.ages)
 
 
 @dataclass(slots=True)
@@ -35,8 +53,8 @@ class Warner(StepHooks):
     """Compares policies before and after."""
 
     scene: Scene
-    had: set[Policy] | None = None
-    told: set[Policy] = field(default_factory=set)
+    had: set[tuple[str, str]] | None = None
+    told: set[tuple[str, str]] = field(default_factory=set)
 
     def attends(self, step: Step) -> bool:
         """Steps that speak of policies."""
@@ -45,7 +63,7 @@ class Warner(StepHooks):
     def prepare(self, step: Step) -> None:
         """What erodes already is `verify`'s to tell."""
         del step
-        self.had = set(self.eroding())
+        self.had = {each.key for each in self.taking()}
 
     def after(self, step: Step, statement: Statement) -> None:
         """What no transaction holds is there at once."""
@@ -53,29 +71,41 @@ class Warner(StepHooks):
         if step.mode is Mode.ALONE:
             self.committed(step)
 
-    def committed(self, step: Step) -> None:
-        """What erodes since."""
-        del step
-        if self.had is None:
-            return
-        names = accepted(self.scene.conn, self.scene.migration, ())
-        for policy, text in self.eroding().items():
-            if policy not in self.had | self.told and not among(policy[0], names):
-                self.told.add(policy)
-                self.scene.tell(Happening.NOTE, text)
+    def closing(self, step: Step) -> None:
+        """What a transaction holds is undone, when the next run takes something."""
+        if texts := [each.told for each in self.new() if each.now]:
+            raise PolicyTakes(step.statements[0].place, texts)
 
-    def eroding(self) -> dict[Policy, str]:
-        """Each policy that erodes, with how to stop it."""
+    def committed(self, step: Step) -> None:
+        """The others are told, each once."""
+        del step
+        for each in self.new():
+            self.told.add(each.key)
+            self.scene.tell(Happening.NOTE, f"WARNING {each.told}")
+
+    def new(self) -> list[Policy]:
+        """Those that take something since, which nobody has accepted."""
+        if self.had is None:
+            return []
+        names = accepted(self.scene.conn, self.scene.migration, ())
+        return [
+            each for each in self.taking() if each.key not in self.had | self.told and not among(each.aggregate, names)
+        ]
+
+    def taking(self) -> Iterator[Policy]:
+        """Each policy that takes something sooner or later, with how to stop it."""
         conn = self.scene.conn
         if home(conn) is None:
-            return {}
+            return
         try:
             stock = look.take(conn)
         except look.TooOld:  # its aggregates cannot be read: nothing is known, and nothing in the way
-            return {}
-        return {
-            (each.name, str(job.offsets.get("start_offset")), str(each.retention)): warning(flaw(stock, each, job))
-            for each in stock.aggregates
-            for job in each.jobs
-            if erodes(each, job)
-        }
+            return
+        for each in stock.aggregates:
+            risky = replace(each, at_risk=eroding.at_risk(conn, each))
+            for job, flaw in erosion.of(stock, risky):
+                ages = f"{job.offsets.get('start_offset')} {each.retention}"
+                yield Policy(each.name, ages, f"{flaw.what}. Stop it: {flaw.mend}", job.id in dict(risky.at_risk))
+            if (lost := eroding.expiring(conn, each)) is not None:
+                told = f"{each.name}: its retention drops {lost.buckets:,} buckets from {lost.span}"
+                yield Policy(each.name, f"drops {lost.buckets}", f"{told} that exist nowhere else", now=True)

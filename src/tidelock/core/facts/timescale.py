@@ -108,6 +108,16 @@ def _add_retention_policy(draft: Draft, call: Node) -> None:
     draft.harms.add(("lets a policy drop old chunks of", written(*target(call))))
 
 
+def _policies(draft: Draft, call: Node) -> None:
+    """add_policies and alter_policies (timescaledb_experimental): several at once, on an aggregate."""
+    schema, name = target(call)
+    _guard(draft, call)
+    if name:
+        draft.alters.append(Object("aggregate", name, schema))
+    if argument(call, 5, "drop_after") is not None:
+        draft.harms.add(("lets a policy drop old chunks of", written(schema, name)))
+
+
 def _alter_job(draft: Draft, call: Node) -> None:
     """With a config it may drop more, or refresh more, than before."""
     _effect(draft, call)
@@ -273,6 +283,11 @@ FUNCTIONS: dict[str, Callable[[Draft, Node], None]] = {
     "remove_continuous_aggregate_policy": _removes_policy("policy_refresh_continuous_aggregate"),
     "remove_reorder_policy": _removes_policy("policy_reorder"),
     "remove_process_hypertable_invalidations_policy": _removes_policy("policy_process_hypertable_invalidations"),
+    "add_policies": _policies,
+    "alter_policies": _policies,
+    "remove_policies": _alters(repeatable=False),
+    "remove_all_policies": _alters(repeatable=False),
+    "show_policies": _nothing,
     "add_job": _add_job,
     "alter_job": _alter_job,
     "delete_job": _effect,
