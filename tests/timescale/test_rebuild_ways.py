@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.postgres.test_apply import ok
 from tests.timescale.test_guard import AGAIN, filled, project, refused
+from tests.timescale.test_rebuilding import PRESERVE, settings
 
 from tidelock.core.report import Happening
 
@@ -95,6 +96,170 @@ def test_a_sum_that_is_no_number_is_kept_as_it_is(project: Project):
     project.write("001_again.sql", REBUILD)
     ok(project.apply())
     assert project.query("SELECT v::text FROM hourly WHERE device > 7 ORDER BY device") == [("-Infinity",), ("NaN",)]
+
+
+# --- guard and rebuild agree -----------------------------------------------------------------------------------------
+
+SWAP = "ALTER MATERIALIZED VIEW hourly RENAME TO hourly_old; DROP MATERIALIZED VIEW IF EXISTS hourly;"
+
+
+@pytest.mark.parametrize("head", ["-- tidelock: rebuild hourly\n", ""])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "ALTER MATERIALIZED VIEW hourly SET SCHEMA app; DROP MATERIALIZED VIEW app.hourly CASCADE;" + AGAIN,
+        f"{SWAP} DROP MATERIALIZED VIEW hourly_old CASCADE; {AGAIN}",
+        f"{SWAP} {AGAIN} DROP MATERIALIZED VIEW hourly_old CASCADE;",
+        "DROP MATERIALIZED VIEW hourly CASCADE; SET search_path = app, public;" + AGAIN,
+    ],
+)
+def test_what_a_rebuild_does_not_find_under_its_name_is_not_taken_for_kept(project: Project, head: str, sql: str):
+    project.query("CREATE SCHEMA app")
+    project.write("001_again.sql", head + sql)
+    report = project.apply(**settings(project, "" if head else PRESERVE))
+    assert report.failure is not None
+    assert report.failure.code in ("L042", "L047")
+    assert project.query("SELECT count(*) > 10000, (SELECT count(*) FROM daily) FROM hourly") == [(True, 543)]
+
+
+UPPER = """CREATE MATERIALIZED VIEW daily WITH (timescaledb.continuous) AS
+SELECT time_bucket('1 day', bucket) AS bucket, device, sum(v) AS v FROM hourly GROUP BY 1, 2;"""
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"{REBUILD}CALL refresh_continuous_aggregate('hourly', now() - INTERVAL '10 days', NULL);\n{UPPER}",
+        "-- tidelock: rebuild hourly\nDROP MATERIALIZED VIEW daily; DROP MATERIALIZED VIEW hourly;" + AGAIN,
+        "-- tidelock: rebuild hourly\nSET search_path = app, public; DROP MATERIALIZED VIEW IF EXISTS daily;"
+        "DROP MATERIALIZED VIEW hourly CASCADE;" + AGAIN.replace("VIEW hourly", "VIEW public.hourly"),
+    ],
+)
+def test_what_reads_a_rebuilt_one_and_has_history_of_its_own_does_not_go(project: Project, sql: str):
+    project.query("CREATE SCHEMA app")
+    project.query("CREATE MATERIALIZED VIEW app.daily AS SELECT 1")
+    project.query("SELECT drop_chunks('hourly', INTERVAL '60 days')")  # daily alone has the days before
+    before = project.query(DAYS)
+    project.write("001_again.sql", sql)
+    report = project.apply()
+    assert report.failure is not None
+    assert (report.failure.code, "daily: " in report.failure.message) == ("L042", True)
+    assert project.query(DAYS) == before
+
+
+def test_columns_that_a_file_leaves_out_unasked_stay(project: Project):
+    project.write("001_again.sql", f"DROP MATERIALIZED VIEW hourly CASCADE;{RENAMED}")
+    project.write("002_again.sql", f"DROP MATERIALIZED VIEW hourly CASCADE;{AGAIN}")
+    project.query("DROP MATERIALIZED VIEW daily")
+    report = project.apply(**settings(project, PRESERVE))
+    assert report.failure is not None
+    assert (report.failure.code, "without v" in report.failure.message) == ("L053", True), report.failure
+    assert project.query("SELECT count(v) > 10000 FROM hourly") == [(True,)]
+
+
+def test_a_column_of_the_row_type_does_not_go_unseen(project: Project):
+    project.query("CREATE TABLE of_rows (id int, h hourly)")
+    project.write("001_again.sql", REBUILD)
+    refused(project, "L048", "column public.of_rows.h depends on public.hourly")
+
+
+def test_real_time_by_alter_comes_back(project: Project):
+    project.query("ALTER MATERIALIZED VIEW daily SET (timescaledb.materialized_only = false)")
+    project.query("ALTER MATERIALIZED VIEW flat SET (timescaledb.materialized_only = false)")
+    flat = """-- tidelock: rebuild flat
+-- tidelock: rebuild hourly
+DROP MATERIALIZED VIEW flat; CREATE MATERIALIZED VIEW flat WITH (timescaledb.continuous) AS
+SELECT time_bucket('1 day', time) AS bucket, count(*) AS n FROM raw GROUP BY 1 WITH NO DATA;"""
+    project.write("001_again.sql", flat + REBUILD)
+    ok(project.apply())
+    query = "SELECT materialized_only FROM timescaledb_information.continuous_aggregates ORDER BY view_name"
+    assert project.query(query) == [(False,)] * 3
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        f"{REBUILD}CREATE VIEW daily AS SELECT 1;",
+        f"{REBUILD}DROP MATERIALIZED VIEW hourly; CREATE MATERIALIZED VIEW hourly AS SELECT 1;",
+    ],
+)
+def test_what_becomes_another_kind_of_thing_is_refused_in_words(project: Project, sql: str):
+    project.write("001_again.sql", sql)
+    report = project.apply()
+    assert report.failure is not None
+    assert report.failure.code in ("L042", "L047"), report.failure
+    assert project.query("SELECT count(*) FROM daily") == [(543,)]
+
+
+# --- rows of the source that go in the same transaction ---------------------------------------------------------------
+
+OLD = "DELETE FROM raw WHERE time < now() - INTERVAL '10 days'"
+CHUNK = "(SELECT c FROM show_chunks('raw') c ORDER BY c::text LIMIT 1)"
+YOUNG = """CREATE MATERIALIZED VIEW young WITH (timescaledb.continuous) AS
+SELECT time_bucket('1 hour', time) AS bucket, device, sum(v) AS v FROM raw GROUP BY 1, 2 WITH NO DATA"""
+AWAY = "EXECUTE 'DROP MATERIALIZED VIEW ' || 'young'"
+
+
+def young(project: Project) -> None:
+    """An aggregate over the rows that are there."""
+    project.query(YOUNG)
+    project.query("CALL refresh_continuous_aggregate('young', NULL, NULL)")
+
+
+@pytest.mark.parametrize(
+    ("sql", "told"),
+    [
+        (f"{OLD}; DROP MATERIALIZED VIEW young;", "rows that it was made of are deleted before"),
+        (f"{OLD} AND device = 1; DROP MATERIALIZED VIEW young;", "rows that it was made of are deleted before"),
+        (f"DO $$ BEGIN EXECUTE $q${OLD}$q$; {AWAY}; END $$;", "rolled back"),
+        (f"DO $$ BEGIN EXECUTE 'TRUNCATE ' || {CHUNK}; {AWAY}; END $$;", "rolled back"),
+        (f"DO $$ BEGIN EXECUTE 'DROP TABLE ' || {CHUNK}; {AWAY}; END $$;", "rolled back"),
+    ],
+)
+def test_an_aggregate_does_not_go_with_what_it_was_made_of(project: Project, sql: str, told: str):
+    young(project)
+    project.write("001_x.sql", sql)
+    refused(project, "L042", "young", told)
+
+
+def test_it_goes_where_nothing_was_taken(project: Project):
+    young(project)
+    project.write("001_x.sql", "UPDATE raw SET note = 'y' WHERE device = 1; DROP MATERIALIZED VIEW young;")
+    ok(project.apply())
+
+
+TAKE = f"""CREATE FUNCTION take() RETURNS void LANGUAGE plpgsql AS $$ BEGIN EXECUTE $q${OLD} AND device = 1$q$; END $$;
+SELECT take();"""
+UP_TO_YESTERDAY = "SELECT count(*), sum(v) FROM {} WHERE bucket < date_trunc('day', now()) - INTERVAL '1 day'"
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("how", [f"{OLD} AND device = 1;", TAKE])
+def test_a_rebuild_keeps_what_was_made_of_rows_that_the_file_deletes(project: Project, how: str, before: bool):
+    queries = [UP_TO_YESTERDAY.format(each) for each in ("hourly", "daily")]
+    rows = [project.query(each) for each in queries]
+    rebuild = "DROP MATERIALIZED VIEW hourly CASCADE;" + AGAIN.replace("avg(v)", "sum(v)")
+    parts = (how, rebuild) if before else (rebuild, how)
+    project.write("001_again.sql", "-- tidelock: rebuild hourly\n" + "\n".join(parts))
+    ok(project.apply())
+    assert [project.query(each) for each in queries] == rows
+
+
+@pytest.mark.parametrize("rows", ["time > now() - INTERVAL '5 days'", "extract(hour FROM time) = 5", "device = 2"])
+def test_a_rebuild_on_another_source_keeps_what_that_does_not_hold(project: Project, rows: str):
+    query = "SELECT count(*), sum(n) FROM flat WHERE bucket < date_trunc('day', now())"
+    before = project.query(query)
+    project.query("CREATE TABLE raw2 (LIKE raw)")
+    project.query("SELECT create_hypertable('raw2', 'time', chunk_time_interval => INTERVAL '1 day')")
+    project.query(f"INSERT INTO raw2 SELECT * FROM raw WHERE {rows}")
+    project.write(
+        "001_again.sql",
+        """-- tidelock: rebuild flat
+DROP MATERIALIZED VIEW flat; CREATE MATERIALIZED VIEW flat WITH (timescaledb.continuous) AS
+SELECT time_bucket('1 day', time) AS bucket, count(*) AS n FROM raw2 GROUP BY 1 WITH NO DATA;""",
+    )
+    ok(project.apply())
+    assert project.query(query) == before
 
 
 # --- what is no loss -------------------------------------------------------------------------------------------------

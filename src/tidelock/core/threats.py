@@ -4,6 +4,7 @@ drop        it drops something (with CASCADE: and what hangs on it)
 refresh     it computes a range of an aggregate anew
 empty       it removes rows of an aggregate: TRUNCATE, drop_chunks, DML on it or on the hypertable beneath
 uproot      it removes rows that aggregates are computed from
+thin        it removes some of them: nobody knows which
 replace     CREATE OR REPLACE VIEW, or of the rule that a view is
 create      an aggregate is made; IF NOT EXISTS may pass over one with another definition
 refresh policy, retention policy     both together may erode an aggregate day by day
@@ -41,6 +42,7 @@ class How(StrEnum):
     REFRESH = "refresh"
     EMPTY = "empty"
     UPROOT = "uproot"
+    THIN = "thin"
     REPLACE = "replace"
     CREATE = "create"
     REFRESH_POLICY = "refresh policy"
@@ -167,8 +169,8 @@ def _of_action(action: Action) -> Iterator[Threat]:
         case "truncate":
             yield Threat(how=How.EMPTY, what=table)
             yield Threat(how=How.UPROOT, what=table)
-        case "delete" if "where" not in action.flags:
-            yield Threat(how=How.UPROOT, what=table)
+        case "delete":
+            yield Threat(how=How.THIN if "where" in action.flags else How.UPROOT, what=table)
         case "create view" if "replace" in action.flags and "temporary" not in action.flags:
             yield Threat(how=How.REPLACE, what=table)
         case "create rule" if {"replace", "select"} <= action.flags:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tidelock.core.aggregates import Span
 from tidelock.core.filling import Fill, read
 from tidelock.core.windows import merged
 from tidelock.timescale.ground import buckets, ground
 from tidelock.timescale.holes import begins, changes, remains
+from tidelock.timescale.thinning import fewer
 
 if TYPE_CHECKING:
     import psycopg
 
     from tidelock.app.ports import Scene
-    from tidelock.core.aggregates import Aggregate, Span
+    from tidelock.core.aggregates import Aggregate
 
     Connection = psycopg.Connection[Any]
 
@@ -67,3 +69,14 @@ def shape(conn: Connection, aggregate: Aggregate) -> tuple[str | None, ...]:
     """How wide its buckets are, and where they begin."""
     found = buckets(conn, aggregate)
     return (found.width, found.timezone, found.origin, found.offset)
+
+
+def elsewhere(conn: Connection, now: Aggregate) -> Fill:
+    """Of one that reads another hypertable now: where that has less than the rows that were kept, these stay."""
+    if now.raw is None or now.materialized is None:
+        return Fill()
+    [(first, end)] = buckets(conn, now).around(conn, [now.raw.start])
+    edge = [Span(start=first, end=end, kind=now.kind)] if first < now.raw.start else []
+    start, end = max(first, now.materialized.start), min(now.raw.end, now.materialized.end)
+    less = fewer(conn, now, Span(start=start, end=end, kind=now.kind)) if start < end else []
+    return Fill(stays=tuple(merged([*edge, *(each.span for each in less)])))

@@ -13,16 +13,19 @@ import psycopg
 from psycopg import sql
 
 from tidelock.app.ports import StepHooks
+from tidelock.core.aggregates import Span
 from tidelock.core.secrets import brief
 from tidelock.core.statement import Kind
 from tidelock.core.step import Mode
 from tidelock.core.threats import How, foreign, stores_code, threats
+from tidelock.core.windows import clipped
 from tidelock.timescale import history, look
 from tidelock.timescale.consent import NOTHING, File, among, file_of
 from tidelock.timescale.losses import BRIEF, Reckoning, refuse
-from tidelock.timescale.refusals import AggregateReplaced, CursorHeld, HistoryLost, Loss
+from tidelock.timescale.refusals import AggregateReplaced, CursorHeld, HistoryLost, Loss, SourceTaken
 from tidelock.timescale.said import may_drop
 from tidelock.timescale.soundness import genuine
+from tidelock.timescale.taken import counted, taken
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,12 +36,13 @@ if TYPE_CHECKING:
     from tidelock.core.model import PlannedMigration
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
+    from tidelock.timescale.taken import Chunks
 
     Connection = psycopg.Connection[Any]
 
 AS_CONNECTED = ("SET LOCAL SESSION AUTHORIZATION DEFAULT", "SET LOCAL ROLE NONE")
 """A file may have taken a role that sees less."""
-QUIET = (How.CREATE, How.REFRESH_POLICY, How.RETENTION_POLICY, How.REWRITE)
+QUIET = (How.CREATE, How.THIN, How.REFRESH_POLICY, How.RETENTION_POLICY, How.REWRITE)
 """What takes no row of an aggregate in the step itself."""
 CONTROL = (Kind.BEGIN, Kind.COMMIT, Kind.ROLLBACK, Kind.SAVEPOINT)
 PLAIN = "TABLE VIEW SEQUENCE SCHEMA TYPE DOMAIN FUNCTION PROCEDURE TRIGGER RULE POLICY".split()  # noqa: SIM905
@@ -130,6 +134,8 @@ class Guard(StepHooks):
     pending: Sequence[PlannedMigration] = ()
     file: File = field(default=NOTHING, init=False)
     before_step: dict[int, Before] = field(default_factory=dict, init=False)
+    chunks: Chunks = field(default_factory=dict, init=False)
+    """Those of hypertables that aggregates can be made of again, as they were."""
     copied: set[int] = field(default_factory=set, init=False)
     """Aggregates that were whole when a rebuild took their rows out."""
     _decided: dict[tuple[int, int], bool] = field(default_factory=dict, init=False)
@@ -195,6 +201,8 @@ class Guard(StepHooks):
                     found = history.of(conn, each)
                     trace = first_trace(conn, each, found) if found else None
                     self.before_step[each.number] = Before(each, found, views[each.number], trace)
+        whole = {each.aggregate.hypertable for each in self.before_step.values() if each.history is None}
+        self.chunks = counted(self.scene.conn, whole) if whole else {}
 
     def before(self, step: Step, statement: Statement) -> None:
         """A rebuild copies rows out before the first statement that may drop them: nothing before it may take any."""
@@ -245,12 +253,52 @@ class Guard(StepHooks):
             if number in now and self.replaced(before, now[number]) and "L044" not in file.allows:
                 raise AggregateReplaced(self.statement_of(step).place, name, done=True)
             if before.history is None:
+                if number not in now:
+                    self.not_needed(step, before.aggregate)
                 continue
             if number not in now or self.harmed(before):
                 losses.append(self.loss(step, before))
         if losses:
             raise HistoryLost(losses, done=True)
         self.no_cursor(step)
+
+    def kept(self, step: Step) -> None:
+        """Raise when a rebuild has not put back what this has let go because it would."""
+        stock = None
+        losses: list[Loss] = []
+        for number in self.copied:
+            before = self.before_step[number]
+            if before.trace is None or among(before.aggregate.name, self.file.accepts):
+                continue
+            stock = stock or look.take(self.scene.conn)
+            there = stock.aggregate(before.aggregate.name)
+            if there is None or self.rows(there, before) < before.trace.rows:
+                losses.append(self.loss(step, before))
+        if losses:
+            raise HistoryLost(losses, done=True)
+
+    def rows(self, there: Aggregate, before: Before) -> int:
+        """How many an aggregate has where the one of that name had its history."""
+        assert before.history is not None
+        span = before.history.span
+        query = sql.SQL("SELECT pg_catalog.count(*) FROM {} WHERE {}").format(
+            sql.SQL(there.relation), history.between(there, span.start, span.end)
+        )
+        [found] = self.scene.conn.execute(query).fetchone() or (0,)
+        return int(found)
+
+    def not_needed(self, step: Step, aggregate: Aggregate) -> None:
+        """Raise when an aggregate that went cannot be made again, though before the step it could, or nobody knows."""
+        place = self.statement_of(step).place
+        if aggregate.unread:
+            raise SourceTaken(place, aggregate.name, f"this role may not read {', '.join(aggregate.unread)}")
+        spans = taken(self.scene.conn, self.chunks, aggregate.hypertable, aggregate.kind)
+        if aggregate.materialized and (
+            lost := clipped(spans, aggregate.materialized.start, aggregate.materialized.end)
+        ):
+            hull = Span(start=min(each.start for each in lost), end=max(each.end for each in lost), kind=aggregate.kind)
+            why = f"rows of {aggregate.hypertable} from {hull} that it was made of were deleted in it"
+            raise SourceTaken(place, aggregate.name, why)
 
     def no_cursor(self, step: Step) -> None:
         """Raise when a query is left for COMMIT, unless all that it could take is given up."""
@@ -284,6 +332,22 @@ class Guard(StepHooks):
             aggregate=before.aggregate.name,
             history=before.history,
         )
+
+
+@dataclass
+class Keeping(StepHooks):
+    """The guard's last look, after what was to be kept was put back."""
+
+    guard: Guard
+
+    def attends(self, step: Step) -> bool:
+        """As the guard does."""
+        return self.guard.attends(step)
+
+    def closing(self, step: Step) -> None:
+        """See that it is all there."""
+        if step.mode is not Mode.ALONE:
+            self.guard.kept(step)
 
 
 def first_trace(conn: Connection, aggregate: Aggregate, found: History) -> Trace:

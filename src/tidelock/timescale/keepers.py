@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tidelock.timescale.guard import Guard
+from tidelock.timescale.guard import Guard, Keeping
 from tidelock.timescale.mender import Mender
 from tidelock.timescale.quiet import Quieter
 from tidelock.timescale.rebuild import Rebuilder
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 def keepers(scene: Scene, target: Target, pending: Sequence[PlannedMigration]) -> Sequence[StepHooks]:
     """All of them."""
     refresher = Refresher(scene, target)
+    guard = Guard(scene, target, pending)
     return (
         Quieter(scene),
         Mender(scene),
-        Guard(scene, target, pending),
+        guard,
         Rebuilder(scene, target, refresher),
+        Keeping(guard),
         refresher,
         Warner(scene),
     )

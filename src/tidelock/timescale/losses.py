@@ -54,6 +54,8 @@ class Reckoning:
     """Those that the file drops and has not made yet: they come back with their history, or with what they hung on."""
     uprooted: dict[str, Span | None] = field(default_factory=dict)
     """Hypertables and aggregates whose rows the plan removes: where; None for all."""
+    thinned: set[str] = field(default_factory=set)
+    """Those that lose some of their rows."""
     retention: dict[str, Bound] = field(default_factory=dict)
     """Hypertable → how long a policy of the plan keeps its rows."""
     fragile: set[tuple[str, str]] = field(default_factory=set)
@@ -90,7 +92,7 @@ class Reckoning:
                     self.refresh(each, threat)
             case How.EMPTY:
                 self.empty(threat)
-            case How.UPROOT:
+            case How.UPROOT | How.THIN:
                 self.uproot(threat)
             case How.REPLACE:
                 self.replace_view(threat)
@@ -143,6 +145,10 @@ class Reckoning:
                 self.kept.add(each.name)
                 continue
             rootless = each.hypertable in found.relations
+            if {each.hypertable, each.parent} & self.thinned:
+                whole = history.of(self.conn, each, rootless=True)
+                self.lose(each, whole, why="rows that it was made of are deleted before")
+                continue
             self.lose(each, self.history(each, rootless=rootless, orphan=each.parent in names))
         return None
 
@@ -169,6 +175,9 @@ class Reckoning:
     def uproot(self, threat: Threat) -> None:
         """Rows that aggregates are computed from go: from then on what they hold of it exists nowhere else."""
         found = self.names.relations(threat.what)
+        if threat.how is How.THIN:
+            self.thinned |= found
+            return
         tables = {each.name: each.kind for each in self.stock.hypertables}
         tables |= {each.name: each.kind for each in self.stock.aggregates}
         for name in found & tables.keys():

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Found = list[tuple[Mode, Statement, Sequence[Threat]]]
 
-ALONE = (How.CREATE,)
+ALONE = (How.CREATE, How.THIN)
 """Harmless by itself, in a plan that takes nothing."""
 
 

@@ -18,11 +18,14 @@ from tidelock.core.rebuilding import rebuilt, widened
 from tidelock.core.report import Happening
 from tidelock.core.statement import Object
 from tidelock.core.step import Mode
+from tidelock.core.windows import merged, without
 from tidelock.timescale import filling, look, policies, rows
 from tidelock.timescale.call import Wish
-from tidelock.timescale.restoring import OWNERS, Kept, Restoring, aggregate, exists
+from tidelock.timescale.consent import among
+from tidelock.timescale.restoring import OWNERS, ColumnsGone, Kept, Restoring, aggregate, exists
 from tidelock.timescale.rights import rights
 from tidelock.timescale.said import AGGREGATE, Said, closure, may_drop, readers
+from tidelock.timescale.taken import counted, taken
 from tidelock.timescale.telling import rebuilt_line
 
 if TYPE_CHECKING:
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
     from tidelock.timescale.refresher import Refresher
+    from tidelock.timescale.taken import Chunks
 
 RESOLVED = """
 SELECT format('%%I.%%I', n.nspname, c.relname)
@@ -51,6 +55,8 @@ class Rebuilder(StepHooks):
     kept: Kept | None = None
     fills: dict[str, Fill] = field(default_factory=dict)
     shapes: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
+    chunks: Chunks = field(default_factory=dict)
+    """Those of the hypertables beneath, as they were."""
 
     def attends(self, step: Step) -> bool:
         """Transactions that create an aggregate or give one a column, and refreshes."""
@@ -66,7 +72,7 @@ class Rebuilder(StepHooks):
 
         Through another connection, so that the step holds no lock on chunks that it did not ask for.
         """
-        self.kept, self.fills, self.shapes = None, {}, {}
+        self.kept, self.fills, self.shapes, self.chunks = None, {}, {}, {}
         if step.mode is Mode.ALONE:
             return
         names = {each.name for each in map(widened, step.statements) if each is not None}
@@ -85,6 +91,9 @@ class Rebuilder(StepHooks):
                     known = filling.known(self.scene, each)
                     self.fills[each.name] = filling.reckoned(conn, each, known)
                     self.shapes[each.name] = filling.shape(conn, each)
+        self.chunks = counted(
+            self.scene.conn, {each.hypertable for each in stock.aggregates if each.name in self.fills}
+        )
 
     def before(self, step: Step, statement: Statement) -> None:
         """Keep everything before the first statement that may drop it, and make way for it."""
@@ -145,7 +154,19 @@ class Rebuilder(StepHooks):
             return
         kept = self.kept
         came = Restoring(self.scene, kept, self.said(step), self.shapes).run()
+        self.no_column_lost(kept)
         self.report(kept, came)
+
+    def no_column_lost(self, kept: Kept) -> None:
+        """Raise when a file that does not speak of a rebuild leaves out columns with values that nothing gives back."""
+        asked = {identifier(each.value) for each in self.scene.migration.directives if each.name == "rebuild"}
+        for name in kept.rebuilt:
+            copy, had = kept.copies[name], aggregate(kept.stock, name).materialized
+            fill = self.fills.get(name)
+            if not copy.gone or not had or fill is None or among(name, asked):
+                continue
+            if rows.holds(self.scene.conn, copy, without(had, fill.empty)):
+                raise ColumnsGone(name, copy.gone)
 
     def widen(self, step: Step) -> None:
         """Note what a new column can be filled from: its old rows differ from what they would be now."""
@@ -186,17 +207,23 @@ class Rebuilder(StepHooks):
     def filled(self, kept: Kept, stock: Stock, name: str, above: Iterable[str]) -> Iterator[tuple[str, Fill]]:
         """What may be replaced and what has to stay, of a rebuilt one and of those above it."""
         for each in (name, *above):
-            found = self.fill_of(kept, each)
+            found = self.fill_of(kept, stock, each)
             if found is not None and stock.aggregate(each) is not None:
                 yield each, found
 
-    def fill_of(self, kept: Kept, name: str) -> Fill | None:
+    def fill_of(self, kept: Kept, stock: Stock, name: str) -> Fill | None:
         """Of one that was made anew. What it reads may be new as well, and its old rows lack what this is made of."""
-        before, own = aggregate(kept.stock, name), self.fills.get(name)
+        before, now, own = aggregate(kept.stock, name), stock.aggregate(name), self.fills.get(name)
         if before.parent in kept.names and (own is None or kept.lacks(before.parent)):
-            beneath = self.fill_of(kept, before.parent)
+            beneath = self.fill_of(kept, stock, before.parent)
             return sealed(replace(beneath, since=None, begins=None), before.materialized) if beneath else None
-        return sealed(own, before.materialized) if own and name in kept.reshaped else own
+        if own is None or now is None:
+            return own
+        if not before.parent and now.source != before.source:
+            return filling.elsewhere(self.scene.conn, now)
+        gone = taken(self.scene.conn, self.chunks, before.hypertable, before.kind) if self.chunks else []
+        own = replace(own, stays=tuple(merged([*own.stays, *gone])))
+        return sealed(own, before.materialized) if name in kept.reshaped else own
 
     def said(self, step: Step) -> Said:
         """What the file says of such things itself."""

@@ -84,6 +84,20 @@ class HistoryLost(LedgerFault):
         super().__init__(f"{'; '.join(first)}; {where} {what}", hint=ways(losses), detail=listed(losses) + also)
 
 
+class SourceTaken(LedgerFault):
+    """An aggregate went, and in the same transaction rows that it was made of; or nobody may look at what it had."""
+
+    code = "L042"
+
+    def __init__(self, place: Place, aggregate: str, why: str) -> None:
+        name = shown(aggregate)
+        super().__init__(
+            f"{place}: {name} is gone at the end of the transaction, and {why}: it would have been lost; rolled back",
+            hint=f"keep it: `-- tidelock: rebuild {name}` in a file that drops and creates it; lose it: "
+            f"`-- tidelock: accept-loss {name}: why`",
+        )
+
+
 class DefinitionPassedOver(LedgerFault):
     """CREATE … IF NOT EXISTS with another definition than that of the aggregate that is there."""
 

@@ -19,7 +19,7 @@ from tidelock.timescale import filling, look, policies, rights, rows
 from tidelock.timescale.said import AGGREGATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import psycopg
 
@@ -44,6 +44,20 @@ class NotMadeAgain(LedgerFault):
         super().__init__(
             f"{name} was dropped, and is not there at the end of its transaction: its history would be lost",
             hint="create it in the same transaction; or, when it may go: `-- tidelock: accept-loss NAME: why`",
+        )
+
+
+class ColumnsGone(LedgerFault):
+    """An aggregate is kept because the settings say so, and its new definition leaves out columns that have history."""
+
+    code = "L053"
+
+    def __init__(self, name: str, columns: Sequence[str]) -> None:
+        short = name.removeprefix("public.")
+        super().__init__(
+            f"{name} is made again without {', '.join(columns)}: what they hold of times whose rows are gone exists "
+            f"nowhere else; rolled back",
+            hint=f"keep the columns; or, when that may go: `-- tidelock: rebuild {short}` at the top of the file",
         )
 
 
@@ -122,7 +136,8 @@ class Restoring:
         """Settings that CREATE did not say, and the rows. Until it is refreshed it shows these alone."""
         conn = self.scene.conn
         now = look.take(conn).aggregate(name)
-        assert now is not None, "it is there"
+        if now is None:  # something else has its name
+            raise NotMadeAgain(name)
         settings = self.kept.schema.objects[AGGREGATE, name].get("columnstore")
         if settings and not now.columnstore and not self.said.mentions(name, "compress", "columnstore"):
             there = rows.columns(conn, now.relation)
@@ -135,9 +150,11 @@ class Restoring:
         if name in self.shapes and filling.shape(conn, now) != self.shapes[name]:
             self.kept.reshaped[name] = aggregate(self.kept.stock, name).bucket
         copy = self.kept.copies[name]
+        was = aggregate(self.kept.stock, name).real_time
+        real_time = now.real_time or (was and not self.said.mentions(name, "materialized_only"))
         if now.real_time:
             self.scene.query([f"ALTER MATERIALIZED VIEW {name} SET (timescaledb.materialized_only = true)"])
-        copy = self.kept.copies[name] = replace(rows.put_back(conn, copy, now), real_time=now.real_time)
+        copy = self.kept.copies[name] = replace(rows.put_back(conn, copy, now), real_time=real_time)
         if copy.empty and name not in self.kept.rebuilt:
             parent = aggregate(self.kept.stock, name).parent
             why = f"its old rows do not fit {', '.join(copy.empty)}"
@@ -154,6 +171,7 @@ class Restoring:
         """Views, policies, grants, comments, indexes that are not there and that the file did not drop or make."""
         conn, kept, said = self.scene.conn, self.kept, self.said
         found = self.scene.snapshot()
+        self.no_data_lost(found)
         missing = [
             key
             for key in kept.closure
@@ -177,6 +195,13 @@ class Restoring:
                 self.scene.tell(Happening.NOTE, told)
             else:
                 yield key
+
+    def no_data_lost(self, found: Snapshot) -> None:
+        """Raise when a column of a table went with an aggregate whose row type it had: no definition brings it back."""
+        for kind, name in self.kept.closure:
+            table = ("table", name.rpartition(".")[0])
+            if kind == "column" and (kind, name) not in found.objects and table in found.objects:
+                raise CannotComeBack(f"column {name}", self.kept.rebuilt[0], "it went with its values")
 
     def own(self) -> None:
         """Give everything back to its owner."""

@@ -10,11 +10,14 @@ from psycopg import sql
 from tidelock.core.widening import widens
 from tidelock.errors import LedgerFault
 from tidelock.timescale.ground import chunks
+from tidelock.timescale.points import point
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import psycopg
 
-    from tidelock.core.aggregates import Aggregate
+    from tidelock.core.aggregates import Aggregate, Span
 
     Connection = psycopg.Connection[Any]
 
@@ -138,6 +141,24 @@ def put_back(conn: Connection, copy: Copy, now: Aggregate) -> Copy:
              if each in copy.columns and copy.columns[each] != there[each]]  # fmt: skip
     gone = tuple(each for each in copy.columns if each not in there and each != copy.bucket)
     return replace(copy, empty=tuple(empty), wider=tuple(wider), gone=gone)
+
+
+def holds(conn: Connection, copy: Copy, spans: Iterable[Span]) -> bool:
+    """Whether columns that go have a value in these spans."""
+    some = sql.SQL(" OR ").join(sql.SQL("{} IS NOT NULL").format(sql.Identifier(each)) for each in copy.gone)
+    return any(
+        conn.execute(
+            sql.SQL("SELECT FROM {table} WHERE {bucket} >= {start} AND {bucket} < {end} AND ({some}) LIMIT 1").format(
+                table=sql.Identifier("pg_temp", copy.table),
+                bucket=sql.Identifier(copy.bucket),
+                start=point(each.start, copy.kind),
+                end=point(each.end, copy.kind),
+                some=some,
+            )
+        ).fetchone()
+        is not None
+        for each in spans
+    )
 
 
 def totals(conn: Connection, relation: sql.Composable, named: list[tuple[str, str]]) -> tuple[Any, ...]:

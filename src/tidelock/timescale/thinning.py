@@ -88,6 +88,12 @@ def thinned(
     return [found for each in asked for found in compared(conn, aggregate, each, COUNT.search(definition))]
 
 
+def fewer(conn: Connection, aggregate: Aggregate, within: Span) -> list[Thinned]:
+    """Buckets of a span of which the source gives fewer rows, whatever was noted."""
+    [definition] = conn.execute(DEFINITION, (aggregate.direct,)).fetchone() or ("",)
+    return compared(conn, aggregate, within, COUNT.search(definition))
+
+
 def changed(conn: Connection, aggregate: Aggregate, within: Span, since: int = SINCE) -> list[Span]:
     """Where the source has changed since it was taken up, as far as the aggregate has buckets there."""
     assert aggregate.materialized is not None
