@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from psycopg.conninfo import make_conninfo
 from tests.postgres.test_apply import ok
+from tests.postgres.test_interruption import running, until
 from tests.timescale.test_guard import AGAIN, filled, project, refused
 from tests.timescale.test_rebuilding import PRESERVE, settings
 
@@ -199,6 +204,43 @@ def test_a_deferred_constraint_that_does_not_hold_is_told_as_at_commit(project: 
 )
 def test_rows_that_a_statement_removes_wherever_it_stands_are_seen_before_anything_runs(project: Project, sql: str):
     refused_before(project, sql)
+
+
+# --- others, and who may not look ---------------------------------------------------------------------------------------
+
+
+def test_what_a_job_drops_meanwhile_is_not_the_step_s_doing(project: Project):
+    project.query(HARM + TABLE)
+    project.write("001_x.sql", "INSERT INTO tt VALUES (2); SELECT pg_sleep(3);")
+
+    def drop() -> None:
+        until(lambda: running(project, "pg_sleep"))
+        project.query("SELECT drop_chunks('hourly', INTERVAL '60 days')")
+
+    thread = threading.Thread(target=drop)
+    thread.start()
+    ok(project.apply())
+    thread.join()
+    assert project.one("SELECT count(*) < 10000 FROM hourly")
+
+
+def test_who_may_not_read_an_aggregate_cannot_let_it_go_unseen(project: Project):
+    role = f"guard_reader_{os.getpid()}"
+    project.query(f"CREATE ROLE {role} LOGIN")
+    try:
+        project.query(f"GRANT CREATE, USAGE ON SCHEMA public TO {role}")
+        project.query(
+            "CREATE FUNCTION away() RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS "
+            "'BEGIN DROP MATERIALIZED VIEW hourly CASCADE; RETURN 1; END'"
+        )
+        project.write("001_x.sql", "SELECT away();")
+        report = replace(project, dsn=make_conninfo(project.dsn, user=role)).apply()
+        assert report.failure is not None
+        assert (report.failure.code, "may not read" in report.failure.message) == ("L042", True), report.failure
+        assert project.one("SELECT count(*) > 10000 FROM hourly")
+    finally:
+        project.query(f"DROP OWNED BY {role} CASCADE")
+        project.query(f"DROP ROLE {role}")
 
 
 # --- names -----------------------------------------------------------------------------------------------------------
