@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 from tests.postgres.test_apply import ok
 from tests.timescale.test_guard import AGAIN, filled, project, refused
+from tests.timescale.test_guard_ways import ADD
 from tests.timescale.test_rebuilding import PRESERVE, settings
 
 from tidelock.core.report import Happening
+from tidelock.timescale import history, look
 
 if TYPE_CHECKING:
     from tests.rig.project import Project
@@ -33,6 +36,7 @@ DAILY = """
 CREATE MATERIALIZED VIEW daily WITH (timescaledb.continuous) AS
 SELECT time_bucket('1 day', bucket) AS bucket, device, sum(total) AS v FROM hourly GROUP BY 1, 2 WITH NO DATA;
 """
+GO = "DROP MATERIALIZED VIEW hourly CASCADE;"
 DAYS = "SELECT count(*), sum(v), count(v) FROM daily"
 
 
@@ -79,6 +83,30 @@ def test_one_that_comes_back_by_itself_keeps_them_when_it_is_refreshed_later(pro
     assert project.query(DAYS) == before
     project.write("002_once_more.sql", "CALL refresh_continuous_aggregate('daily', NULL, NULL);")
     ok(project.apply())
+    assert project.query(DAYS) == before
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DO $$ BEGIN CALL refresh_continuous_aggregate('daily', NULL, NULL); END $$;",
+        "DROP MATERIALIZED VIEW daily;",
+        f"SELECT {ADD}('daily', NULL, INTERVAL '1 hour', INTERVAL '1 hour');",
+    ],
+)
+def test_its_own_old_rows_are_history_from_then_on(project: Project, sql: str):
+    project.write("001_again.sql", f"-- tidelock: rebuild hourly\n-- tidelock: rebuild daily\n{GO}{RENAMED}{DAILY}")
+    ok(project.apply())
+    with psycopg.connect(project.dsn, autocommit=True) as conn:
+        [daily] = [each for each in look.take(conn).aggregates if each.name == "public.daily"]
+        found = history.of(conn, daily)
+    assert found is not None
+    assert 148 <= found.buckets <= 151
+    before = project.query(DAYS)
+    project.write("002_x.sql", sql)
+    report = project.apply()
+    assert report.failure is not None
+    assert (report.failure.code, "daily: 1" in report.failure.message) == ("L042", True)
     assert project.query(DAYS) == before
 
 

@@ -17,7 +17,7 @@ from tidelock.core.aggregates import INTEGERS, History, Span
 from tidelock.timescale import holes
 from tidelock.timescale.ground import buckets
 from tidelock.timescale.points import as_source, bucket_end, number, point
-from tidelock.timescale.thinning import changed, thinned
+from tidelock.timescale.thinning import changed, emptied, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -68,6 +68,13 @@ def of(
         conn, aggregate, Span(start=start, end=end, kind=aggregate.kind), holes.changes(conn, aggregate)
     )
     found = plus(found, together(holes.in_part(conn, aggregate, doubts)))
+    if aggregate.parent:
+        without_values = [
+            each
+            for each in emptied(conn, aggregate, Span(start=start, end=end, kind=aggregate.kind))
+            if not any(one.start <= each.span.start < one.end for one in doubts)
+        ]
+        found, doubts = plus(found, together(without_values)), [*doubts, *(each.span for each in without_values)]
     return plus(found, together(thinner(conn, aggregate, start, end, doubts))) if deleted else found
 
 

@@ -57,6 +57,18 @@ SELECT {start}, {end}, have.n
  WHERE have.n > gives.n OR have.c > gives.c"""
 
 
+COLUMNS = """
+SELECT attname::text FROM pg_attribute
+ WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped AND attname <> %s ORDER BY attnum"""
+EMPTIER = """
+SELECT {start}, {end}, have.n
+  FROM (SELECT {column} AS b, count(*) AS n, {counts} FROM {relation}
+         WHERE {column} >= {low} AND {column} < {high} GROUP BY 1) have
+  JOIN (SELECT {column} AS b, {counts} FROM {direct}
+         WHERE {column} >= {low} AND {column} < {high} GROUP BY 1) gives USING (b)
+ WHERE {fewer}"""
+
+
 @dataclass(frozen=True, slots=True)
 class Thinned:
     """A bucket that is there in part only."""
@@ -122,3 +134,38 @@ def compared(conn: Connection, aggregate: Aggregate, within: Span, count: re.Mat
         Thinned(Span(start=start, end=end, kind=within.kind), rows)
         for start, end, rows in conn.execute(query).fetchall()
     ]
+
+
+def emptied(conn: Connection, aggregate: Aggregate, within: Span) -> list[Thinned]:
+    """Buckets that have values which the aggregate beneath gives no more: that was rebuilt, and is NULL there."""
+    beneath, own = [
+        [name for (name,) in conn.execute(COLUMNS, (relation, column)).fetchall()]
+        for relation, column in ((aggregate.source, aggregate.source_time), (aggregate.relation, aggregate.column))
+    ]
+    if not own or not beneath or aggregate.unread or not some_null(conn, aggregate.source, beneath):
+        return []
+    counts = [sql.SQL("count({}) AS {}").format(sql.Identifier(each), sql.Identifier(f"n{n}"))
+              for n, each in enumerate(own)]  # fmt: skip
+    less = [sql.SQL("have.{0} > gives.{0}").format(sql.Identifier(f"n{n}")) for n in range(len(own))]
+    query = sql.SQL(EMPTIER).format(
+        start=number(aggregate.kind, sql.SQL("b")),
+        end=number(aggregate.kind, bucket_end(aggregate, sql.SQL("b"))),
+        column=sql.Identifier(aggregate.column),
+        counts=sql.SQL(", ").join(counts),
+        relation=sql.SQL(aggregate.relation),
+        direct=sql.SQL(aggregate.direct),
+        low=point(within.start, within.kind),
+        high=point(within.end, within.kind),
+        fewer=sql.SQL(" OR ").join(less),
+    )
+    return [
+        Thinned(Span(start=start, end=end, kind=within.kind), rows)
+        for start, end, rows in conn.execute(query).fetchall()
+    ]
+
+
+def some_null(conn: Connection, relation: str, columns: Iterable[str]) -> bool:
+    """Whether a row of it has a column without a value."""
+    which = sql.SQL(" OR ").join(sql.SQL("{} IS NULL").format(sql.Identifier(each)) for each in columns)
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE {})").format(sql.SQL(relation), which)
+    return conn.execute(query).fetchone() == (True,)
