@@ -277,6 +277,18 @@ def test_a_policy_without_a_compressed_chunk_refuses_no_type(project: Project):
     ok(project.apply())
 
 
+@pytest.mark.timescale(">= 2.28")
+@pytest.mark.parametrize(
+    "statement", ["ALTER TABLE c ALTER COLUMN n TYPE bigint", "ALTER TABLE c SET (timescaledb.compress = false)"]
+)
+def test_chunks_that_were_compressed_by_hand_count(lived: Project, statement: str):
+    lived.query("SELECT remove_compression_policy('c')")
+    lived.write("900_x.sql", statement)
+    report = lived.apply()
+    assert report.failure is not None
+    assert (report.failure.code, "compressed chunks" in report.failure.message) == ("D041", True), report.failure
+
+
 def test_an_earlier_file_makes_it_right(lived: Project):
     lived.write("002_gone.sql", f"{LOSS}DROP MATERIALIZED VIEW d; DROP MATERIALIZED VIEW h;")
     lived.write("003_type.sql", "ALTER TABLE r ALTER COLUMN v TYPE real;")

@@ -117,6 +117,8 @@ def ruled(
     if present:
         script = schema(database)
         known, server, off = live(script), denials.server(conn, preserves=preserves), paused(script)
+        for name in server.compressed & known.tables.keys():
+            known.tables[name].compressed = True
     before, witness = [pair for pair, *_ in pairs(known)], Witness()
 
     def more(look: Look, doubt: Doubt) -> Iterator[Finding]:
