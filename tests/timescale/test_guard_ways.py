@@ -206,6 +206,35 @@ def test_rows_that_a_statement_removes_wherever_it_stands_are_seen_before_anythi
     refused_before(project, sql)
 
 
+@pytest.mark.parametrize(
+    "bounds", ["date_trunc('day', now()) - INTERVAL '5 days', NULL", "now() - make_interval(days => 3), now()"]
+)
+def test_a_window_of_expressions_is_what_the_server_makes_of_it(project: Project, bounds: str):
+    project.write("001_x.sql", f"CALL refresh_continuous_aggregate('hourly', {bounds});")
+    ok(project.apply())
+    project.write("002_x.sql", f"{REFRESH}('hourly', date_trunc('day', now()) - make_interval(days => 90), NULL);")
+    assert "60 " not in refused(project, "L042", "hourly: 1,4")
+
+
+def test_a_second_drop_of_a_rebuilt_one_is_found_before_anything_runs(project: Project):
+    refused_before(project, f"{REBUILD}BEGIN; DROP MATERIALIZED VIEW hourly CASCADE; COMMIT;", "L042", "hourly: ")
+
+
+def test_a_delete_over_many_chunks_is_looked_at_before_a_drop(project: Project):
+    project.query("INSERT INTO raw SELECT t, d, 1 FROM generate_series(now() - INTERVAL '120 days', now(), '6 hours') t, "
+                  "generate_series(11, 12) d")  # fmt: skip
+    project.query(
+        "CREATE MATERIALIZED VIEW many WITH (timescaledb.continuous) AS SELECT time_bucket('1 day', time) AS bucket, device, "
+        "count(*) AS n FROM raw GROUP BY 1, 2 WITH NO DATA"
+    )
+    project.query("CALL refresh_continuous_aggregate('many', NULL, NULL)")
+    project.query("DELETE FROM raw WHERE device = 12")
+    refused_before(project, "DROP MATERIALIZED VIEW many;", "L042", "many: 12")
+    project.write("001_before.sql", "SELECT 1;")
+    project.write("002_harm.sql", "DO $$ BEGIN EXECUTE 'DROP MATERIALIZED VIEW ' || quote_ident('many'); END $$;")
+    refused(project, "L042", "than was looked at")
+
+
 # --- others, and who may not look ---------------------------------------------------------------------------------------
 
 

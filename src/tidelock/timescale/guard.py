@@ -123,6 +123,8 @@ class Before:
     history: History | None
     view: View
     trace: Trace | None
+    known: bool
+    """It was looked at whether a DELETE took a part of what it was made from."""
 
 
 @dataclass
@@ -200,7 +202,9 @@ class Guard(StepHooks):
                 if each.number in views:
                     found = history.of(conn, each)
                     trace = first_trace(conn, each, found) if found else None
-                    self.before_step[each.number] = Before(each, found, views[each.number], trace)
+                    span = each.materialized
+                    known = found is not None or span is None or bool(each.unread) or history.few(conn, each, span)
+                    self.before_step[each.number] = Before(each, found, views[each.number], trace, known)
         whole = {each.aggregate.hypertable for each in self.before_step.values() if each.history is None}
         self.chunks = counted(self.scene.conn, whole) if whole else {}
 
@@ -266,7 +270,7 @@ class Guard(StepHooks):
                 raise AggregateReplaced(self.statement_of(step).place, name, done=True)
             if before.history is None:
                 if number not in now:
-                    self.not_needed(step, before.aggregate)
+                    self.not_needed(step, before)
                 continue
             if number not in now or (self.harmed(before) and not self.others(before)):
                 losses.append(self.loss(step, before))
@@ -299,9 +303,12 @@ class Guard(StepHooks):
         [found] = self.scene.conn.execute(query).fetchone() or (0,)
         return int(found)
 
-    def not_needed(self, step: Step, aggregate: Aggregate) -> None:
+    def not_needed(self, step: Step, before: Before) -> None:
         """Raise when an aggregate that went cannot be made again, though before the step it could, or nobody knows."""
-        place = self.statement_of(step).place
+        place, aggregate = self.statement_of(step).place, before.aggregate
+        if not before.known and not any(may_drop(each) and each.facts.drops for each in step.statements):
+            why = f"more of {aggregate.hypertable} has changed than was looked at"
+            raise SourceTaken(place, aggregate.name, why)
         if aggregate.unread:
             raise SourceTaken(place, aggregate.name, f"this role may not read {', '.join(aggregate.unread)}")
         spans = taken(self.scene.conn, self.chunks, aggregate.hypertable, aggregate.kind)

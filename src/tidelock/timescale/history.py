@@ -46,13 +46,19 @@ MOST_CHANGED = 64
 
 
 def of(
-    conn: Connection, aggregate: Aggregate, *, within: Span | None = None, rootless: bool = False, deleted: bool = True
+    conn: Connection,
+    aggregate: Aggregate,
+    *,
+    within: Span | None = None,
+    rootless: bool = False,
+    deleted: bool = True,
+    thorough: bool = False,
 ) -> History | None:
     """What exists in the aggregate alone; None when nothing does.
 
     `within` looks at buckets that begin in a span only. `rootless`: its source goes as well, so that all of it counts.
     So does all of it when this role may not read the source: nobody can say that a bucket is there as well. Not
-    `deleted`: without the buckets that a DELETE took a part of.
+    `deleted`: without the buckets that a DELETE took a part of; `thorough`: with them, however much has changed.
     """
     if aggregate.materialized is None:
         return None
@@ -75,7 +81,7 @@ def of(
             if not any(one.start <= each.span.start < one.end for one in doubts)
         ]
         found, doubts = plus(found, together(without_values)), [*doubts, *(each.span for each in without_values)]
-    return plus(found, together(thinner(conn, aggregate, start, end, doubts))) if deleted else found
+    return plus(found, together(thinner(conn, aggregate, start, end, doubts, thorough=thorough))) if deleted else found
 
 
 def gone(conn: Connection, aggregate: Aggregate, start: int, end: int) -> History | None:
@@ -100,18 +106,25 @@ def segments(aggregate: Aggregate, width: int, start: int, end: int) -> Iterator
     yield from pairwise([start, *cuts, end])
 
 
-def thinner(conn: Connection, aggregate: Aggregate, start: int, end: int, settled: Sequence[Span]) -> list[Thinned]:
+def thinner(
+    conn: Connection, aggregate: Aggregate, start: int, end: int, settled: Sequence[Span], *, thorough: bool
+) -> list[Thinned]:
     """Buckets of which a DELETE took a part; not looked for where too much has changed to be computed for a look."""
     edges = buckets(conn, aggregate)
     start = max(start, edges.around(conn, [aggregate.chunks[0][0]])[0][0])  # before is nothing to take from
     if start >= end:
         return []
     within = Span(start=start, end=end, kind=aggregate.kind)
-    there = changed(conn, aggregate, within)
-    touched = [each for each in aggregate.chunks if any(one.start < each[1] and each[0] < one.end for one in there)]
-    if not there or len(touched) > MOST_CHANGED:
+    if not (thorough or few(conn, aggregate, within)):
         return []
     return thinned(conn, aggregate, within, lambda points: edges.around(conn, points), settled)
+
+
+def few(conn: Connection, aggregate: Aggregate, within: Span) -> bool:
+    """Whether what has changed can be computed anew for a look."""
+    there = changed(conn, aggregate, within)
+    touched = (each for each in aggregate.chunks if any(one.start < each[1] and each[0] < one.end for one in there))
+    return sum(1 for _ in touched) <= MOST_CHANGED
 
 
 def together(found: Sequence[Thinned]) -> History | None:

@@ -6,15 +6,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tidelock.core.aggregates import History, Span
+from tidelock.core.calling import arguments_of
 from tidelock.core.facts.tree import identifier
 from tidelock.core.secrets import brief
 from tidelock.core.statement import Object
 from tidelock.core.step import Mode
-from tidelock.core.threats import Bound, How, Threat
+from tidelock.core.threats import Bound, How, Threat, foreign
 from tidelock.timescale import defaults, definitions, dependents, history, lapsing, windows
 from tidelock.timescale.consent import NOTHING, File, among, file_of
 from tidelock.timescale.names import Names
 from tidelock.timescale.points import text as written
+from tidelock.timescale.refresher import PLACES, read
 from tidelock.timescale.refusals import AggregateReplaced, DefinitionPassedOver, HistoryLost, Loss, Unseen, shown
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class Reckoning:
     """Aggregates whose loss a file with such a statement does not accept."""
     gone: set[str] = field(default_factory=set)
     """Live aggregates that the plan has dropped by then."""
-    kept: set[str] = field(default_factory=set)
+    kept: dict[str, Statement] = field(default_factory=dict)
     """Those that the file drops and has not made yet: they come back with their history, or with what they hung on."""
     uprooted: dict[str, Span | None] = field(default_factory=dict)
     """Hypertables and aggregates whose rows the plan removes: where; None for all."""
@@ -75,12 +77,16 @@ class Reckoning:
     def take(self, planned: PlannedMigration, found: Sequence[tuple[Mode, Statement, Sequence[Threat]]]) -> None:
         """Reckon what the statements of a file do, in order."""
         self.file = file_of(self.conn, planned, self.target, self.stock.aggregates)
-        self.kept, self.names.path = set(), None
+        self.kept, self.names.path = {}, None
         for mode, statement, threats in found:
             self.statement = statement
             self.names.follow(statement)
             for threat in threats:
                 self.consider(threat, mode)
+        for each in self.stock.aggregates:
+            if each.name in self.gone and each.name in self.kept:  # dropped once more, or made again under another name
+                self.statement = self.kept[each.name]
+                self.lose(each, self.history(each, thorough=True))
 
     def consider(self, threat: Threat, mode: Mode) -> None:
         """One thing that a statement may take."""
@@ -142,14 +148,15 @@ class Reckoning:
             self.gone.add(each.name)
             if self.file.keeps(each, taken):
                 self.threatened.add(each.name)
-                self.kept.add(each.name)
+                assert self.statement is not None
+                self.kept[each.name] = self.statement
                 continue
             rootless = each.hypertable in found.relations
             if {each.hypertable, each.parent} & self.thinned:
                 whole = history.of(self.conn, each, rootless=True)
                 self.lose(each, whole, why="rows that it was made of are deleted before")
                 continue
-            self.lose(each, self.history(each, rootless=rootless, orphan=each.parent in names))
+            self.lose(each, self.history(each, rootless=rootless, orphan=each.parent in names, thorough=True))
         return None
 
     def refresh(self, aggregate: Aggregate, threat: Threat, job: int | None = None) -> None:
@@ -158,10 +165,22 @@ class Reckoning:
         careful = job is None and self.statement is not None and self.statement.facts.command.upper() != "DO"
         if careful and (self.target.on_recreate == "preserve" or among(aggregate.name, self.file.rebuilds)):
             return
-        within = windows.span(self.conn, threat.start, threat.end, aggregate.kind)
+        within = self.asked(aggregate) if careful else None
+        within = within or windows.span(self.conn, threat.start, threat.end, aggregate.kind)
         found = self.history(aggregate, within=within, deleted=not careful)
         why = "it computes them anew, from nothing" if job is None else f"job {job} refreshes them"
         self.lose(aggregate, found, why=why, window=safe(aggregate, found, within) if found else "")
+
+    def asked(self, aggregate: Aggregate) -> Span | None:
+        """The window of a CALL, also by expressions of the server's own functions; None when it is not known."""
+        statement = self.statement
+        if statement is None or statement.runtime or foreign(statement.facts):
+            return None
+        arguments = arguments_of(statement.text, PLACES)
+        asked = read(self.conn, self.stock, arguments) if arguments else None
+        if asked is None or asked.aggregate.name != aggregate.name:
+            return None
+        return windows.between(asked.wish.start, asked.wish.end, aggregate.kind)
 
     def empty(self, threat: Threat, number: int | None = None) -> None:
         """Rows of the aggregate itself go."""
@@ -204,11 +223,11 @@ class Reckoning:
 
     def restored(self, what: Object) -> bool:
         """A kept one is made anew: with its history, and with those above it."""
-        found = self.names.relations(what) & self.kept
+        found = self.names.relations(what) & self.kept.keys()
         for each in self.stock.aggregates:
             if each.name in found:
-                self.gone -= {each.name, *(above.name for above in self.stock.above(each))} & self.kept
-        self.kept -= found
+                self.gone -= {each.name, *(above.name for above in self.stock.above(each))} & self.kept.keys()
+        self.kept = {name: drop for name, drop in self.kept.items() if name not in found}
         return bool(found)
 
     def unseen(self, mode: Mode) -> None:
@@ -250,9 +269,10 @@ class Reckoning:
         rootless: bool = False,
         orphan: bool = False,
         deleted: bool = True,
+        thorough: bool = False,
     ) -> History | None:
         """What exists in the aggregate alone, after what the plan has done by then. `orphan`: its parent goes too."""
-        found = history.of(self.conn, aggregate, within=within, rootless=rootless, deleted=deleted)
+        found = history.of(self.conn, aggregate, within=within, rootless=rootless, deleted=deleted, thorough=thorough)
         if orphan and not rootless:
             found = larger(found, self.beyond_raw(aggregate, within))
         for source in {aggregate.hypertable, aggregate.parent} & self.uprooted.keys():

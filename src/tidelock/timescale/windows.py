@@ -22,8 +22,11 @@ FIRST, LAST = -62_135_596_800_000_000, 253_402_300_799_000_000
 def span(conn: Connection, start: Bound, end: Bound, kind: str) -> Span | None:
     """The range; None for everything. An end that cannot be read is open."""
     low, high = value(conn, start, kind), value(conn, end, kind)
-    if low is None and high is None:
-        return None
+    return None if low is None and high is None else between(low, high, kind)
+
+
+def between(low: int | None, high: int | None, kind: str) -> Span:
+    """The range between two points; None is no bound."""
     first, last = (-(2**62), 2**62) if kind in INTEGERS else (FIRST, LAST)
     if kind in ("smallint", "integer"):
         first, last = (-(2**15), 2**15 - 1) if kind == "smallint" else (-(2**31), 2**31 - 1)
