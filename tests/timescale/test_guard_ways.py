@@ -158,7 +158,7 @@ def test_a_cursor_that_is_left_to_run_at_commit_is_refused(project: Project, sql
     )
     project.query("INSERT INTO tt VALUES (2)")
     project.write("001_x.sql", sql)
-    refused(project, "L045", "cursor c is WITH HOLD", "flat: ")
+    refused(project, "L055", "cursor c is WITH HOLD", "flat: ")
     assert project.one("SELECT count(*) FROM flat")
 
 
@@ -232,7 +232,7 @@ def test_a_delete_over_many_chunks_is_looked_at_before_a_drop(project: Project):
     refused_before(project, "DROP MATERIALIZED VIEW many;", "L042", "many: 12")
     project.write("001_before.sql", "SELECT 1;")
     project.write("002_harm.sql", "DO $$ BEGIN EXECUTE 'DROP MATERIALIZED VIEW ' || quote_ident('many'); END $$;")
-    refused(project, "L042", "than was looked at")
+    refused(project, "L054", "than was looked at")
 
 
 # --- others, and who may not look ---------------------------------------------------------------------------------------
@@ -265,7 +265,7 @@ def test_who_may_not_read_an_aggregate_cannot_let_it_go_unseen(project: Project)
         project.write("001_x.sql", "SELECT away();")
         report = replace(project, dsn=make_conninfo(project.dsn, user=role)).apply()
         assert report.failure is not None
-        assert (report.failure.code, "may not read" in report.failure.message) == ("L042", True), report.failure
+        assert (report.failure.code, "may not read" in report.failure.message) == ("L054", True), report.failure
         assert project.one("SELECT count(*) > 10000 FROM hourly")
     finally:
         project.query(f"DROP OWNED BY {role} CASCADE")
@@ -441,7 +441,7 @@ def test_a_policy_that_erases_at_its_next_run_is_refused_before_anything_runs(pr
 )
 def test_one_that_nobody_can_read_is_refused_in_its_transaction(project: Project, sql: str):
     project.write("001_x.sql", sql)
-    refused(project, "L051", "exist nowhere else", "was rolled back")
+    refused(project, "L056", "exist nowhere else", "was rolled back")
     project.write("001_x.sql", f"-- tidelock: accept-loss hourly: no\n-- tidelock: accept-loss flat: no\n{sql}")
     ok(project.apply())
 

@@ -87,7 +87,7 @@ class HistoryLost(LedgerFault):
 class SourceTaken(LedgerFault):
     """An aggregate went, and in the same transaction rows that it was made of; or nobody may look at what it had."""
 
-    code = "L042"
+    code = "L054"
 
     def __init__(self, place: Place, aggregate: str, why: str) -> None:
         name = shown(aggregate)
@@ -148,7 +148,7 @@ class PolicyErodes(LedgerFault):
 class PolicyTakes(LedgerFault):
     """A step has set a policy that takes what an aggregate alone has."""
 
-    code = "L051"
+    code = "L056"
 
     def __init__(self, place: Place, told: Sequence[str]) -> None:
         super().__init__(
@@ -178,7 +178,7 @@ class Unseen(LedgerFault):
 class CursorHeld(LedgerFault):
     """A cursor whose query runs as the transaction commits, too late to be undone, while there is history to lose."""
 
-    code = "L045"
+    code = "L055"
 
     def __init__(self, place: Place, cursor: str, query: str, losses: Sequence[Loss]) -> None:
         kept = "; ".join(dict.fromkeys(map(counted, losses)))
