@@ -12,6 +12,7 @@ from tidelock.cli import wiring
 from tidelock.cli.verbs import one_target
 from tidelock.config import duration
 from tidelock.core.aggregates import EPOCH, INTEGERS, Span
+from tidelock.core.facts.tree import identifier
 from tidelock.core.report import Event, Happening
 from tidelock.errors import DatabaseFault, PassingFault, TidelockError, UsageFault
 
@@ -152,9 +153,11 @@ def filled(run: Run, out: Output, target: Target, wanted: Wanted) -> int:
 
 
 def found(stock: Stock, name: str) -> Aggregate:
-    """The aggregate of a name; without a schema the one in public, or the only one of that name."""
-    short = [each for each in stock.aggregates if each.name.rpartition(".")[2] == name]
-    there = stock.aggregate(name) or stock.aggregate(f"public.{name}") or (short[0] if len(short) == 1 else None)
+    """The aggregate of a name as SQL writes it; without a schema the one in public, or the only one of that name."""
+    schema, bare = identifier(name)
+    places = {identifier(each.name): each for each in stock.aggregates}
+    short = [each for (_, other), each in places.items() if other == bare and not schema]
+    there = places.get((schema or "public", bare)) or (short[0] if len(short) == 1 else None) or stock.aggregate(name)
     if there is None:
         raise AggregateUnknown(name, [each.name.removeprefix("public.") for each in stock.aggregates])
     return there
