@@ -82,3 +82,33 @@ def test_row_level_security_that_hides_rows_is_told_before_the_dump(server: Serv
     assert re.search(r'hide rows of "public"."a" from the role farmer', refused.stderr)
     assert 'ALTER ROLE "farmer" BYPASSRLS' in refused.stderr
     assert local.ids() == []
+
+
+def test_a_version_that_was_never_run_is_refused(local: Farm) -> None:
+    local.project.query("CREATE TABLE u AS SELECT 1 AS a")
+    local.project.write("001_drop.sql", "DROP TABLE u;\n")
+    local.well("apply")
+    for command in (["rollback", "--to", "99", "--yes"], ["restore", "--before", "99", "--yes"]):
+        refused = local.run(*command)
+        assert (refused.returncode, "B020" in refused.stderr) == (6, True), refused.stderr
+        assert "version 99 has never been run here: the last ones are 1" in refused.stderr
+    assert local.project.versions() == [1]
+
+
+def test_an_empty_name_is_not_the_live_database(local: Farm) -> None:
+    local.project.query("CREATE TABLE u AS SELECT 1 AS a")
+    local.create()
+    refused = local.run("restore", "--latest", "--into", "", "--yes")
+    assert (refused.returncode, "the name is empty" in refused.stderr) == (2, True), refused.stderr
+
+
+def test_where_no_backup_is_set_up_that_is_told_once_there_is_something_to_lose(local: Farm) -> None:
+    (local.project.folder / "tidelock.toml").write_text("[migrations]\n")
+    local.project.query("CREATE TABLE u AS SELECT 1 AS a, 2 AS b")
+    local.project.write("001_new.sql", "CREATE TABLE IF NOT EXISTS n (i int); UPDATE n SET i = 1;\n")
+    first = local.run("apply")
+    assert (first.returncode, "no backup" in first.stderr) == (0, False), first.stdout + first.stderr
+    local.project.write("002_drop.sql", "ALTER TABLE u DROP COLUMN b;\n")
+    told = "no backup precedes this"
+    assert told in local.run("plan").stdout
+    assert told in local.run("apply").stderr

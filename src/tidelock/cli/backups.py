@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tidelock.cli import wiring
-from tidelock.cli.choosing import beside, chosen, newer_part, system_if_up
+from tidelock.cli.choosing import beside, check_run, chosen, newer_part, system_if_up
 from tidelock.cli.verbs import agreed, one_target
 from tidelock.config import BadSetting, expanded
 from tidelock.core import backups
@@ -223,6 +223,9 @@ def restore(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
 
     def act(target: Target, run: Run, store: Store) -> int:
         server = server_of(target, asked)
+        if how.before is not None and not how.into:
+            check_run(run, how.before)
+            run.database.close()
         # beside the live one there is room for another database's too
         found = chosen(store, server.database, system_of(server), how.wanted, how.before, any_database=bool(how.into))
         bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
@@ -288,6 +291,8 @@ def rollback(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
         server = server_of(target, asked)
         observed = run.database.observe()
         version = how.before if how.before is not None else last_run(run, observed)
+        if how.before is not None:
+            check_run(run, version)
         found = chosen(store, server.database, system_of(server), before=version, any_database=False)
         lost = written_since(server, found)
         part = newer_part(store, found, version)

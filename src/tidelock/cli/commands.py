@@ -303,13 +303,21 @@ def backup_prune(asked: Asked, output: Output, url: str | None, dry: bool, **kee
     return backups.prune(asked, output, url, Keep(**keep), dry=dry)
 
 
+def named(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
+    """A name that is given must be one: an unset variable of a script is not to mean the live database."""
+    del context, parameter
+    if value is not None and not value.strip():
+        raise click.BadParameter("the name is empty; without --into the backup takes the live database's place")
+    return value or ""
+
+
 @app.command()
 @click.argument("wanted", metavar="[ID]", default="")
 @targeted("direct", "wait")
 @STORE
 @click.option("--latest", is_flag=True, help="The newest backup (the default).")
 @click.option("--before", type=int, metavar="VERSION", help="The newest one in which this version was not applied.")
-@click.option("--into", default="", metavar="NAME", help="Leave the live database alone: make this one.")
+@click.option("--into", metavar="NAME", callback=named, help="Leave the live database alone: make this one.")
 @click.option("--drop-old", is_flag=True, help="Drop the replaced database instead of keeping it under a dated name.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def restore(asked: Asked, output: Output, url: str | None, latest: bool, **how: Any) -> int:
