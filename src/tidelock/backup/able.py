@@ -12,6 +12,7 @@ from tidelock.backup.clients import clients
 from tidelock.backup.faults import CannotRestore
 from tidelock.backup.leftovers import APPLICATION, maintenance, sweep
 from tidelock.backup.restore import Restorer
+from tidelock.backup.settings import complete
 from tidelock.core.backups import WHOLE
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def restorer(server: Server, store: Store, manifest: Manifest, name: str, jobs: 
         room = room_bytes(conn)
     check_room(server, manifest, room, progress)
     progress.total_bytes = manifest.size_bytes
+    manifest = complete(store, manifest, progress)
     return Restorer(server, store, manifest, name, jobs, progress, clients(max(version, manifest.server)))
 
 

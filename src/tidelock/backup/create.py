@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from psycopg import errors, sql
 
 from tidelock import __version__
+from tidelock.backup import settings
 from tidelock.backup.clients import clients, running
 from tidelock.backup.faults import CannotRead
 from tidelock.backup.rows import packs_well, reading
@@ -139,8 +140,8 @@ def described(
         lsn=source.lsn,
         encrypted=wanted.seal.encrypts,
         create=source.create,
-        settings=source.settings,
-        comment=source.comment,
+        settings=() if wanted.seal.encrypts else source.settings,
+        comment=None if wanted.seal.encrypts else source.comment,
         roles=source.roles,
         rows=rows,
         pieces=pieces,
@@ -240,6 +241,8 @@ class Maker:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
         pieces.append(self.stored("00-schema.json", "snapshot", schema))
+        if wanted.seal.encrypts:
+            pieces.append(self.stored(settings.NAME, settings.WHAT, settings.content_of(source)))
         return tuple(sorted(pieces, key=lambda each: each.name)), rows
 
     def rows(self, number: int, stream: Stream) -> Piece:

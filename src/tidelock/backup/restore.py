@@ -315,8 +315,11 @@ def settle(server: Server, name: str, settings: Sequence[str]) -> None:
             try:
                 conn.execute(each.replace("{database}", sql.Identifier(name).as_string(conn), 1).encode())
             except psycopg.errors.InsufficientPrivilege as error:
+                what = each.replace("{database}", name, 1)
+                if "{database} SET " in each:
+                    what = what.partition(" TO ")[0]  # the value may be a secret
                 raise CannotRestore(
                     server.target,
-                    f"{each.replace('{database}', name, 1)}: {error.diag.message_primary}",
+                    f"{what}: {error.diag.message_primary}",
                     "connect as a member of the role that owns the database, or as a superuser",
                 ) from None

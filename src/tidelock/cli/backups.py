@@ -266,7 +266,7 @@ def bring_back(
         if not how.into:
             maker.limit()
             old = replace.free_name(server, live, datetime.now(tz=UTC))
-            replace.swap(server, live, name, old, found.comment)
+            replace.swap(server, live, name, old, maker.manifest.comment)
             maker.close()
         else:
             maker.done()

@@ -13,8 +13,8 @@ from tidelock.errors import TidelockError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-FORMAT = 3
-"""2: rows as COPY's text beside pg_dump's archives; 3: also in COPY's binary form."""
+FORMAT = 4
+"""2: rows as COPY's text beside pg_dump's archives; 3: also in COPY's binary form; 4: settings in a piece."""
 WHOLE, AFFECTED = "database", "affected"
 
 
@@ -43,7 +43,7 @@ class Piece:
     name: str
     """Under the backup's own folder: `02-tables-001.dump.zst`."""
     what: str
-    """roles, schema, rest, snapshot; tables: an archive of some tables' rows; rows: one table's, by COPY."""
+    """roles, settings, schema, rest, snapshot; tables: an archive of some tables' rows; rows: one table's, by COPY."""
     size_bytes: int
     sha256: str
     """Of what is stored, hex."""
@@ -85,7 +85,8 @@ class Manifest:
     create: str = ""
     """CREATE DATABASE's options: encoding, locale."""
     settings: tuple[str, ...] = ()
-    """SQL with `{database}` in it: owner, privileges, settings of the database and of roles in it."""
+    """SQL with `{database}` in it: owner, privileges, settings of the database and of roles in it. None when it is
+    encrypted: then they are in the piece `settings`, with the comment."""
     comment: str | None = None
     """On the database."""
     roles: tuple[str, ...] = ()
