@@ -37,6 +37,13 @@ def by_restoring(server: Server, store: Store, manifest: Manifest, jobs: int, pr
         maker.drop()
 
 
+def lost(store: Store, manifest: Manifest) -> list[str]:
+    """Its objects that are not in the store any more, or have another length."""
+    folder = folder_of(manifest.database, manifest.id)
+    there = store.sizes(f"{folder}/")
+    return [each.name for each in manifest.pieces if there.get(f"{folder}/{each.name}") != each.size_bytes]
+
+
 def note(store: Store, manifest: Manifest, how: str) -> None:
     """Keep beside it that it was verified: `digests`, or `restore`."""
     content = json.dumps({"at": datetime.now(tz=UTC).isoformat(timespec="seconds"), "how": how})

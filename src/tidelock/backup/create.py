@@ -76,6 +76,8 @@ class Wanted:
     label: str = ""
     precedes: str = ""
     """Id of the plan that it is made for."""
+    destructive: bool = True
+    """Whether that plan destroys something."""
     bundle: str = ""
     ledger: str = ""
     applied: tuple[int, ...] = ()
@@ -134,6 +136,7 @@ def described(
         database_bytes=source.database_bytes,
         label=wanted.label,
         run=wanted.precedes,
+        destructive=wanted.destructive,
         bundle=wanted.bundle,
         ledger=wanted.ledger,
         applied=wanted.applied,

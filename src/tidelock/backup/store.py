@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 PART_BYTES = 8 << 20
 PARTS = 8000
 """A store takes 10,000 parts of an object."""
-MANIFEST, STARTED, VERIFIED = "manifest.json", "started.json", "verified.json"
+MANIFEST, STARTED, VERIFIED, USED = "manifest.json", "started.json", "verified.json", "used.json"
 
 
 class StoreFailed(BackupFault):

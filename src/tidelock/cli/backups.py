@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
     from tidelock.core.backups import Keep, Manifest
-    from tidelock.core.model import Observed
+    from tidelock.core.model import LedgerEntry, Observed
     from tidelock.postgres.server import PostgresServer
 
 
@@ -187,14 +187,15 @@ def prune(asked: Asked, out: Output, url: str | None, keep: Keep, *, dry: bool) 
     from tidelock.backup.check import noted
     from tidelock.backup.source import system_of
     from tidelock.backup.store import folder_of
+    from tidelock.backup.using import last_uses
     from tidelock.render import backup as render
 
     def act(target: Target, run: Run, store: Store) -> int:
-        del run
         server = server_of(target, asked)
         whole, _ = store.catalog(server.database)
         found = backups.of_server(whole, system_of(server))
-        gone = backups.expendable(found, keep, [each.id for each in found if noted(store, each)])
+        uses = last_uses(store, found, applied_if_there(run))
+        gone = backups.expendable(found, keep, [each.id for each in found if noted(store, each)], uses)
         for each in gone if not dry else ():
             store.remove(folder_of(each.database, each.id))
         out.show(
@@ -204,6 +205,14 @@ def prune(asked: Asked, out: Output, url: str | None, keep: Keep, *, dry: bool) 
         return 0
 
     return with_store(asked, out, "backup prune", url, act)
+
+
+def applied_if_there(run: Run) -> list[LedgerEntry]:
+    """The ledger's rows; none when the live database is gone, or has no ledger that can be read."""
+    try:
+        return list(run.database.observe().applied.values())
+    except TidelockError:
+        return []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

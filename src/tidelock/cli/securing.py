@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from tidelock.app.apply import Run
-    from tidelock.app.ports import BackupProvider, Server
+    from tidelock.app.ports import BackupProvider, Server, Sink
     from tidelock.backup.store import Store
     from tidelock.cli.wiring import Asked
     from tidelock.config import Target
+    from tidelock.core.backups import Manifest
     from tidelock.core.danger import Danger
     from tidelock.core.model import Observed, Plan
 
@@ -157,35 +158,42 @@ def wanders(plan: Plan) -> bool:
 
 def taken(run: Run, target: Target, asked: Asked, plan: Plan, observed: Observed, found: Sequence[Danger]) -> str:
     """A new backup, or a recent one that was verified. Raises a BackupFault."""
+    from tidelock.backup.using import note
     from tidelock.cli.backups import server_of, store_of
     from tidelock.cli.backups import taken as made
+    from tidelock.core.danger import dangers
 
-    store = store_of(target, None)
-    if recent := verified_since(store, server_of(target, asked), target.backup_max_age_s):
-        run.sink.emit(Event(what=Happening.NOTE, text=f"backup {recent} is verified and recent enough"))
-        return recent
-    manifest = made(
-        run, target, asked, store, precedes=plan.id, observed=observed, only=affected(target, asked, plan, found)
-    )
+    store, destructive = store_of(target, None), bool(found or dangers(plan))
+    if recent := verified_since(store, server_of(target, asked), target.backup_max_age_s, run.sink):
+        note(store, recent, plan.id, destructive=destructive)
+        run.sink.emit(Event(what=Happening.NOTE, text=f"backup {recent.id} is verified and recent enough"))
+        return recent.id
+    only = affected(target, asked, plan, found)
+    manifest = made(run, target, asked, store, precedes=plan.id, destructive=destructive, observed=observed, only=only)
     run.sink.emit(Event(what=Happening.NOTE, text=f"backup {manifest.id} in {manifest.took_s:.1f} s"))
     return manifest.id
 
 
-def verified_since(store: Store, server: Server, age_s: float) -> str:
-    """The id of a verified backup of the whole, of this server, that is not older; empty when there is none."""
-    from tidelock.backup.check import noted
+def verified_since(store: Store, server: Server, age_s: float, sink: Sink) -> Manifest | None:
+    """A verified backup of the whole, of this server, that is not older and still in the store with all its objects."""
+    from tidelock.backup.check import lost, noted
     from tidelock.backup.source import system_of
 
     if not age_s:
-        return ""
+        return None
     now = datetime.now(tz=UTC)
     found, _ = store.catalog(server.database)
     for each in newest_first(of_server(found, system_of(server))):
         if (now - each.moment).total_seconds() > age_s:
             break
-        if each.scope == WHOLE and noted(store, each):
-            return each.id
-    return ""
+        if each.scope != WHOLE or not noted(store, each):
+            continue
+        if gone := lost(store, each):
+            text = f"backup {each.id} is verified, but {gone[0]} is not in {store} as it was written: it does not count"
+            sink.emit(Event(what=Happening.NOTE, text=text))
+            continue
+        return each
+    return None
 
 
 def asked_for(command: str, plan: Plan) -> str:

@@ -73,6 +73,8 @@ class Manifest:
     label: str = ""
     run: str = ""
     """The run that it precedes; empty for one that a person made."""
+    destructive: bool = True
+    """Whether that run destroys something; also true when nobody has said."""
     scope: str = WHOLE
     ledger: str = ""
     """`schema.table`."""
@@ -186,10 +188,12 @@ class Keep:
 PERIODS = {"daily": "%Y-%m-%d", "weekly": "%G-%V", "monthly": "%Y-%m"}
 
 
-def expendable(found: Sequence[Manifest], keep: Keep, verified: Iterable[str]) -> list[Manifest]:
+def expendable(
+    found: Sequence[Manifest], keep: Keep, verified: Iterable[str], uses: Mapping[str, datetime]
+) -> list[Manifest]:
     """Which may go, oldest first. The newest whole one of each day, week and month stays, as far as `keep` says; the
-    last one that was verified, and the last whole one; those of the last destructive runs, and those of some tables
-    from the days that `keep.daily` counts."""
+    last one that was verified, and the last whole one; those of the last destructive runs (`uses`: when one stood on
+    it last), and those of some tables from the days that `keep.daily` counts."""
     ordered = newest_first(found)
     whole = [each for each in ordered if each.scope == WHOLE]
     stays = {each.id for each in whole[: keep.least]}
@@ -200,7 +204,7 @@ def expendable(found: Sequence[Manifest], keep: Keep, verified: Iterable[str]) -
         stays |= {each.id for each in [each for each in some if each.id in proved][:1]}
     days = sorted({each.at[:10] for each in ordered}, reverse=True)[: keep.daily]
     stays |= {each.id for each in ordered if each.scope != WHOLE and each.at[:10] in days}
-    stays |= {each.id for each in [each for each in ordered if each.run][: keep.runs]}
+    stays |= set(sorted(uses, key=lambda name: uses[name], reverse=True)[: keep.runs])
     return [each for each in reversed(ordered) if each.id not in stays]
 
 
