@@ -206,6 +206,35 @@ def test_rows_that_a_statement_removes_wherever_it_stands_are_seen_before_anythi
     refused_before(project, sql)
 
 
+CLEAN = """CREATE FUNCTION sweep(int) RETURNS int LANGUAGE plpgsql AS 'BEGIN DELETE FROM flat; RETURN $1; END';
+CREATE FUNCTION clean(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT sweep($1)';"""
+TWICE_ = "CREATE FUNCTION clean(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1 * 2';"
+EVENT = """CREATE FUNCTION swept() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN {} END';
+CREATE EVENT TRIGGER swept ON ddl_command_end EXECUTE FUNCTION swept();"""
+BUILD = "CREATE INDEX CONCURRENTLY ON tt ({});"
+
+
+@pytest.mark.parametrize(
+    ("before", "index", "refuses"),
+    [
+        (CLEAN, BUILD.format("clean(id)"), True),
+        (TWICE_, BUILD.format("clean(id)"), False),
+        (EVENT.format("DELETE FROM flat;"), BUILD.format("id"), True),
+        (EVENT.format("PERFORM pg_notify(''ddl'', ''changed'');"), BUILD.format("id"), False),
+    ],
+)
+def test_code_that_an_index_build_sets_off_is_read_before_anything_runs(
+    project: Project, before: str, index: str, refuses: bool
+):
+    project.query(TABLE)
+    project.query(before)
+    if refuses:
+        refused_before(project, index, "L045", "flat: ")
+    else:
+        project.write("001_x.sql", index)
+        ok(project.apply())
+
+
 @pytest.mark.parametrize(
     "bounds", ["date_trunc('day', now()) - INTERVAL '5 days', NULL", "now() - make_interval(days => 3), now()"]
 )

@@ -20,6 +20,7 @@ from tidelock.core.step import Mode
 from tidelock.core.threats import How, foreign, stores_code, threats
 from tidelock.core.windows import clipped
 from tidelock.timescale import history, look
+from tidelock.timescale.coming import threats_of
 from tidelock.timescale.consent import NOTHING, File, among, file_of
 from tidelock.timescale.losses import BRIEF, Reckoning, refuse
 from tidelock.timescale.refusals import AggregateReplaced, CursorHeld, HistoryLost, Loss, SourceTaken
@@ -155,9 +156,15 @@ class Guard(StepHooks):
         key = (step.version, step.number)
         if key not in self._decided:
             self._brings |= any(map(stores_code, step.statements))
-            asked = threats if step.mode is Mode.ALONE else self.serious
+            asked = self.grave if step.mode is Mode.ALONE else self.serious
             self._decided[key] = not step.rolled_back and any(map(asked, step.statements))
         return self._decided[key]
+
+    def grave(self, statement: Statement) -> bool:
+        """It may take something, and no transaction holds it."""
+        code, events = (self._code[0] or self._brings, self._code[1] or self._brings)
+        sets_off = statement.facts.kind is Kind.DDL and (events or (code and bool(foreign(statement.facts))))
+        return sets_off or bool(threats(statement))
 
     def serious(self, statement: Statement) -> bool:
         """It may take something: by what it says, or by code that it may set off."""
@@ -179,7 +186,9 @@ class Guard(StepHooks):
         if planned is None:
             return
         reckoning = Reckoning(conn=self.scene.conn, stock=look.take(self.scene.conn), target=self.target)
-        reckoning.take(planned, [(step.mode, each, threats(each)) for each in step.statements])
+        reckoning.take(
+            planned, [(step.mode, each, threats_of(self.scene.conn, step.mode, each)) for each in step.statements]
+        )
         refuse(reckoning)
 
     def planned(self, step: Step) -> PlannedMigration | None:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from tidelock.core.report import Finding, Severity
 from tidelock.core.statement import Kind
-from tidelock.core.threats import How, threats
+from tidelock.core.threats import How
 from tidelock.timescale import budget, look
+from tidelock.timescale.coming import threats_of
 from tidelock.timescale.consent import among
 from tidelock.timescale.losses import Reckoning, refuse
 
@@ -35,7 +36,7 @@ def check(conn: psycopg.Connection[Any], plan: Plan, target: Target, eroding: Co
     `eroding`: aggregates of which it is accepted that policies of the plan will erode them.
     """
     budget.check(conn, plan)
-    found = [(planned, threatening(planned)) for planned in plan.pending]
+    found = [(planned, threatening(conn, planned)) for planned in plan.pending]
     accepting = [each for each in plan.pending if each.migration.directive("accept-loss")]
     serious = any(one.how not in ALONE or one.guarded for _, file in found for _, _, many in file for one in many)
     if not serious and not accepting:
@@ -48,10 +49,10 @@ def check(conn: psycopg.Connection[Any], plan: Plan, target: Target, eroding: Co
     return [finding for planned in accepting for finding in idle(planned, threatened)]
 
 
-def threatening(planned: PlannedMigration) -> Found:
+def threatening(conn: psycopg.Connection[Any], planned: PlannedMigration) -> Found:
     """The statements that are left of a file, with what each may take."""
     steps = planned.steps[planned.done :]
-    return [(step.mode, each, threats(each)) for step in steps for each in lasting(step)]
+    return [(step.mode, each, threats_of(conn, step.mode, each)) for step in steps for each in lasting(step)]
 
 
 SAVEPOINT = re.compile(r"\s*(SAVEPOINT|ROLLBACK\b.*?\bTO(?:\s+SAVEPOINT)?)\s+(\S+)\s*", re.IGNORECASE | re.DOTALL)
