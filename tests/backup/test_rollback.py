@@ -90,7 +90,7 @@ def test_a_version_that_was_never_run_is_refused(local: Farm) -> None:
     local.well("apply")
     for command in (["rollback", "--to", "99", "--yes"], ["restore", "--before", "99", "--yes"]):
         refused = local.run(*command)
-        assert (refused.returncode, "B020" in refused.stderr) == (6, True), refused.stderr
+        assert (refused.returncode, "B019" in refused.stderr) == (6, True), refused.stderr
         assert "version 99 has never been run here: the last ones are 1" in refused.stderr
     assert local.project.versions() == [1]
 

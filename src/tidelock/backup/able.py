@@ -26,7 +26,8 @@ def restorer(server: Server, store: Store, manifest: Manifest, name: str, jobs: 
     """One that is ready to run: rights, extensions, roles and what else stands in the way were checked."""
     with server.connect(APPLICATION, maintenance(server)) as conn:
         [version] = conn.execute("SELECT current_setting('server_version_num')::int").fetchone() or (0,)
-        sweep(conn, name)
+        for left, why in sweep(conn, name).items():
+            progress.tell(f"the database {left}, left by a restore that was killed, cannot be dropped: {why}", None)
         check(conn, server, manifest, version, name)
         room = room_bytes(conn)
     check_room(server, manifest, room, progress)

@@ -33,8 +33,10 @@ def by_restoring(server: Server, store: Store, manifest: Manifest, jobs: int, pr
     maker.run()
     try:
         look_over(server, store, manifest, name, progress)
-    finally:
-        maker.drop()
+    except BaseException as error:
+        maker.drop(error)
+        raise
+    maker.drop()
 
 
 def lost(store: Store, manifest: Manifest) -> list[str]:

@@ -275,7 +275,13 @@ class Maker:
     def dump(self, name: str, what: str, asked: Sequence[str], tables: tuple[str, ...] = (), size: int = 0) -> Piece:
         """One pg_dump."""
         command = self.programs.command(
-            "pg_dump", "--format=custom", "--compress=0", "--no-password", f"--snapshot={self.snapshot}", *asked
+            "pg_dump",
+            "--format=custom",
+            "--compress=0",
+            "--no-password",
+            "--no-subscriptions",
+            f"--snapshot={self.snapshot}",
+            *asked,
         )
         return self.piece(name, what, command, self.server.environment(), tables, size)
 

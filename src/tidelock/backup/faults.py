@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tidelock.core.backups import BackupFault
+from tidelock.errors import TidelockError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,3 +56,25 @@ class CannotRestore(BackupFault):
 
     def __init__(self, target: str, why: str, hint: str) -> None:
         super().__init__(f"{target}: {why}", hint=hint)
+
+
+class NotDropped(BackupFault):
+    """A database that a restore made for itself could not be dropped."""
+
+    code = "B020"
+
+    def __init__(self, target: str, name: str, why: str) -> None:
+        super().__init__(
+            f"{target}: the database {name}, made by this restore, could not be dropped: {why.splitlines()[0]}",
+            hint=f"it takes room, and serves nobody: mend what is named, then DROP DATABASE {name}",
+            detail="\n".join(why.splitlines()[1:]),
+        )
+
+    def join(self, cause: BaseException | None) -> None:
+        """Be told beside what went wrong before; be raised when nothing has."""
+        if isinstance(cause, TidelockError):
+            cause.detail = "\n".join(each for each in (cause.detail, self.message, f"{self.hint}.") if each)
+        elif isinstance(cause, Exception) or cause is None:
+            raise self from cause
+        else:
+            cause.add_note(f"{self.message}; {self.hint}")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
+from tidelock.backup.sessions import ended
+
 if TYPE_CHECKING:
     from tidelock.app.ports import Server
 
@@ -55,9 +57,18 @@ def dropped(server: Server, name: str) -> None:
     """Drop a database, whoever is connected to it."""
     with server.connect(APPLICATION, maintenance(server)) as conn:
         one = sql.Identifier(name)
-        with suppress(psycopg.errors.UndefinedObject, psycopg.errors.InvalidCatalogName):
-            conn.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(one))  # else it cannot be
-        conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(one))
+        no_template(conn, name)
+        try:
+            conn.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(one))
+        except psycopg.errors.InsufficientPrivilege:  # of an autovacuum worker too, which a plain DROP ends by itself
+            ended(conn, name)
+            conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(one))
+
+
+def no_template(conn: Any, name: str) -> None:
+    """A database that is one cannot be dropped."""
+    with suppress(psycopg.errors.UndefinedObject, psycopg.errors.InvalidCatalogName):
+        conn.execute(sql.SQL("ALTER DATABASE {} IS_TEMPLATE false").format(sql.Identifier(name)))
 
 
 LEFT = """
@@ -66,16 +77,18 @@ SELECT d.datname FROM pg_database d
    AND pg_has_role(d.datdba, 'MEMBER') AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)"""
 
 
-def sweep(conn: Any, wanted: str) -> list[str]:
-    """Drop what killed restores left, under names of their own or under the wanted one. Returns their names."""
-    gone: list[str] = []
+def sweep(conn: Any, wanted: str) -> dict[str, str]:
+    """Drop what killed restores left, under names of their own or under the wanted one. Returns what could not be
+    dropped, and why."""
+    stuck: dict[str, str] = {}
     for (name,) in conn.execute(LEFT, (MARK, MARK_LIMIT, NAMES, wanted)).fetchall():
         if not held(conn, name):
             continue
         try:
-            with suppress(psycopg.errors.ObjectInUse, psycopg.errors.UndefinedObject):
-                conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
-                gone.append(name)
+            no_template(conn, name)
+            conn.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
+        except psycopg.Error as error:
+            stuck[name] = error.diag.message_detail or error.diag.message_primary or str(error)
         finally:
             released(conn, name)
-    return gone
+    return stuck

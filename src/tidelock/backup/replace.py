@@ -3,56 +3,44 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg import sql
 
 from tidelock.backup.faults import CannotRestore
 from tidelock.backup.leftovers import APPLICATION, comment, maintenance
+from tidelock.backup.sessions import ended, present
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from tidelock.app.ports import Server
+    from tidelock.backup.sessions import Guest
 
 NAME_BYTES = 63
-
-
-@dataclass(frozen=True, slots=True)
-class Guest:
-    """A session in the live database."""
-
-    pid: int
-    user: str
-    application: str
-    client: str
-    state: str
-
-    def __str__(self) -> str:
-        return " · ".join(
-            each for each in (f"pid {self.pid}", self.user, self.application, self.client, self.state) if each
-        )
-
-
-GUESTS = """
-SELECT pid, coalesce(usename, ''), coalesce(application_name, ''), coalesce(host(client_addr), 'local'),
-       coalesce(state, '') FROM pg_stat_activity
- WHERE datname = %s AND pid <> pg_backend_pid() AND backend_type = 'client backend' ORDER BY pid"""
-END = """
-SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN (%s, %s) AND pid <> pg_backend_pid()"""
 
 
 def guests(server: Server, name: str) -> list[Guest]:
     """Who is connected to a database."""
     with server.connect(APPLICATION, maintenance(server)) as conn:
-        return [Guest(*row) for row in conn.execute(GUESTS, (name,))]
+        return [each for each in present(conn, name) if each.client_backend]
+
+
+def refusal(server: Server, name: str, role: str, stubborn: Sequence[Guest]) -> CannotRestore:
+    """Why sessions that the role may not end keep a database from being replaced."""
+    return CannotRestore(
+        server.target,
+        f"the role {role} may not end {len(stubborn)} of the sessions in {name}: " + "; ".join(map(str, stubborn[:5])),
+        "end them first, or restore as a superuser; sessions of roles that are no superusers may be ended by a member "
+        f"of theirs, or after GRANT pg_signal_backend TO {role}",
+    )
 
 
 def swap(server: Server, live: str, new: str, old: str, told: str | None, wait_s: float = 30.0) -> None:
-    """Two renames in one transaction: `live` becomes `old`, `new` becomes `live`. Sessions are ended until it works.
-    `told` is the comment on the database.
+    """Two renames in one transaction: `live` becomes `old`, `new` becomes `live`; one when `old` is empty, as there is
+    no live database. Sessions are ended until it works. `told` is the comment on the database.
 
     The live database is never closed to connections outside of that transaction. Raises CannotRestore.
     """
@@ -60,14 +48,13 @@ def swap(server: Server, live: str, new: str, old: str, told: str | None, wait_s
     with server.connect(APPLICATION, maintenance(server)) as conn:
         renamed = False
         while not renamed:
-            conn.execute(END, (live, new))
+            if stubborn := ended(conn, live, new):
+                if time.monotonic() > until:
+                    raise refusal(server, live, conn.info.user, stubborn)
+                time.sleep(0.2)
+                continue
             try:
-                with conn.transaction():
-                    conn.execute("SET LOCAL lock_timeout = '5s'")
-                    for before, after in ((live, old), (new, live)):
-                        rename = sql.SQL("ALTER DATABASE {} RENAME TO {}")
-                        conn.execute(rename.format(sql.Identifier(before), sql.Identifier(after)))
-                    conn.execute(comment(live, told))
+                rename(conn, live, new, old, told)
                 renamed = True
             except psycopg.errors.DuplicateDatabase as error:
                 raise CannotRestore(
@@ -84,6 +71,17 @@ def swap(server: Server, live: str, new: str, old: str, told: str | None, wait_s
                     ) from None
 
 
+def rename(conn: Any, live: str, new: str, old: str, told: str | None) -> None:
+    """The renames, and the comment, in a transaction of their own."""
+    with conn.transaction():
+        conn.execute("SET LOCAL lock_timeout = '5s'")
+        for before, after in ((live, old), (new, live)):
+            if after:
+                statement = sql.SQL("ALTER DATABASE {} RENAME TO {}")
+                conn.execute(statement.format(sql.Identifier(before), sql.Identifier(after)))
+        conn.execute(comment(live, told))
+
+
 IN_THE_WAY = """
 SELECT format('replication slot %%s is on it', slot_name), 'drop it first: SELECT pg_drop_replication_slot(…)'
   FROM pg_replication_slots WHERE database = %(name)s
@@ -95,8 +93,14 @@ SELECT format('prepared transaction %%s is open in it', gid), 'end it first: COM
   FROM pg_prepared_xacts WHERE database = %(name)s"""
 
 
+def is_there(server: Server, name: str) -> bool:
+    """Whether the server has a database of that name."""
+    with server.connect(APPLICATION, maintenance(server)) as conn:
+        return conn.execute("SELECT FROM pg_database WHERE datname = %s", (name,)).fetchone() is not None
+
+
 def check_live(server: Server, name: str) -> None:
-    """Raise CannotRestore for what keeps a live database from being renamed."""
+    """Raise CannotRestore for what keeps a live database from being renamed, and for sessions that cannot be ended."""
     with server.connect(APPLICATION, maintenance(server)) as conn:
         owns = conn.execute(
             "SELECT pg_has_role(datdba, 'MEMBER') FROM pg_database WHERE datname = %s", (name,)
@@ -105,6 +109,8 @@ def check_live(server: Server, name: str) -> None:
             raise CannotRestore(server.target, f"the role does not own {name}", "connect as its owner, or a superuser")
         for why, hint in conn.execute(IN_THE_WAY, {"name": name}):
             raise CannotRestore(server.target, why, hint)
+        if stubborn := [each for each in present(conn, name) if not each.endable]:
+            raise refusal(server, name, conn.info.user, stubborn)
 
 
 def free_name(server: Server, live: str, now: datetime) -> str:

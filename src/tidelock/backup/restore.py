@@ -16,13 +16,14 @@ import psycopg
 from psycopg import sql
 
 from tidelock.backup.clients import ClientFailed, Clients, text
-from tidelock.backup.faults import CannotRestore
+from tidelock.backup.faults import CannotRestore, NotDropped
 from tidelock.backup.filling import Filling
 from tidelock.backup.leftovers import APPLICATION, MARK, MARK_LIMIT, comment, dropped, held, maintenance
 from tidelock.backup.listing import entries, ordered
 from tidelock.backup.reading import checked, unsealed
 from tidelock.backup.rows import load
-from tidelock.core.backups import WHOLE, BackupFault, Manifest, Piece
+from tidelock.core.backups import WHOLE, Manifest, Piece
+from tidelock.errors import TidelockError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,8 +74,8 @@ class Restorer:
                 self.progress.tell("restoring what needs all rows", None)
                 self.build("last", schema, order.last, self.jobs)
             self.finish()
-        except BaseException:
-            self.drop()
+        except BaseException as error:
+            self.drop(error)
             raise
 
     # --- the database ------------------------------------------------------------------------------------------------
@@ -153,11 +154,15 @@ class Restorer:
         if self.lock is not None:
             self.lock.close()
 
-    def drop(self) -> None:
-        """Take the new database away."""
-        with suppress(psycopg.Error, BackupFault):
+    def drop(self, cause: BaseException | None = None) -> None:
+        """Take the new database away, for a cause or because it has served. When that fails it is said beside the
+        cause, or is the fault: NotDropped."""
+        try:
             dropped(self.server, self.name)
-        self.close()
+        except (psycopg.Error, TidelockError) as error:
+            NotDropped(self.server.target, self.name, str(error).strip()).join(cause)
+        finally:
+            self.close()
 
     # --- pg_restore --------------------------------------------------------------------------------------------------
 
@@ -204,7 +209,12 @@ class Restorer:
     def command(self, asked: Sequence[str]) -> list[str]:
         """pg_restore with what is always asked of it."""
         return self.programs.command(
-            "pg_restore", "--exit-on-error", "--no-password", f"--dbname={conninfo(self.name)}", *asked
+            "pg_restore",
+            "--exit-on-error",
+            "--no-password",
+            "--no-subscriptions",
+            f"--dbname={conninfo(self.name)}",
+            *asked,
         )
 
     @property

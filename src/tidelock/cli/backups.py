@@ -262,7 +262,7 @@ def bring_back(
         replace.check_live(server, live)
     name = how.into or leftovers.new_name("restore", found.id)
     maker = able.restorer(server, store, found, name, jobs, progress_of(sink, "restore"))
-    if not how.into and not how.yes:
+    if not how.into and not how.yes and replace.is_there(server, live):
         guests = [str(each) for each in replace.guests(server, live)]
         elsewhere = found.system != system_of(server)
         asked = render.question(found, live, server.target, guests, drop_old=how.drop_old, elsewhere=elsewhere)
@@ -274,13 +274,14 @@ def bring_back(
         compare.look_over(server, store, found, name, maker.progress)
         if not how.into:
             maker.limit()
-            old = replace.free_name(server, live, datetime.now(tz=UTC))
+            if replace.is_there(server, live):
+                old = replace.free_name(server, live, datetime.now(tz=UTC))
             replace.swap(server, live, name, old, maker.manifest.comment)
             maker.close()
         else:
             maker.done()
-    except BaseException:
-        maker.drop()
+    except BaseException as error:
+        maker.drop(error)
         raise
     if how.drop_old and old:
         leftovers.dropped(server, old)

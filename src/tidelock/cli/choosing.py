@@ -30,7 +30,7 @@ class NoSuchBackup(BackupFault):
 class NeverRun(BackupFault):
     """A version that is to be taken back has never been run on this database."""
 
-    code = "B020"
+    code = "B019"
 
     def __init__(self, target: str, version: int, known: Sequence[int]) -> None:
         last = f"the last ones are {', '.join(map(str, known[-3:]))}" if known else "its ledger is empty"
