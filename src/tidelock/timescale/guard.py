@@ -19,7 +19,7 @@ from tidelock.core.statement import Kind
 from tidelock.core.step import Mode
 from tidelock.core.threats import How, foreign, stores_code, threats
 from tidelock.core.windows import clipped
-from tidelock.timescale import history, look
+from tidelock.timescale import history, look, trace
 from tidelock.timescale.coming import threats_of
 from tidelock.timescale.consent import NOTHING, File, among, file_of
 from tidelock.timescale.losses import BRIEF, Reckoning, refuse
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tidelock.core.statement import Statement
     from tidelock.core.step import Step
     from tidelock.timescale.taken import Chunks
+    from tidelock.timescale.trace import Trace
 
     Connection = psycopg.Connection[Any]
 
@@ -78,18 +79,6 @@ SELECT a.mat_hypertable_id, pg_catalog.pg_get_viewdef(c.oid), pg_catalog.pg_get_
 CURSORS = """
 SELECT name, statement FROM pg_catalog.pg_cursors
  WHERE is_holdable AND creation_time >= pg_catalog.transaction_timestamp()"""
-TRACE = """
-SELECT pg_catalog.count(*), coalesce(pg_catalog.sum({hashed}), 0) FROM {relation} a WHERE {within}"""
-"""Of the rows in a span: how many, and what is in them."""
-HASHES = (
-    "pg_catalog.hash_record_extended({}, 0)",
-    "pg_catalog.hashtextextended(pg_catalog.encode(pg_catalog.record_send({}), 'hex'), 0)",
-)
-"""Of a row, whatever the settings: its values; of types without a hash, and before PostgreSQL 14, its bytes."""
-COLUMNS = """
-SELECT attname::text, attnum FROM pg_catalog.pg_attribute
- WHERE attrelid = %s::regclass AND attnum > 0 AND attnum <= %s AND NOT attisdropped ORDER BY attnum"""
-LAST = 2**15 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +92,6 @@ class View:
     def genuine(self, aggregate: Aggregate) -> bool:
         """It is the one that TimescaleDB wrote."""
         return genuine(replace(aggregate, real_time=not self.materialized_only), self.text, self.direct)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
-    """What is in the rows of an aggregate's history, and how that was seen."""
-
-    hashed: str
-    last: int
-    """The last column's number."""
-    rows: int
-    content: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,10 +188,10 @@ class Guard(StepHooks):
             for each in stock.aggregates:
                 if each.number in views:
                     found = history.of(conn, each)
-                    trace = first_trace(conn, each, found) if found else None
+                    then = trace.first(conn, each, found) if found else None
                     span = each.materialized
                     known = found is not None or span is None or bool(each.unread) or history.few(conn, each, span)
-                    self.before_step[each.number] = Before(each, found, views[each.number], trace, known)
+                    self.before_step[each.number] = Before(each, found, views[each.number], then, known)
         whole = {each.aggregate.hypertable for each in self.before_step.values() if each.history is None}
         self.chunks = counted(self.scene.conn, whole) if whole else {}
 
@@ -236,18 +214,18 @@ class Guard(StepHooks):
         return (
             found is not None
             and then is not None
-            and (trace(self.scene.conn, before.aggregate, found, then.hashed, then.last) != then)
+            and trace.again(self.scene.conn, before.aggregate, found, then) != then
         )
 
     def others(self, before: Before) -> bool:
         """What is not as it was, somebody else has committed meanwhile: a job that drops old buckets."""
         assert before.history is not None
         assert before.trace is not None
-        how = (before.aggregate, before.history, before.trace.hashed, before.trace.last)
+        how = (before.aggregate, before.history, before.trace)
         try:
             with self.scene.connect() as conn:
                 conn.execute("SET lock_timeout = '200ms'")
-                return trace(conn, *how) == trace(self.scene.conn, *how)
+                return trace.again(conn, *how) == trace.again(self.scene.conn, *how)
         except psycopg.Error:  # the step holds a lock on it
             return False
 
@@ -376,24 +354,3 @@ class Keeping(StepHooks):
         """See that it is all there."""
         if step.mode is not Mode.ALONE:
             self.guard.kept(step)
-
-
-def first_trace(conn: Connection, aggregate: Aggregate, found: History) -> Trace:
-    """As it is before a step. Not in a transaction."""
-    try:
-        return trace(conn, aggregate, found, HASHES[0])
-    except psycopg.errors.UndefinedFunction:
-        return trace(conn, aggregate, found, HASHES[1])
-
-
-def trace(conn: Connection, aggregate: Aggregate, found: History, hashed: str, last: int = LAST) -> Trace:
-    """What the rows of its history have in the columns up to this one; they may be called otherwise by now."""
-    columns = conn.execute(COLUMNS, (aggregate.relation, last)).fetchall()
-    row = sql.SQL("ROW({})").format(sql.SQL(", ").join(sql.Identifier("a", name) for name, _ in columns))
-    query = sql.SQL(TRACE).format(
-        hashed=sql.SQL(hashed).format(row),
-        relation=sql.SQL(aggregate.relation),
-        within=history.between(aggregate, found.span.start, found.span.end),
-    )
-    rows, content = conn.execute(query).fetchone() or (0, 0)
-    return Trace(hashed=hashed, last=max(number for _, number in columns), rows=int(rows), content=int(content))
