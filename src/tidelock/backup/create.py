@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 SCHEMA = ["--section=pre-data", "--section=post-data"]
 """Not --schema-only: that leaves out that materialized views are filled."""
+SQL_ASCII = "SQL_ASCII"
+"""The encoding of a database whose text is bytes that nobody converts."""
 APPLICATION = "tidelock backup "
 """Goes before the id in application_name: whether a backup is still being made is asked of the server."""
 
@@ -92,22 +94,23 @@ def create(server: Server, store: Store, wanted: Wanted, progress: Progress) -> 
     began = time.monotonic()
     with server.connect(APPLICATION) as conn:
         conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        source = look(conn)
-        source = source.limited(wanted.only)
-        programs = clients(source.server)
-        lock(conn, source.tables, server.target)
-        check_policies(conn, source.tables, server.target)
+        encoding = conn.info.parameter_status("server_encoding") or ""
+        with readable(server.target, encoding):
+            source = look(conn).limited(wanted.only)
+            programs = clients(source.server)
+            lock(conn, source.tables, server.target)
+            check_policies(conn, source.tables, server.target)
+            schema = server.schema(conn)
         [snapshot] = conn.execute("SELECT pg_export_snapshot()").fetchone() or ("",)
         backup = new_id(datetime.fromisoformat(source.at), os.urandom(2))
         conn.execute("SELECT set_config('application_name', %s, false)", (APPLICATION + backup,))
         sweep(conn, store, source)
         progress.total_bytes = source.size_bytes
-        encoding = conn.info.parameter_status("server_encoding") or ""
         folder = folder_of(source.database, backup)
         maker = Maker(server, store, programs, snapshot, encoding, folder, wanted.seal, progress)
         store.put(f"{maker.folder}/{STARTED}", json.dumps({"system": source.system, "id": backup}).encode())
         try:
-            pieces, rows = maker.make(source, wanted, server.schema(conn))
+            pieces, rows = maker.make(source, wanted, schema)
             manifest = described(source, backup, wanted, pieces, rows, time.monotonic() - began)
             check_sizes(store, maker.folder, pieces)
             store.publish(manifest)
@@ -162,6 +165,19 @@ def lock(conn: Any, tables: Sequence[Table], target: str) -> None:
             conn.execute(f"LOCK TABLE {names} IN ACCESS SHARE MODE".encode())
         except errors.InsufficientPrivilege as error:
             raise CannotRead(target, error.diag.message_primary or str(error)) from None
+
+
+@contextmanager
+def readable(target: str, encoding: str) -> Iterator[None]:
+    """Names and definitions that are read are UTF-8, or can be turned into it. Raises CannotRead."""
+    try:
+        yield
+    except (UnicodeError, errors.CharacterNotInRepertoire, errors.UntranslatableCharacter) as error:
+        raise CannotRead(
+            target,
+            f"a name, a comment or a definition in it is not UTF-8, and its encoding is {encoding}: {error}",
+            "rename what has bytes beyond ASCII in its name or definition (rows may have any); nothing was written",
+        ) from None
 
 
 HIDING = """
@@ -260,8 +276,7 @@ class Maker:
         command = self.programs.command(
             "psql", "--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", *asked
         )
-        environment = {**self.server.environment(), "PGCLIENTENCODING": "UTF8"}
-        piece = self.piece(f"{name}.copy", "rows", command, environment, tables, stream.size_bytes)
+        piece = self.piece(f"{name}.copy", "rows", command, self.server.environment(), tables, stream.size_bytes)
         return replace(piece, columns=stream.columns, binary=binary)
 
     def in_binary(self, stream: Stream) -> bool:
@@ -280,6 +295,7 @@ class Maker:
             "--compress=0",
             "--no-password",
             "--no-subscriptions",
+            f"--encoding={SQL_ASCII if self.encoding == SQL_ASCII else 'UTF8'}",
             f"--snapshot={self.snapshot}",
             *asked,
         )

@@ -186,7 +186,8 @@ class Restorer:
     def listed(self, archive: Path, *asked: str) -> tuple[Entry, ...]:
         """What pg_restore lists."""
         command = self.programs.command("pg_restore", "--list", *asked, str(archive))
-        return entries(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        done = subprocess.run(command, capture_output=True, check=True)
+        return entries(done.stdout.decode(errors="surrogateescape"))  # of SQL_ASCII it may have any bytes
 
     def build(self, name: str, archive: Path, wanted: Sequence[Entry], jobs: int) -> None:
         """Make some of what follows the rows."""
@@ -201,6 +202,8 @@ class Restorer:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
         if done.returncode:
@@ -293,7 +296,7 @@ class Stopped(Exception):
 def only(archive: Path, name: str, wanted: Sequence[Entry]) -> list[str]:
     """Options by which pg_restore takes these entries of an archive alone."""
     file = archive.with_name(f"{name}.list")
-    file.write_text("\n".join(each.line for each in wanted), encoding="utf-8")
+    file.write_text("\n".join(each.line for each in wanted), encoding="utf-8", errors="surrogateescape")
     return [f"--use-list={file}", str(archive)]
 
 

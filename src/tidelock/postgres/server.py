@@ -72,7 +72,8 @@ class PostgresServer:
     def environment(self, database: str = "") -> Mapping[str, str]:
         """PG* variables for the clients of PostgreSQL."""
         given = self.where.to(database or self.database)
-        return {**given.environment, "PGAPPNAME": "tidelock backup", "PGCONNECT_TIMEOUT": "10"}
+        spoken = {"PGCLIENTENCODING": "UTF8"}  # also where a setting of the role or the database says otherwise
+        return {**given.environment, **spoken, "PGAPPNAME": "tidelock backup", "PGCONNECT_TIMEOUT": "10"}
 
     def restore_point(self, name: str) -> bool:
         """Name this moment in the WAL; False when the role may not, or there is nothing to name."""
