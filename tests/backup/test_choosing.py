@@ -59,6 +59,8 @@ def test_only_an_id_leads_to_the_backup_of_another_server(two: tuple[Farm, str, 
     farm.project.query("CREATE TABLE t AS SELECT 'STAGING' AS t")
     theirs = farm.create()
     farm.project.dsn = prod
+    farm.project.write("007_a.sql", "CREATE TABLE a (i int);\n")
+    farm.well("apply")
     for command in (("restore", "--yes"), ("restore", "--before", "7", "--yes"), ("rollback", "--yes")):
         refused = farm.run(*command)
         assert (refused.returncode, "B009" in refused.stderr) == (6, True), refused.stderr

@@ -84,22 +84,67 @@ def test_row_level_security_that_hides_rows_is_told_before_the_dump(server: Serv
     assert local.ids() == []
 
 
-def test_a_version_that_was_never_run_is_refused(local: Farm) -> None:
-    local.project.query("CREATE TABLE u AS SELECT 1 AS a")
-    local.project.write("001_drop.sql", "DROP TABLE u;\n")
-    local.well("apply")
-    for command in (["rollback", "--to", "99", "--yes"], ["restore", "--before", "99", "--yes"]):
-        refused = local.run(*command)
-        assert (refused.returncode, "B019" in refused.stderr) == (6, True), refused.stderr
-        assert "version 99 has never been run here: the last ones are 1" in refused.stderr
-    assert local.project.versions() == [1]
+# --- nothing to take back --------------------------------------------------------------------------------------------
 
 
-def test_an_empty_name_is_not_the_live_database(local: Farm) -> None:
-    local.project.query("CREATE TABLE u AS SELECT 1 AS a")
+def refused(farm: Farm, why: str, *arguments: str) -> None:
+    """A rollback that touches nothing, and says why."""
+    before = farm.databases()
+    done = farm.run(*(arguments or ("rollback", "--yes")))
+    assert (done.returncode, "B021" in done.stderr, why in done.stderr) == (6, True, True), done.stdout + done.stderr
+    assert farm.databases() == before
+
+
+def test_without_a_run_there_is_nothing_to_take_back(local: Farm) -> None:
+    local.project.query("CREATE TABLE a AS SELECT 1 AS i")
     local.create()
-    refused = local.run("restore", "--latest", "--into", "", "--yes")
-    assert (refused.returncode, "the name is empty" in refused.stderr) == (2, True), refused.stderr
+    local.project.query("INSERT INTO a VALUES (2)")
+    refused(local, "there was no run yet")
+    assert local.project.one("SELECT count(*) FROM a") == 2
+
+
+def test_a_run_that_was_refused_is_not_taken_back_nor_the_one_before_it(local: Farm) -> None:
+    local.project.query("CREATE TABLE a AS SELECT 1 AS i, 2 AS v, 3 AS w")
+    local.project.write("001_drop.sql", "ALTER TABLE a DROP COLUMN v;\n")
+    local.well("apply")
+    local.project.write("002_drop.sql", "ALTER TABLE a DROP COLUMN w; ALTER TABLE a DROP COLUMN nowhere;\n")
+    assert local.run("apply").returncode == 5
+    refused(local, "was refused at version 2 and changed nothing")
+    local.well("rollback", "--to", "1", "--yes", "--drop-old")
+    assert local.project.one("SELECT v FROM a") == 2
+
+
+def test_a_rollback_that_is_tried_again_takes_back_no_run_more(local: Farm) -> None:
+    local.project.query("CREATE TABLE a AS SELECT 1 AS i, 2 AS v, 3 AS w")
+    for version, column in ((1, "v"), (2, "w")):
+        local.project.write(f"00{version}_drop.sql", f"ALTER TABLE a DROP COLUMN {column};\n")
+        local.well("apply")
+    local.well("rollback", "--yes", "--drop-old")
+    refused(local, "was rolled back to")
+    refused(local, "version 2 was never begun here; the newest that is applied is 1", "rollback", "--to", "2", "--yes")
+    assert local.project.versions() == [1]
+    local.well("rollback", "--to", "1", "--yes", "--drop-old")
+    assert local.project.one("SELECT v FROM a") == 2
+
+
+def test_a_version_that_nobody_knows_is_neither_rolled_back_to_nor_restored(local: Farm) -> None:
+    local.project.query("CREATE TABLE a AS SELECT 1 AS i")
+    local.project.write("001_drop.sql", "DROP TABLE a;\n")
+    local.well("apply")
+    for command in (("rollback", "--to", "99"), ("restore", "--before", "99")):
+        refused(local, "version 99 was never begun here", *command, "--yes")
+    local.well("restore", "--before", "1", "--yes", "--drop-old")
+    assert local.project.one("SELECT i FROM a") == 1
+
+
+def test_an_empty_name_is_none_and_leaves_the_live_database_alone(local: Farm) -> None:
+    local.project.query("CREATE TABLE a AS SELECT 1 AS i")
+    local.create()
+    before = local.databases()
+    for command in (("restore", "--latest", "--into", ""), ("restore", ""), ("restore", "--store", "")):
+        done = local.run(*command, "--yes")
+        assert (done.returncode, "is empty" in done.stderr) == (2, True), done.stdout + done.stderr
+    assert local.databases() == before
 
 
 def test_where_no_backup_is_set_up_that_is_told_once_there_is_something_to_lose(local: Farm) -> None:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from tidelock.cli import wiring
-from tidelock.cli.choosing import beside, check_run, chosen, newer_part, system_if_up
+from tidelock.cli.choosing import beside, chosen, newer_part, system_if_up
+from tidelock.cli.last_run import NothingToTakeBack, first_version, known
 from tidelock.cli.verbs import agreed, one_target
 from tidelock.config import BadSetting, expanded
 from tidelock.core import backups
@@ -232,15 +233,27 @@ def restore(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
 
     def act(target: Target, run: Run, store: Store) -> int:
         server = server_of(target, asked)
-        if how.before is not None and not how.into:
-            check_run(run, how.before)
-            run.database.close()
+        if how.before is not None:
+            check_version(run, store, server.database, how.before)
         # beside the live one there is room for another database's too
         found = chosen(store, server.database, system_of(server), how.wanted, how.before, any_database=bool(how.into))
         bring_back(server, store, found, how, run.sink, out, target.backup_jobs)
         return 0
 
     return with_store(asked, out, "restore", url, act)
+
+
+def check_version(run: Run, store: Store, database: str, version: int) -> None:
+    """Raise NothingToTakeBack when neither ledger nor backups know a version; a ledger that is gone knows all."""
+    whole, _ = store.catalog(database)
+    if any(version in each.applied for each in whole):
+        return
+    try:
+        known(run, run.database.observe(), version)
+    except NothingToTakeBack:
+        raise
+    except TidelockError:  # there is no live database to ask
+        return
 
 
 def bring_back(
@@ -300,9 +313,7 @@ def rollback(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
     def act(target: Target, run: Run, store: Store) -> int:
         server = server_of(target, asked)
         observed = run.database.observe()
-        version = how.before if how.before is not None else last_run(run, observed)
-        if how.before is not None:
-            check_run(run, version)
+        version = first_version(run, observed) if how.before is None else known(run, observed, how.before)
         found = chosen(store, server.database, system_of(server), before=version, any_database=False)
         lost = written_since(server, found)
         part = newer_part(store, found, version)
@@ -321,13 +332,3 @@ def rollback(asked: Asked, out: Output, url: str | None, how: Restoring) -> int:
         return 0
 
     return with_store(asked, out, "rollback", url, act)
-
-
-def last_run(run: Run, observed: Any) -> int:
-    """The first version of the last run: what a rollback without --to takes back."""
-    history = run.database.history(500)
-    applied = [each for each in history if each["event"] in ("applied", "failed", "refused") and each["version"]]
-    if not applied:
-        return max(observed.applied, default=0)
-    newest = applied[0]["run_id"]
-    return int(min(each["version"] for each in applied if each["run_id"] == newest))

@@ -11,7 +11,6 @@ from tidelock.errors import TidelockError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tidelock.app.apply import Run
     from tidelock.app.ports import Server
     from tidelock.backup.store import Store
 
@@ -25,30 +24,6 @@ class NoSuchBackup(BackupFault):
 
     def __init__(self, store: str, wanted: str, hint: str = LIST) -> None:
         super().__init__(f"{store} has no {wanted}", hint=hint)
-
-
-class NeverRun(BackupFault):
-    """A version that is to be taken back has never been run on this database."""
-
-    code = "B019"
-
-    def __init__(self, target: str, version: int, known: Sequence[int]) -> None:
-        last = f"the last ones are {', '.join(map(str, known[-3:]))}" if known else "its ledger is empty"
-        super().__init__(
-            f"{target}: version {version} has never been run here: {last}",
-            hint="`tidelock status --history` shows what was run; `tidelock restore --latest` takes the newest backup",
-        )
-
-
-def check_run(run: Run, version: int) -> None:
-    """Raise NeverRun for a version that neither the ledger nor the journal knows; one that is gone knows none."""
-    try:
-        applied = run.database.observe().applied
-        tried = {each["version"] for each in run.database.history(500)}
-    except TidelockError:
-        return
-    if version not in applied and version not in tried:
-        raise NeverRun(run.database.target, version, sorted(applied))
 
 
 def chosen(

@@ -10,7 +10,7 @@ import click
 from tidelock import __version__
 from tidelock.cli.kube import kube
 from tidelock.cli.operator import operator
-from tidelock.cli.options import JSON, WHERE, targeted
+from tidelock.cli.options import JSON, WHERE, filled, targeted
 
 if TYPE_CHECKING:
     from tidelock.cli.output import Output
@@ -232,6 +232,7 @@ def snapshot(asked: Asked, output: Output, check: bool, live: bool, shadow: str 
 STORE = click.option(
     "--store",
     "url",
+    callback=filled,
     metavar="URL|DIR",
     help="Where backups are: s3://…, gs://…, az://…, a directory. Else [backup] url.",
 )
@@ -264,7 +265,7 @@ def backup_list(asked: Asked, output: Output, url: str | None) -> int:
 
 
 @backup.command("show")
-@click.argument("wanted", metavar="[ID]", default="latest")
+@click.argument("wanted", metavar="[ID]", default="latest", callback=filled)
 @targeted("wait")
 @STORE
 @click.option("--roles", is_flag=True, help="Print the SQL that makes the cluster's roles (without passwords).")
@@ -276,7 +277,7 @@ def backup_show(asked: Asked, output: Output, url: str | None, wanted: str, role
 
 
 @backup.command("verify")
-@click.argument("wanted", metavar="[ID]", default="latest")
+@click.argument("wanted", metavar="[ID]", default="latest", callback=filled)
 @targeted("direct", "wait")
 @STORE
 @click.option("--restore", "restoring", is_flag=True, help="Restore it into a database of its own, and compare.")
@@ -303,21 +304,13 @@ def backup_prune(asked: Asked, output: Output, url: str | None, dry: bool, **kee
     return backups.prune(asked, output, url, Keep(**keep), dry=dry)
 
 
-def named(context: click.Context, parameter: click.Parameter, value: str | None) -> str:
-    """A name that is given must be one: an unset variable of a script is not to mean the live database."""
-    del context, parameter
-    if value is not None and not value.strip():
-        raise click.BadParameter("the name is empty; without --into the backup takes the live database's place")
-    return value or ""
-
-
 @app.command()
-@click.argument("wanted", metavar="[ID]", default="")
+@click.argument("wanted", metavar="[ID]", required=False, callback=filled)
 @targeted("direct", "wait")
 @STORE
 @click.option("--latest", is_flag=True, help="The newest backup (the default).")
 @click.option("--before", type=int, metavar="VERSION", help="The newest one in which this version was not applied.")
-@click.option("--into", metavar="NAME", callback=named, help="Leave the live database alone: make this one.")
+@click.option("--into", callback=filled, metavar="NAME", help="Leave the live database alone: make this one.")
 @click.option("--drop-old", is_flag=True, help="Drop the replaced database instead of keeping it under a dated name.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def restore(asked: Asked, output: Output, url: str | None, latest: bool, **how: Any) -> int:

@@ -25,6 +25,13 @@ def ports(_context: click.Context, option: click.Parameter, value: str | None) -
     return value
 
 
+def filled(_context: click.Context, option: click.Parameter, value: str | None) -> str:
+    """What was given must not be empty, as it is when a script's variable is not set."""
+    if value is not None and not value.strip():
+        raise click.BadParameter("it is empty. Is a variable not set?", param=option)
+    return value or ""
+
+
 # name of the field of `Asked` → its option
 WHERE: dict[str, Callable[[Any], Any]] = {
     "database": click.option(
