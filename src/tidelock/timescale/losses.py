@@ -212,11 +212,13 @@ class Reckoning:
 
     def create(self, threat: Threat) -> None:
         """An aggregate is made, or IF NOT EXISTS finds another one there."""
-        live = [each for each in self.meant(threat.what) if threat.guarded and each.name not in self.kept]
-        if not live and not self.restored(threat.what):
-            self.names.fresh.add(threat.what.qualified)
+        assert self.statement is not None
+        made = [each for each in self.statement.facts.creates if each.kind == "aggregate"]
+        what = replace(made[0], kind="table") if len(made) == 1 else threat.what
+        live = [each for each in self.meant(what) if threat.guarded and each.name not in self.kept]
+        if not live and not self.restored(what):
+            self.names.fresh.add(what.qualified)
         for each in live:
-            assert self.statement is not None
             difference = definitions.difference(self.conn, each, self.statement.text)
             if difference and "L043" not in self.file.allows and not among(each.name, self.file.accepts):
                 self.refusals.append(DefinitionPassedOver(self.place, each.name, difference))
