@@ -302,3 +302,15 @@ def test_a_database_that_is_not_ours_is_never_swept(local: Farm) -> None:
     there = local.databases()
     assert {"tidelock_restore_mine", "ours_by_mark_alone", "tidelock_restore_busy"} <= there
     assert "tidelock_restore_left" not in there
+
+
+def test_what_others_keep_in_the_store_stays(farm: Farm) -> None:
+    first = farm.create()
+    folder = objects(farm)[0].parent.parent
+    strange = [folder / each for each in ("README.txt", "uploads/photo.jpg", "20261124T220501123Z-4f2a/notes.txt")]
+    for each in strange:
+        each.parent.mkdir(exist_ok=True)
+        each.write_text("of somebody else")
+    second = farm.create()
+    assert {first, second} <= set(farm.ids())
+    assert [each.read_text() for each in strange] == ["of somebody else"] * 3

@@ -170,6 +170,26 @@ def test_what_may_reach_further_than_the_tables_it_names_is_backed_up_whole(
     assert made["scope"] == "database"
 
 
+@pytest.mark.parametrize(
+    ("drop", "rows"),
+    [
+        ('ALTER TABLE "Readings" DROP COLUMN v;', {'"public"."Readings"': 1}),
+        ('ALTER TABLE "Öl ""x"" T" DROP COLUMN v;', {'"public"."Öl ""x"" T"': 1}),
+        ('ALTER TABLE "s.t" DROP COLUMN v;', None),
+    ],
+)
+def test_a_name_in_quotes_is_that_of_one_table(grown: Farm, drop: str, rows: dict[str, int] | None) -> None:
+    grown.configure('scope = "affected"\n')
+    grown.project.query("CREATE SCHEMA s")
+    for name in ('"Readings"', '"Öl ""x"" T"', '"s.t"', "s.t"):
+        grown.project.query(f"CREATE TABLE {name} AS SELECT 1 AS i, 2 AS v")
+    grown.project.write("900_drop.sql", drop)
+    grown.well("apply")
+    made = grown.well("backup", "list")["backups"][0]
+    assert made["scope"] == ("affected" if rows else "database")
+    assert rows is None or rows.items() <= made["rows"].items()
+
+
 @pytest.mark.parametrize("on", ["ON DELETE CASCADE", "ON DELETE SET NULL", "ON UPDATE CASCADE"])
 def test_tables_whose_rows_a_foreign_key_takes_are_in_the_backup_of_the_affected(grown: Farm, on: str) -> None:
     grown.configure('scope = "affected"\n')

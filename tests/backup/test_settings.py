@@ -35,6 +35,24 @@ def test_a_materialized_view_is_filled_under_the_databases_settings(named: Farm)
     assert named.project.query("SELECT n FROM daily ORDER BY d") == before
 
 
+NAMES = """ALTER DATABASE d SET "app.user" TO 'x''y';
+ALTER DATABASE d SET "app.default" TO '';
+ALTER DATABASE d SET search_path TO '';
+ALTER ROLE postgres IN DATABASE d SET search_path TO "Öl, Werk", 'a"b', public;
+ALTER ROLE postgres IN DATABASE d SET "app.current_user" TO 'z'"""
+SAID = "SELECT setrole::regrole::text, unnest(setconfig) FROM pg_db_role_setting ORDER BY 1, 2"
+
+
+def test_settings_of_any_name_and_lists_of_names_come_back(named: Farm) -> None:
+    named.project.query("CREATE TABLE a AS SELECT 1 AS i")
+    for each in NAMES.split(";"):
+        named.project.query(each)
+    before = named.project.query(SAID)
+    named.create()
+    named.well("restore", "--yes", "--drop-old")
+    assert named.project.query(SAID) == before
+
+
 def test_a_database_that_is_read_only_by_default_comes_back(named: Farm) -> None:
     named.project.query("CREATE TABLE a AS SELECT generate_series(1, 60000) AS i")
     named.project.query("ALTER DATABASE d SET default_transaction_read_only = on")

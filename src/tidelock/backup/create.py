@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,7 +22,7 @@ from tidelock.backup.faults import CannotRead
 from tidelock.backup.rows import packs_well, reading
 from tidelock.backup.source import Source, Stream, Table, look, streams
 from tidelock.backup.store import MANIFEST, STARTED, StoreFailed, folder_of
-from tidelock.core.backups import AFFECTED, WHOLE, Manifest, Piece, new_id
+from tidelock.core.backups import AFFECTED, ID, WHOLE, Manifest, Piece, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -206,20 +207,31 @@ def check_sizes(store: Store, folder: str, pieces: Sequence[Piece]) -> None:
 
 # TimescaleDB's planner takes an internal table of compressed rows for a chunk, and fails (2.28: "no dimension slices").
 PLAINLY = "SELECT set_config('timescaledb.enable_optimizations', 'off', false)"
+PIECE = re.compile(r"0[0-2]-(?:schema|roles|rest|settings|tables-\d{4})\.|verified\.json$|used\.json$")
 AT_WORK = "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE %s"
 
 
 def sweep(conn: Any, store: Store, source: Source) -> None:
-    """Take away what a backup of this database left that was killed: one that no session is making any more."""
+    """Take away what a backup of this database left that was killed: one that no session is making any more.
+
+    Nothing else that lies there is Tidelock's: only folders that are named like a backup, and say that it was begun
+    on this server, or have nothing but pieces of one.
+    """
     alive = {row[0].removeprefix(APPLICATION) for row in conn.execute(AT_WORK, (APPLICATION + "%",))}
     for folder, names in store.backups(source.database).items():
-        if MANIFEST in names or folder.rpartition("/")[2] in alive:
-            continue
-        with suppress(FileNotFoundError, ValueError):
-            started = json.loads(store.get(f"{folder}/{STARTED}"))
-            if started["system"] != source.system:
-                continue  # another cluster's, with a database of the same name
-        store.remove(folder)
+        backup = folder.rpartition("/")[2]
+        left = MANIFEST not in names and backup not in alive and ID.fullmatch(backup)
+        if left and ours(store, folder, names, source):
+            store.remove(folder)
+
+
+def ours(store: Store, folder: str, names: Sequence[str], source: Source) -> bool:
+    """Begun on this server; or what is left of one whose removal was cut off, which said so no more."""
+    if STARTED not in names:
+        return all(PIECE.match(each) for each in names)
+    with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
+        return bool(json.loads(store.get(f"{folder}/{STARTED}"))["system"] == source.system)
+    return False
 
 
 @dataclass(slots=True)

@@ -130,7 +130,7 @@ SELECT format('TEMPLATE template0 ENCODING %L', pg_encoding_to_char(d.encoding))
     || CASE WHEN t.spcname <> 'pg_default' THEN format(' TABLESPACE %I', t.spcname) ELSE '' END
   FROM pg_database d JOIN pg_tablespace t ON t.oid = d.dattablespace WHERE d.datname = current_database()"""
 
-# Lists of names are stored quoted as they are to be written; other values are one string.
+# As pg_dump writes them: a name with a dot is one name, and a list of names one string for each.
 SETTINGS = r"""
 WITH d AS (SELECT * FROM pg_database WHERE datname = current_database()),
  setting AS (SELECT s.setrole, split_part(c, '=', 1) AS name, substr(c, strpos(c, '=') + 1) AS value
@@ -147,9 +147,12 @@ SELECT 3, format('GRANT %s ON DATABASE {database} TO %s%s', a.privilege_type,
 UNION ALL
 SELECT 4, CASE WHEN setrole = 0 THEN 'ALTER DATABASE {database}'
                ELSE format('ALTER ROLE %I IN DATABASE {database}', pg_get_userbyid(setrole)) END
-       || format(' SET %s TO %s', name,
+       || format(' SET %I TO %s', name,
             CASE WHEN name IN ('search_path', 'local_preload_libraries', 'session_preload_libraries',
-                               'temp_tablespaces') AND value <> '' THEN value ELSE quote_literal(value) END)
+                               'temp_tablespaces') AND value <> ''
+                 THEN (SELECT string_agg(quote_literal(coalesce(replace(m[1], '""', '"'), m[2])), ', ' ORDER BY n)
+                         FROM regexp_matches(value, '"((?:[^"]|"")*)"|([^,\s]+)', 'g') WITH ORDINALITY found (m, n))
+                 ELSE quote_literal(value) END)
   FROM setting WHERE name <> 'timescaledb.restoring'
 ORDER BY 1, 2"""
 

@@ -17,7 +17,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, from_url
 
-from tidelock.core.backups import BackupFault, BadManifest, Manifest, read, written
+from tidelock.core.backups import ID, BackupFault, BadManifest, Manifest, read, written
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,6 +150,8 @@ class Store:
 
     def remove(self, folder: str) -> None:
         """Take a backup away, its manifest first; also what a writer that was killed left in a local directory."""
+        if not ID.fullmatch(folder.rpartition("/")[2]):
+            raise ValueError(f"{folder} is no backup's folder")
         names = self.backups(unquote(folder.partition("/")[0])).get(folder, [])
         self.delete([f"{folder}/{name}" for name in names if name == MANIFEST])
         self.delete([f"{folder}/{name}" for name in names if name != MANIFEST])

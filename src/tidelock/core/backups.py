@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -155,6 +156,9 @@ def new_id(now: datetime, random: bytes) -> str:
     """`20261124T220501123Z-4f2a`: sorts by time, to the millisecond."""
     moment = now.astimezone(UTC)
     return f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}Z-{random.hex()}"
+
+
+ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{4}")
 
 
 def before(found: Iterable[Manifest], version: int, scope: str = WHOLE) -> Manifest | None:

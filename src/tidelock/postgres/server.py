@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 PATIENTLY = """
 SELECT set_config(name, '0', false) FROM pg_settings
  WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout',
-                'default_transaction_read_only')"""
+                'idle_session_timeout', 'default_transaction_read_only')"""
 RESTORE_POINT = "SELECT pg_create_restore_point(%s)"
+# Facts have names without their quotes: each relation that one may mean.
+NAMED = """
+SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE (c.relname = %(name)s AND pg_table_is_visible(c.oid)) OR n.nspname || '.' || c.relname = %(name)s"""
 # With a table go those below it, and those whose rows a foreign key changes together with its own. A trigger or a rule
 # may write anywhere. What a trigger of TimescaleDB guards has its rows in chunks: nothing without its catalog.
 HOLDERS = """
 WITH RECURSIVE t AS (
-  SELECT to_regclass(%s)::oid AS oid
+  SELECT %s::oid AS oid
   UNION SELECT also.oid FROM t JOIN (
     SELECT inhparent AS above, inhrelid AS oid FROM pg_inherits
     UNION ALL SELECT confrelid, conrelid FROM pg_constraint
@@ -89,8 +93,11 @@ class PostgresServer:
         with self.connect("tidelock backup") as conn:
             found: list[str] = []
             for name in names:
-                rows = conn.execute(HOLDERS, (name,)).fetchall()
-                if not rows or any(row[1] for row in rows):
+                meant = conn.execute(NAMED, {"name": name}).fetchall()
+                if len(meant) != 1:
+                    return ()
+                rows = conn.execute(HOLDERS, meant[0]).fetchall()
+                if any(row[1] for row in rows):
                     return ()
                 found += [row[0] for row in rows]
         return tuple(dict.fromkeys(found))
