@@ -255,3 +255,25 @@ def test_an_everyday_file_asks_for_none(local: Farm) -> None:
 
 def test_a_restore_point_has_the_versions_name(grown: Farm) -> None:
     assert "restore point “tidelock before 2”" in grown.run("apply").stderr
+
+
+@pytest.mark.parametrize("name", ['"Readings"', '"Sch ä"."T""x"', '"Sch ä"."a.b"'])
+def test_a_table_whose_name_wants_quotes_is_the_one_that_is_backed_up(local: Farm, name: str) -> None:
+    local.configure('scope = "affected"\n')
+    local.project.query('CREATE TABLE readings (id int); CREATE SCHEMA "Sch ä"')
+    local.project.query(f"CREATE TABLE {name} AS SELECT 1 AS id, 'n' AS note")
+    local.project.write("001_drop.sql", f"ALTER TABLE {name} DROP COLUMN note;\n")
+    local.well("apply")
+    [made] = local.well("backup", "list")["backups"]
+    assert made["rows"] == {name if "." in name else f'"public".{name}': 1}
+
+
+def test_a_name_that_may_mean_two_tables_is_backed_up_whole(local: Farm) -> None:
+    local.configure('scope = "affected"\n')
+    local.project.query(
+        'CREATE SCHEMA s; CREATE TABLE s.t AS SELECT 1 AS id; CREATE TABLE "s.t" AS SELECT 2 AS id, 3 AS v'
+    )
+    local.project.write("001_drop.sql", 'ALTER TABLE "s.t" DROP COLUMN v;\n')
+    local.well("apply")
+    [made] = local.well("backup", "list")["backups"]
+    assert made["scope"] == "database"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 NAMED = ("table", "column", "aggregate", "hypertable")
 HOLDS_ROWS = (*NAMED, "schema", "materialized view", "database", "extension", "type", "domain", "sequence")
+MAY_HOLD_UP_ROWS = ("other", "operator", "function", "procedure", "view")
+"""Dependents of these may be columns or materialized views, which go with CASCADE."""
 UNREAD = "nobody knows what it does"
 WHOLE = ("sets", "restarts", "drops what is owned by")
 """What is lost with these is not the rows of the table that they name."""
@@ -66,7 +68,7 @@ def known(facts: Facts) -> bool:
 def losses(facts: Facts, made: Made, within: frozenset[str] = frozenset()) -> Iterator[Loss]:
     """What is lost by a statement, or by the body of a function that is called; `within`: calls that led here."""
     for thing in facts.drops:
-        if (thing.kind in HOLDS_ROWS or (facts.cascade and thing.kind == "other")) and not made.owns(thing):
+        if (thing.kind in HOLDS_ROWS or (facts.cascade and thing.kind in MAY_HOLD_UP_ROWS)) and not made.owns(thing):
             yield f"drops {thing.kind} {thing.qualified}", (thing.parent or thing.qualified,) * (thing.kind in NAMED)
     if tables := tuple(sorted(each for each in facts.changes if not made.has(each))):
         yield f"{changing(facts)} {', '.join(tables)}", tables

@@ -178,7 +178,13 @@ def _family(kind: str) -> str:
         return "relation"
     if kind in ROUTINES:
         return "routine"
-    return "type" if kind == "domain" else kind if kind in ("type", "schema", "extension", "database", "column") else ""
+    return (
+        "type"
+        if kind == "domain"
+        else kind
+        if kind in ("type", "view", "schema", "extension", "database", "column")
+        else ""
+    )
 
 
 def _relation(name: str) -> Object:
