@@ -145,15 +145,3 @@ def test_an_empty_name_is_none_and_leaves_the_live_database_alone(local: Farm) -
         done = local.run(*command, "--yes")
         assert (done.returncode, "is empty" in done.stderr) == (2, True), done.stdout + done.stderr
     assert local.databases() == before
-
-
-def test_where_no_backup_is_set_up_that_is_told_once_there_is_something_to_lose(local: Farm) -> None:
-    (local.project.folder / "tidelock.toml").write_text("[migrations]\n")
-    local.project.query("CREATE TABLE u AS SELECT 1 AS a, 2 AS b")
-    local.project.write("001_new.sql", "CREATE TABLE IF NOT EXISTS n (i int); UPDATE n SET i = 1;\n")
-    first = local.run("apply")
-    assert (first.returncode, "no backup" in first.stderr) == (0, False), first.stdout + first.stderr
-    local.project.write("002_drop.sql", "ALTER TABLE u DROP COLUMN b;\n")
-    told = "no backup precedes this"
-    assert told in local.run("plan").stdout
-    assert told in local.run("apply").stderr

@@ -50,8 +50,6 @@ class Run:
     """The command that brings a file back as it was applied; empty when git has no such version, None without git."""
     secure: Callable[[Plan, Observed], str] = lambda *_: ""
     """Takes or finds the backup that must precede the plan, and returns its id; raises when there is none."""
-    unsecured: Callable[[Plan, Observed], str] = lambda *_: ""
-    """What is to be said of a plan that takes something away, where nobody makes backups."""
     endangered: Callable[[Plan], Sequence[Danger] | None] = lambda _: None
     """Why a backup must precede the plan: empty when each run has one, None when none comes first."""
     examine: Callable[[Plan, Observed], Sequence[Finding]] = lambda *_: ()

@@ -73,33 +73,6 @@ def needed(target: Target, plan: Plan) -> Sequence[Danger] | None:
     return dangers(plan) or None
 
 
-def unsecured(target: Target, plan: Plan, observed: Observed) -> str:
-    """What a database that has been migrated before is about to lose for good, as no backup was ever asked for."""
-    if target.backup_before == "never" or not observed.applied:
-        return ""
-    from tidelock.core.danger import dangers
-
-    found = dangers(plan)
-    if not found:
-        return ""
-    more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    return (
-        f"no backup precedes this: {found[0].place} {found[0].why}{more}; [backup] url = … in tidelock.toml makes one "
-        f'first, before = "never" says that none is wanted'
-    )
-
-
-def warn(run: Run, target: Target) -> Callable[[Plan, Observed], str]:
-    """In the place of `secure`, where there is no store."""
-
-    def before(plan: Plan, observed: Observed) -> str:
-        if told := unsecured(target, plan, observed):
-            run.sink.emit(Event(what=Happening.NOTE, text=told))
-        return ""
-
-    return before
-
-
 def provider_of(target: Target) -> BackupProvider:
     """The system that makes the user's backups. Raises BadSetting, NoContext or NoKubernetesClient."""
     from tidelock.cli.deploying import Where, connect

@@ -179,9 +179,9 @@ def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
         found, refusal = examined(run, decided, observed)
         target = run.database.target
         dangers = run.endangered(decided) if decided.pending else None
-        bare = run.unsecured(decided, observed) if decided.pending else ""
-        remarks = [*(f"{each.code} {each.message}" for each in found), *([f"note: {bare}"] if bare else [])]
-        text = "\n".join([plan_text(decided, target, server(observed), dangers), *remarks])
+        text = "\n".join(
+            [plan_text(decided, target, server(observed), dangers), *(f"{each.code} {each.message}" for each in found)]
+        )
         out.show(text, json.plan(decided, target, found, refusal, dangers))
         if refusal is not None:
             return refusal.exit_code if out.json else out.fail(refusal, "plan", target)

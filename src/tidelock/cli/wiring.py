@@ -340,9 +340,9 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
     )
-    from tidelock.cli.securing import needed, secure, unsecured, warn
+    if target.backs_up:
+        from tidelock.cli.securing import needed, secure
 
-    run.secure = secure(run, target, asked) if target.backs_up else warn(run, target)
-    run.endangered = lambda plan: needed(target, plan)
-    run.unsecured = lambda plan, observed: "" if target.backs_up else unsecured(target, plan, observed)
+        run.secure = secure(run, target, asked)
+        run.endangered = lambda plan: needed(target, plan)
     return run
