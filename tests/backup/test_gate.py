@@ -277,3 +277,27 @@ def test_a_name_that_may_mean_two_tables_is_backed_up_whole(local: Farm) -> None
     local.well("apply")
     [made] = local.well("backup", "list")["backups"]
     assert made["scope"] == "database"
+
+
+def test_without_a_place_for_backups_people_are_told_that_none_comes_first(local: Farm) -> None:
+    local.project.query("CREATE TABLE a AS SELECT 1 AS i, 2 AS v")
+    local.project.write("001_drop.sql", "ALTER TABLE a DROP COLUMN v;\n")
+    told = "No backup comes first, as nobody says where to: ./001_drop.sql:1:1 drops column v."
+    planned = local.project.tidelock("plan")
+    assert told in planned.stdout
+    assert "backup first" not in planned.stdout
+    done = local.project.tidelock("apply")
+    assert done.returncode == 0, done.stderr
+    assert told in done.stdout + done.stderr
+    (local.project.folder / "tidelock.toml").write_text('[backup]\nbefore = "never"\n')
+    local.project.write("002_drop.sql", "DROP TABLE a;\n")
+    done = local.project.tidelock("apply")
+    assert "No backup comes first" not in done.stdout + done.stderr
+
+
+def test_always_without_a_place_for_backups_is_refused(local: Farm) -> None:
+    (local.project.folder / "tidelock.toml").write_text('[backup]\nbefore = "always"\n')
+    local.project.write("001_a.sql", "CREATE TABLE a (i int);\n")
+    refused = local.project.tidelock("apply")
+    assert (refused.returncode, "[backup] before" in refused.stderr) == (2, True), refused.stderr
+    assert local.project.query("SELECT FROM pg_tables WHERE tablename = 'a'") == []

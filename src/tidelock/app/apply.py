@@ -52,6 +52,8 @@ class Run:
     """Takes or finds the backup that must precede the plan, and returns its id; raises when there is none."""
     endangered: Callable[[Plan], Sequence[Danger] | None] = lambda _: None
     """Why a backup must precede the plan: empty when each run has one, None when none comes first."""
+    backs_up: bool = True
+    """Somebody says how that backup is made; else people are told that there is none."""
     examine: Callable[[Plan, Observed], Sequence[Finding]] = lambda *_: ()
     """Refuses, before anything runs, what the live database shows to be harmful or impossible; returns remarks."""
     more_checks: Callable[[Observed], list[Check]] = lambda _: []

@@ -62,9 +62,27 @@ def secure(run: Run, target: Target, asked: Asked) -> Callable[[Plan, Observed],
     return before
 
 
+def warn(run: Run, target: Target) -> Callable[[Plan, Observed], str]:
+    """What `apply` calls when nobody says where backups go: it says that none is made."""
+
+    def before(plan: Plan, observed: Observed) -> str:
+        del observed
+        if target.backup_before == "always":
+            raise BadSetting(
+                "[backup] before", "it is always, and nobody says where to", 'write url = "…" below [backup]'
+            )
+        if found := needed(target, plan):
+            from tidelock.render.plan import unsecured
+
+            run.sink.emit(Event(what=Happening.NOTE, text=unsecured(found)))
+        return ""
+
+    return before
+
+
 def needed(target: Target, plan: Plan) -> Sequence[Danger] | None:
     """Why a backup must come first; None when none need."""
-    if target.backup_before == "never" or not target.backs_up:
+    if target.backup_before == "never":
         return None
     if target.backup_before == "always":
         return ()

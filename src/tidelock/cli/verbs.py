@@ -179,10 +179,9 @@ def plan(asked: Asked, out: Output, *, exit_code: bool) -> int:
         found, refusal = examined(run, decided, observed)
         target = run.database.target
         dangers = run.endangered(decided) if decided.pending else None
-        text = "\n".join(
-            [plan_text(decided, target, server(observed), dangers), *(f"{each.code} {each.message}" for each in found)]
-        )
-        out.show(text, json.plan(decided, target, found, refusal, dangers))
+        told = plan_text(decided, target, server(observed), dangers, backed_up=run.backs_up)
+        text = "\n".join([told, *(f"{each.code} {each.message}" for each in found)])
+        out.show(text, json.plan(decided, target, found, refusal, dangers if run.backs_up else None))
         if refusal is not None:
             return refusal.exit_code if out.json else out.fail(refusal, "plan", target)
         return 1 if exit_code and decided.pending else 0

@@ -340,9 +340,10 @@ def run_of(target: Target, asked: Asked, sink: Sink, *, reads: bool = True) -> R
             out_of_order=target.out_of_order, allow_ahead=asked.allow_ahead, allow_missing=asked.allow_missing
         ),
     )
-    if target.backs_up:
-        from tidelock.cli.securing import needed, secure
+    if target.backup_before != "never":
+        from tidelock.cli.securing import needed, secure, warn
 
-        run.secure = secure(run, target, asked)
+        run.backs_up = target.backs_up
+        run.secure = secure(run, target, asked) if target.backs_up else warn(run, target)
         run.endangered = lambda plan: needed(target, plan)
     return run

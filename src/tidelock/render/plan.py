@@ -21,12 +21,25 @@ if TYPE_CHECKING:
 SENT = "The parser, of PostgreSQL 18, cannot read it; `apply` sends it all the same, and the server decides."
 
 
-def plan_text(plan: Plan, target: str, about: str, dangers: Sequence[Danger] | None = None) -> str:
-    """What would run: steps, statements, locks, and why a step stands alone."""
+def plan_text(
+    plan: Plan, target: str, about: str, dangers: Sequence[Danger] | None = None, *, backed_up: bool = True
+) -> str:
+    """What would run: steps, statements, locks, and why a step stands alone. `backed_up`: dangers wait for a backup."""
     head = f"plan {plan.id}  for {target} ({about}, {plan.applied} applied)"
     if not plan.pending:
         return f"{target}  {plan.applied} applied, 0 pending. Nothing to do."
+    if not backed_up:
+        return "\n\n".join([head, *map(planned_text, plan.pending), *([unsecured(dangers)] if dangers else [])])
     return "\n\n".join([head, *(planned_text(each, dangers or ()) for each in plan.pending), *foot(dangers)])
+
+
+def unsecured(dangers: Sequence[Danger]) -> str:
+    """That no backup comes first, though one should."""
+    more = f", and {len(dangers) - 1} more" if len(dangers) > 1 else ""
+    return (
+        f"No backup comes first, as nobody says where to: {dangers[0].place} {dangers[0].why}{more}. Write [backup] "
+        'url = "s3://bucket/prefix" (or a directory) into tidelock.toml, or before = "never" when none is wanted.'
+    )
 
 
 def foot(dangers: Sequence[Danger] | None) -> list[str]:
