@@ -98,3 +98,38 @@ def test_what_was_written_since_is_told_of_hypertables_and_not_of_chunks(timesca
     then, now = told['"metrics"."readings"']
     assert now - (then or 0) == 2
     assert told['"public"."later"'] == (None, 1)
+
+
+ADDED = """
+CREATE TABLE h (time timestamptz NOT NULL, dev int, v float);
+SELECT create_hypertable('h', 'time');
+INSERT INTO h SELECT timestamptz '2025-01-01 UTC' + g * interval '10 min', g % 7, g FROM generate_series(1, 10000) g;
+ALTER TABLE h SET (timescaledb.compress, timescaledb.compress_segmentby = 'dev');
+SELECT compress_chunk(c) FROM show_chunks('h') c;
+CREATE TYPE "ki nd" AS ENUM ('a', 'it''s');
+ALTER TABLE h ADD COLUMN unit text NOT NULL DEFAULT 'kWh', ADD COLUMN "Pa rts" int[] DEFAULT '{1,NULL,3}',
+    ADD COLUMN kind "ki nd" DEFAULT 'it''s', ADD COLUMN since timestamptz DEFAULT '1999-12-31 23:00+02',
+    ADD COLUMN empty text DEFAULT '';
+ALTER TABLE h ALTER COLUMN unit SET DEFAULT 'MWh';
+INSERT INTO h SELECT timestamptz '2025-06-01 UTC' + g * interval '10 min', g % 7, g FROM generate_series(1, 100) g;
+"""
+VALUES = """
+SELECT unit, "Pa rts", kind, since = '1999-12-31 23:00+02', empty, count(*) FROM h GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2"""
+
+
+def test_a_column_that_was_added_with_a_default_over_compressed_chunks_keeps_it(
+    timescale_dsn: str, tmp_path: Path
+) -> None:
+    execute(timescale_dsn, ADDED)
+    parts = conninfo_to_dict(timescale_dsn)
+    url = f"postgresql://{parts.get('user', 'postgres')}@{parts['host']}:{parts.get('port', 5432)}/{parts['dbname']}"
+    place = Place(str(tmp_path / "store"), tmp_path / "store")
+    for farm in without_leftovers(Project(tmp_path, url), place):
+        before = farm.project.query(VALUES)
+        assert {row[-1] for row in before} == {10000, 100}
+        farm.project.query(f"ALTER DATABASE {parts['dbname']} SET datestyle TO 'german'")
+        farm.create()
+        farm.well("restore", "--yes", "--drop-old")
+        assert farm.project.query(VALUES) == before
+        farm.project.query("UPDATE h SET v = 0 WHERE dev = 3; SELECT decompress_chunk(c, true) FROM show_chunks('h') c")
+        assert farm.project.query(VALUES) == before

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
+from tidelock.backup import missing
 from tidelock.backup.clients import clients
 from tidelock.backup.faults import CannotRestore
 from tidelock.backup.leftovers import APPLICATION, maintenance, sweep
@@ -66,7 +67,8 @@ def check_room(server: Server, manifest: Manifest, room: int | None, progress: P
         )
 
 
-RIGHTS = "SELECT rolname, rolsuper OR rolcreatedb, quote_ident(rolname) FROM pg_roles WHERE rolname = current_user"
+RIGHTS = """
+SELECT rolname, rolsuper OR rolcreatedb, quote_ident(rolname), rolsuper FROM pg_roles WHERE rolname = current_user"""
 MISSING_ROLES = "SELECT r FROM unnest(%s::text[]) r WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r)"
 MISSING_EXTENSIONS = """
 SELECT n || ' ' || v FROM unnest(%s::text[], %s::text[]) x (n, v)
@@ -76,12 +78,20 @@ SELECT n || ' ' || v FROM unnest(%s::text[], %s::text[]) x (n, v)
 
 def check(conn: Any, server: Server, manifest: Manifest, version: int, name: str) -> None:
     """Raise CannotRestore for what stands in the way of making the new database."""
-    role, creates, quoted = conn.execute(RIGHTS).fetchone() or ("", False, "")
+    role, creates, quoted, superuser = conn.execute(RIGHTS).fetchone() or ("", False, "", False)
     if not creates:
         raise CannotRestore(
             server.target,
             f"the role {role} may not create databases, and a restore fills a new one",
             f"a superuser grants it: ALTER ROLE {quoted} CREATEDB; or connect as a role that has it",
+        )
+    if manifest.piece(missing.WHAT) and not superuser:
+        raise CannotRestore(
+            server.target,
+            f"compressed chunks have columns that were added with a DEFAULT, and the role {role} is no superuser: "
+            "only one may give the catalog that default",
+            "restore as a superuser; or compress those chunks anew before the next backup: SELECT compress_chunk("
+            "c, recompress => true) FROM show_chunks('…') c",
         )
     if version // 10000 < manifest.server // 10000:
         raise CannotRestore(

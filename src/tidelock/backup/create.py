@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from psycopg import errors, sql
 
 from tidelock import __version__
-from tidelock.backup import settings
+from tidelock.backup import missing, settings
 from tidelock.backup.clients import clients, running
 from tidelock.backup.faults import CannotRead
 from tidelock.backup.rows import packs_well, reading
@@ -274,6 +274,8 @@ class Maker:
         pieces.append(self.stored("00-schema.json", "snapshot", schema))
         if wanted.seal.encrypts:
             pieces.append(self.stored(settings.NAME, settings.WHAT, settings.content_of(source)))
+        if source.missing and not wanted.only:
+            pieces.append(self.stored(missing.NAME, missing.WHAT, missing.content_of(source.missing)))
         return tuple(sorted(pieces, key=lambda each: each.name)), rows
 
     def rows(self, number: int, stream: Stream) -> Piece:

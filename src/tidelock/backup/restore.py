@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 import psycopg
 from psycopg import sql
 
+from tidelock.backup import missing
 from tidelock.backup.clients import ClientFailed, Clients, text
 from tidelock.backup.faults import CannotRestore, NotDropped
 from tidelock.backup.filling import Filling
@@ -123,6 +124,7 @@ class Restorer:
         """TimescaleDB goes on, the database has its owner and privileges, statistics are there."""
         settle(self.server, self.name, [each for each in self.manifest.settings if stage(each) == "filled"])
         if "timescaledb" in self.manifest.extensions:
+            self.put_back()
             with self.server.connect(APPLICATION, self.name) as conn:
                 conn.execute("SELECT timescaledb_post_restore()")
         self.progress.tell("gathering statistics", None)
@@ -132,6 +134,14 @@ class Restorer:
             commands = ["ANALYZE"] if alone else [command for (command,) in conn.execute(ANALYZE)]
         with ThreadPoolExecutor(self.jobs) as pool:
             list(pool.map(self.run_all, [commands[number :: self.jobs] for number in range(self.jobs)]))
+
+    def put_back(self) -> None:
+        """What compressed rows take from the catalog."""
+        if piece := self.manifest.piece(missing.WHAT):
+            content = BytesIO()
+            self.unsealed(piece, content)
+            with self.server.connect(APPLICATION, self.name) as conn:
+                missing.put_back(conn, content.getvalue())
 
     def run_all(self, commands: Sequence[str]) -> None:
         """Run some statements, one after the other."""

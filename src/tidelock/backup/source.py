@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tidelock.backup.leftovers import APPLICATION, maintenance
+from tidelock.backup.missing import missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from tidelock.app.ports import Server
+    from tidelock.backup.missing import Missing
 
     Connection = psycopg.Connection[Any]
 
@@ -181,6 +183,8 @@ class Source:
     tables: tuple[Table, ...]
     database_bytes: int
     comment: str | None
+    missing: tuple[Missing, ...]
+    """What only the catalog knows of compressed rows."""
 
     def limited(self, only: tuple[str, ...]) -> Source:
         """With these tables' rows alone; with all when none is named."""
@@ -202,7 +206,10 @@ def look(conn: Connection) -> Source:
     settings = tuple(row[1] for row in conn.execute(SETTINGS))
     [roles] = conn.execute(ROLES).fetchone() or ([],)
     database, server, lsn, at, extensions, size, comment = about
-    return Source(database, server, lsn, at, extensions, system, create, settings, tuple(roles), tables, size, comment)
+    absent = tuple(missing(conn)) if "timescaledb" in extensions else ()
+    return Source(
+        database, server, lsn, at, extensions, system, create, settings, tuple(roles), tables, size, comment, absent
+    )
 
 
 def tables_of(conn: Connection) -> tuple[Table, ...]:

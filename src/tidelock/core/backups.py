@@ -44,7 +44,8 @@ class Piece:
     name: str
     """Under the backup's own folder: `02-tables-001.dump.zst`."""
     what: str
-    """roles, settings, schema, rest, snapshot; tables: an archive of some tables' rows; rows: one table's, by COPY."""
+    """roles, settings, missing (what compressed rows have in the catalog), schema, rest, snapshot; tables: an archive
+    of some tables' rows; rows: one table's, by COPY."""
     size_bytes: int
     sha256: str
     """Of what is stored, hex."""
