@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from psycopg import errors, sql
 
@@ -19,6 +19,7 @@ from tidelock import __version__
 from tidelock.backup import missing, settings
 from tidelock.backup.clients import clients, running
 from tidelock.backup.faults import CannotRead
+from tidelock.backup.giving_way import GIVE_WAY_S, LIMIT, PATIENCE_S, TRIES, InTheWay, gave_way
 from tidelock.backup.rows import packs_well, reading
 from tidelock.backup.source import Source, Stream, Table, look, streams
 from tidelock.backup.store import MANIFEST, STARTED, StoreFailed, folder_of
@@ -26,6 +27,7 @@ from tidelock.core.backups import AFFECTED, ID, WHOLE, Manifest, Piece, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from tidelock.app.ports import Server
     from tidelock.backup.clients import Clients
@@ -92,6 +94,20 @@ class Wanted:
 
 def create(server: Server, store: Store, wanted: Wanted, progress: Progress) -> Manifest:
     """Make one. It is in the store when this returns, and nothing is seen of it before. Raises a BackupFault."""
+    began, tries = time.monotonic(), 0
+    while True:
+        try:
+            return attempt(server, store, wanted, progress)
+        except InTheWay as fault:
+            tries += fault.begun
+            if tries == TRIES or time.monotonic() - began > PATIENCE_S:
+                raise
+            progress.tell(f"{fault.message}; it is begun again", None)
+            time.sleep(1)
+
+
+def attempt(server: Server, store: Store, wanted: Wanted, progress: Progress) -> Manifest:
+    """Make one, once. Raises InTheWay and other BackupFaults."""
     began = time.monotonic()
     with server.connect(APPLICATION) as conn:
         conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -116,9 +132,12 @@ def create(server: Server, store: Store, wanted: Wanted, progress: Progress) -> 
             check_sizes(store, maker.folder, pieces)
             store.publish(manifest)
             store.delete([f"{maker.folder}/{STARTED}"])
-        except BaseException:
+        except BaseException as error:
+            fault = gave_way(conn, server.target, error)
             with suppress(StoreFailed):
                 store.remove(maker.folder)
+            if fault:
+                raise fault from None
             raise
     return manifest
 
@@ -155,17 +174,26 @@ def described(
     )
 
 
+PARENTS = """
+SELECT '"' || replace(n.nspname, '"', '""') || '"."' || replace(c.relname, '"', '""') || '"'
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+ WHERE c.relkind = 'p' AND c.relpersistence <> 't' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'"""
+
+
 def lock(conn: Any, tables: Sequence[Table], target: str) -> None:
     """Hold every table as pg_dump does, so that none is dropped before its own pg_dump comes to it.
 
-    Raises CannotRead.
+    Raises CannotRead or InTheWay.
     """
-    for start in range(0, len(tables), 500):
-        names = ", ".join(each.pattern for each in tables[start : start + 500])
+    names = [each.pattern for each in tables] + [f"ONLY {name}" for (name,) in conn.execute(PARENTS)]
+    conn.execute(LIMIT)
+    for start in range(0, len(names), 500):
         try:
-            conn.execute(f"LOCK TABLE {names} IN ACCESS SHARE MODE".encode())
+            conn.execute(f"LOCK TABLE {', '.join(names[start : start + 500])} IN ACCESS SHARE MODE".encode())
         except errors.InsufficientPrivilege as error:
             raise CannotRead(target, error.diag.message_primary or str(error)) from None
+        except errors.LockNotAvailable:
+            raise InTheWay(target, (), begun=False) from None
 
 
 @contextmanager
@@ -246,6 +274,16 @@ class Maker:
     folder: str
     seal: Seal
     progress: Progress
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """Set when a part of it has failed: the others end."""
+    counting: list[Any] = field(default_factory=list)
+    """Connections that count rows."""
+
+    def stop(self) -> None:
+        """Nobody needs the rest."""
+        self.stopped.set()
+        for each in self.counting:
+            each.cancel()
 
     def make(self, source: Source, wanted: Wanted, schema: bytes) -> tuple[tuple[Piece, ...], dict[str, int]]:
         """All of them, and how many rows each table has."""
@@ -266,11 +304,14 @@ class Maker:
                 pool.submit(self.count, part) for part in (*dict.fromkeys(each.tables for each in large), small) if part
             ]
             try:
-                pieces = [each.result() for each in as_completed(waiting)]
-                rows = {name: count for each in as_completed(counting) for name, count in each.result().items()}
+                for done in as_completed(cast("list[Future[object]]", [*waiting, *counting])):
+                    done.result()
             except BaseException:
+                self.stop()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+        pieces = [each.result() for each in waiting]
+        rows = {name: count for each in counting for name, count in each.result().items()}
         pieces.append(self.stored("00-schema.json", "snapshot", schema))
         if wanted.seal.encrypts:
             pieces.append(self.stored(settings.NAME, settings.WHAT, settings.content_of(source)))
@@ -297,9 +338,13 @@ class Maker:
         """Whether a stream's rows are written in COPY's binary form."""
         if not stream.tables[0].binary:
             return False
-        with suppress(errors.Error), closing(self.server.connect(APPLICATION)) as conn:  # perhaps amid a COPY
-            return packs_well(conn, stream, self.snapshot)
-        return False  # COPY itself will say why
+        try:
+            with closing(self.server.connect(APPLICATION)) as conn:  # perhaps amid a COPY
+                return packs_well(conn, stream, self.snapshot)
+        except errors.LockNotAvailable:
+            raise
+        except errors.Error:
+            return False  # COPY itself will say why
 
     def dump(self, name: str, what: str, asked: Sequence[str], tables: tuple[str, ...] = (), size: int = 0) -> Piece:
         """One pg_dump."""
@@ -309,6 +354,7 @@ class Maker:
             "--compress=0",
             "--no-password",
             "--no-subscriptions",
+            f"--lock-wait-timeout={GIVE_WAY_S * 1000}",
             f"--encoding={SQL_ASCII if self.encoding == SQL_ASCII else 'UTF8'}",
             f"--snapshot={self.snapshot}",
             *asked,
@@ -326,7 +372,7 @@ class Maker:
     ) -> Piece:
         """What a program says, compressed, sealed and stored."""
         with self.upload(name, size) as upload, running(command, environment, what) as output:
-            self.seal.close(Counted(output, self.progress), upload)
+            self.seal.close(Counted(output, self.progress, self.stopped), upload)
         return piece_of(upload, what, tables)
 
     def stored(self, name: str, what: str, content: bytes) -> Piece:
@@ -351,7 +397,11 @@ class Maker:
             conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             conn.execute(f"SET TRANSACTION SNAPSHOT '{self.snapshot}'".encode())
             conn.execute(PLAINLY)
+            conn.execute(LIMIT)
+            self.counting.append(conn)
             for name in dict.fromkeys(each.hashed or each.pattern for each in tables):
+                if self.stopped.is_set():
+                    raise Stopped
                 found[name] = rows_of(conn, name)
         return found
 
@@ -376,14 +426,20 @@ def piece_of(upload: Upload, what: str, tables: tuple[str, ...]) -> Piece:
     )
 
 
-class Counted:
-    """A stream that tells how much was read of it."""
+class Stopped(Exception):
+    """Another part of this backup has failed, which says why."""
 
-    def __init__(self, stream: IO[bytes], progress: Progress) -> None:
-        self.stream, self.progress = stream, progress
+
+class Counted:
+    """A stream that tells how much was read of it, until all is stopped."""
+
+    def __init__(self, stream: IO[bytes], progress: Progress, stopped: threading.Event) -> None:
+        self.stream, self.progress, self.stopped = stream, progress, stopped
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes."""
+        """The next bytes. Raises Stopped."""
+        if self.stopped.is_set():
+            raise Stopped
         content = self.stream.read(size)
         self.progress.add(len(content))
         return content

@@ -13,6 +13,7 @@ import psycopg
 from psycopg import sql
 
 from tidelock.backup.clients import ClientFailed
+from tidelock.backup.giving_way import LIMIT
 from tidelock.backup.leftovers import APPLICATION
 from tidelock.backup.seal import CHUNK, packed_bytes
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 READING = """
 SET row_security = off; SET search_path = ''; SET datestyle = iso; SET intervalstyle = postgres;
 SET extra_float_digits = 3; SET synchronize_seqscans = off; SET enable_seqscan = off;
-SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0"""
+SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0"""
 LOADING = """
 SET row_security = off; SET search_path = ''; SET xmloption = content; SET client_min_messages = warning;
 SET synchronous_commit = off"""
@@ -41,6 +42,7 @@ SAMPLE = "COPY (SELECT {} FROM ONLY {} LIMIT 2000) TO STDOUT WITH (FORMAT {})"
 def within(snapshot: str) -> Iterator[str]:
     """The commands that begin to read."""
     yield READING
+    yield LIMIT
     yield "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
     yield f"SET TRANSACTION SNAPSHOT '{snapshot}'"
 
