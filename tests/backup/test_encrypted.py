@@ -67,3 +67,20 @@ def test_an_encrypted_backup_of_the_third_format_brings_its_settings_from_the_ma
     path.write_bytes(backups.sealed(data))
     keyed.well("restore", data["id"], "--yes", "--drop-old")
     assert secrets(keyed) == ["old", "old"]
+
+
+def test_a_wrong_byte_is_told_from_a_wrong_key(keyed: Farm) -> None:
+    keyed.create()
+    before = keyed.databases()
+    for path in sorted(keyed.place.objects.rglob("*.age")):
+        whole = path.read_bytes()
+        for content in (whole[:-1], b"", *(flipped(whole, at) for at in (30, len(whole) // 2, len(whole) - 1))):
+            path.write_bytes(content)
+            refused = keyed.run("restore", "--yes")
+            assert (refused.returncode, "B006" in refused.stderr) == (6, True), f"{path.name}: {refused.stderr}"
+        path.write_bytes(whole)
+    assert keyed.databases() == before
+
+
+def flipped(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]

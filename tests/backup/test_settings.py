@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from tidelock.backup.leftovers import MARK, new_name
+
 if TYPE_CHECKING:
     from tests.backup.conftest import Farm
-    from tests.rig.postgres import Server
+    from tests.rig.installation import Installation
+    from tests.rig.postgres import Garage, Server
 
 DAILY = """
 CREATE TABLE r AS SELECT '2026-01-01 00:00+00'::timestamptz + i * interval '1 hour' AS ts FROM generate_series(0, 47) i;
@@ -103,3 +106,56 @@ def test_the_same_backup_is_restored_twice(local: Farm) -> None:
     old = [local.well("restore", "--yes")["old"] for _ in range(3)]
     assert len(set(old)) == 3
     assert set(old) <= local.databases()
+
+
+@pytest.mark.parametrize("path", ["''", "'', app", "app, '', \"a, b\"", '"$user", public'])
+def test_an_empty_name_in_a_search_path_comes_back(named: Farm, path: str) -> None:
+    named.project.query("CREATE TABLE public.a AS SELECT 1 AS i")
+    named.project.query(f"ALTER DATABASE d SET search_path TO {path}")
+    named.configure('[ledger]\ntable = "public.schema_migrations"\n')
+    config = (
+        "SELECT setconfig FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = 'd')"
+    )
+    before = named.project.one(config)
+    named.create()
+    named.well("restore", "--yes", "--drop-old")
+    assert named.project.one(config) == before
+
+
+def test_a_setting_that_the_role_may_not_make_is_found_before_the_work(server: Server, local: Farm) -> None:
+    with psycopg.connect(server.dsn, autocommit=True) as conn:
+        conn.execute("CREATE ROLE farmer LOGIN CREATEDB")
+        conn.execute("CREATE DATABASE d OWNER farmer")
+        conn.execute("ALTER DATABASE d SET log_min_duration_statement TO '1234ms'")
+    local.project.dsn = server.database("d", user="farmer")
+    local.project.query("CREATE TABLE a AS SELECT 1 AS i")
+    local.create()
+    before = local.databases()
+    refused = local.run("restore", "--yes")
+    assert (refused.returncode, "B008" in refused.stderr) == (6, True), refused.stderr
+    assert "the role farmer may not set log_min_duration_statement" in refused.stderr
+    assert "GRANT SET ON PARAMETER log_min_duration_statement TO farmer" in refused.stderr
+    assert "1234" not in refused.stderr
+    assert local.databases() == before
+
+
+def test_the_servers_idle_session_timeout_does_not_end_a_restore(
+    garage: Garage, programs: Installation, local: Farm
+) -> None:
+    with garage.server(programs, settings={"idle_session_timeout": "700ms"}) as server:
+        local.project.dsn = server.database(server.create_database("d"))
+        local.project.query("CREATE TABLE a AS SELECT i, md5(i::text) FROM generate_series(1, 300000) i")
+        local.create()
+        local.well("restore", "--into", "d_copy")
+        local.well("restore", "--yes", "--drop-old")
+
+
+def test_a_leftover_that_is_a_template_is_swept(server: Server, named: Farm) -> None:
+    name = new_name("restore", "4f2a")
+    with psycopg.connect(server.dsn, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name} IS_TEMPLATE true".encode())
+        conn.execute(f"COMMENT ON DATABASE {name} IS '{MARK}'".encode())
+    named.project.query("CREATE TABLE a AS SELECT 1 AS i")
+    named.create()
+    named.well("backup", "verify", "--restore")
+    assert name not in named.databases()

@@ -13,7 +13,7 @@ from tidelock.backup.clients import clients
 from tidelock.backup.faults import CannotRestore
 from tidelock.backup.leftovers import APPLICATION, maintenance, sweep
 from tidelock.backup.restore import Restorer
-from tidelock.backup.settings import complete
+from tidelock.backup.settings import complete, forbidden
 from tidelock.core.backups import WHOLE
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 def restorer(server: Server, store: Store, manifest: Manifest, name: str, jobs: int, progress: Progress) -> Restorer:
     """One that is ready to run: rights, extensions, roles and what else stands in the way were checked."""
+    manifest = complete(store, manifest, progress)
     with server.connect(APPLICATION, maintenance(server)) as conn:
         [version] = conn.execute("SELECT current_setting('server_version_num')::int").fetchone() or (0,)
         for left, why in sweep(conn, name).items():
@@ -33,7 +34,6 @@ def restorer(server: Server, store: Store, manifest: Manifest, name: str, jobs: 
         room = room_bytes(conn)
     check_room(server, manifest, room, progress)
     progress.total_bytes = manifest.size_bytes
-    manifest = complete(store, manifest, progress)
     return Restorer(server, store, manifest, name, jobs, progress, clients(max(version, manifest.server)))
 
 
@@ -84,6 +84,14 @@ def check(conn: Any, server: Server, manifest: Manifest, version: int, name: str
             server.target,
             f"the role {role} may not create databases, and a restore fills a new one",
             f"a superuser grants it: ALTER ROLE {quoted} CREATEDB; or connect as a role that has it",
+        )
+    if names := forbidden(conn, manifest.settings, version):
+        allow = f"GRANT SET ON PARAMETER {names[0]} TO {quoted}; " if version >= 150000 else ""
+        raise CannotRestore(
+            server.target,
+            f"the role {role} may not set {', '.join(names)}, which the database has by ALTER DATABASE … SET",
+            f"a superuser restores it, or allows it: {allow}or takes it away before the next backup: ALTER DATABASE … "
+            f"RESET {names[0]}",
         )
     if manifest.piece(missing.WHAT) and not superuser:
         raise CannotRestore(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import zstandard
 
 from tidelock.backup.faults import Damaged
-from tidelock.backup.seal import open_seal
-from tidelock.backup.store import folder_of
+from tidelock.backup.seal import BadKey, open_seal
+from tidelock.backup.store import StoreFailed, folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,14 +26,20 @@ class Stored:
         self.store, self.piece, self.progress = store, piece, progress
         self.path = f"{folder_of(manifest.database, manifest.id)}/{piece.name}"
         self._digest, self._size = hashlib.sha256(), 0
+        self.fault: StoreFailed | None = None
+        """Why it could not be read to its end; decryption would hide it."""
 
     def chunks(self) -> Iterator[bytes]:
         """Its bytes."""
-        for chunk in self.store.chunks(self.path):
-            self._digest.update(chunk)
-            self._size += len(chunk)
-            self.progress.add(len(chunk))
-            yield chunk
+        try:
+            for chunk in self.store.chunks(self.path):
+                self._digest.update(chunk)
+                self._size += len(chunk)
+                self.progress.add(len(chunk))
+                yield chunk
+        except StoreFailed as fault:
+            self.fault = fault
+            raise
 
     def check(self, damage: str = "") -> None:
         """Raise Damaged when what was read is not what was written, or when something else is wrong with it."""
@@ -52,11 +58,22 @@ def checked(store: Store, manifest: Manifest, piece: Piece, progress: Progress) 
 
 
 def unsealed(store: Store, manifest: Manifest, piece: Piece, to: Any, progress: Progress) -> None:
-    """Write the content of a stored piece to a stream. Raises Damaged."""
+    """Write the content of a stored piece to a stream. Raises Damaged, or BadKey when the key is another one."""
     stored = Stored(store, manifest, piece, progress)
-    damage = ""
+    damage, chunks = "", stored.chunks()
     try:
-        open_seal(stored.chunks(), to, encrypted=manifest.encrypted)
+        open_seal(chunks, to, encrypted=manifest.encrypted)
     except zstandard.ZstdError as error:
         damage = f"it cannot be decompressed ({error})"
+    except BrokenPipeError:
+        raise
+    except (BadKey, OSError) as error:  # age says the same of a wrong key and of a wrong byte
+        if stored.fault:
+            raise stored.fault from None
+        for _ in chunks:
+            pass
+        stored.check()
+        if isinstance(error, BadKey):
+            raise
+        damage = f"it cannot be decrypted ({error})"
     stored.check(damage)

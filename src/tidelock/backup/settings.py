@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tidelock.backup.reading import unsealed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tidelock.backup.create import Progress
     from tidelock.backup.source import Source
     from tidelock.backup.store import Store
@@ -32,3 +35,18 @@ def complete(store: Store, manifest: Manifest, progress: Progress) -> Manifest:
     unsealed(store, manifest, piece, content, progress)
     found = json.loads(content.getvalue())
     return replace(manifest, settings=tuple(found["settings"]), comment=found["comment"])
+
+
+SET = re.compile(r"\{database\} SET (.+?) TO ")
+# Since version 15 a superuser may let others make some.
+FORBIDDEN = """
+SELECT s.name FROM pg_settings s, pg_roles r
+ WHERE s.name = ANY (%s) AND s.context LIKE 'superuser%%' AND r.rolname = current_user AND NOT r.rolsuper"""
+GRANTED = " AND NOT has_parameter_privilege(s.name, 'SET')"
+
+
+def forbidden(conn: Any, settings: Iterable[str], version: int) -> list[str]:
+    """Names of the settings that the role may not make."""
+    names = [found[1].strip('"') for each in settings if (found := SET.search(each))]
+    query = FORBIDDEN + (GRANTED if version >= 150000 else "")
+    return sorted(name for (name,) in conn.execute(query, (names,)))
