@@ -13,6 +13,7 @@ from tidelock.backup.faults import NotTheSame
 from tidelock.backup.leftovers import APPLICATION
 from tidelock.backup.reading import unsealed
 from tidelock.backup.source import tables_of
+from tidelock.backup.wording import settled
 from tidelock.core.backups import WHOLE
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def schema_differences(before: bytes, after: bytes) -> list[str]:
     return [
         f"{kind} {name} is another one" if (kind, name) in one and (kind, name) in other else f"{kind} {name}"
         for kind, name in sorted({*one, *other})
-        if one.get((kind, name)) != other.get((kind, name))
+        if settled(one.get((kind, name))) != settled(other.get((kind, name)))
         and not (kind == "column order" and reordered(one, other, name))
     ]
 

@@ -1,0 +1,46 @@
+"""Expressions that the server writes in another form once they were read again: the same schema all the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tidelock.backup.wording import settled
+
+if TYPE_CHECKING:
+    from tests.backup.conftest import Farm
+
+IN_EVERYTHING = """
+CREATE TABLE o (s varchar(20) CHECK (s IN ('a', 'b, c', 'it''s', '(x)', '[y]')), n int, c char(3) CHECK (c IN ('x', 'yy')), d varchar);
+CREATE VIEW v AS SELECT * FROM o WHERE s IN ('a', 'b') OR d = ANY (ARRAY['p', 'q']::varchar[]);
+CREATE INDEX i ON o (n) WHERE s IN ('a', 'b') AND n IN (1, 2);
+CREATE DOMAIN dom AS varchar(5) CHECK (VALUE IN ('q', 'r'));
+CREATE TABLE g (s varchar, k bool GENERATED ALWAYS AS (s IN ('u', 'v')) STORED);
+CREATE POLICY p ON o USING (s NOT IN ('a', 'b'));
+CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN new; END';
+CREATE TRIGGER t BEFORE INSERT ON o FOR EACH ROW WHEN (new.s IN ('a', 'z')) EXECUTE FUNCTION f();
+CREATE MATERIALIZED VIEW mv AS SELECT s, CASE WHEN d IN ('m', 'n') THEN 1 END AS k FROM o;
+CREATE TABLE num (x numeric CHECK (x IN (1, 2.5)), y smallint CHECK (y IN (1, 2)), tt text CHECK (tt IN ('a', 'b')));
+"""
+
+
+@pytest.mark.every_server
+def test_a_database_that_says_in_everywhere_is_restored(local: Farm) -> None:
+    local.project.query(IN_EVERYTHING)
+    local.create()
+    local.well("backup", "verify", "--restore")
+    local.well("restore", "--yes", "--drop-old")
+    local.create()
+    local.well("backup", "verify", "--restore")
+
+
+FIRST = "CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'b, c'::character varying])::text[])))"
+AGAIN = "CHECK (((s)::text = ANY (ARRAY[('a'::character varying)::text, ('b, c'::character varying)::text])))"
+
+
+@pytest.mark.parametrize("other", [FIRST.replace("'a'", "'z'"), FIRST.replace("'a'::character varying, ", "")])
+def test_only_the_form_is_another_one(other: str) -> None:
+    assert settled(FIRST) == settled(AGAIN) == AGAIN
+    assert settled({"x": [FIRST]}) == {"x": [AGAIN]}
+    assert settled(other) != AGAIN
