@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 
 from tidelock.backup.wording import settled
@@ -33,6 +35,17 @@ def test_a_database_that_says_in_everywhere_is_restored(local: Farm) -> None:
     local.well("restore", "--yes", "--drop-old")
     local.create()
     local.well("backup", "verify", "--restore")
+
+
+@pytest.mark.every_server
+def test_an_index_whose_build_had_failed_is_not_missed(local: Farm) -> None:
+    local.project.query("CREATE TABLE twice AS SELECT 1 AS i FROM generate_series(1, 2)")
+    with psycopg.connect(local.project.dsn, autocommit=True) as conn, suppress(psycopg.errors.UniqueViolation):
+        conn.execute("CREATE UNIQUE INDEX CONCURRENTLY bad ON twice (i)")
+    assert local.project.one("SELECT indisvalid FROM pg_index WHERE indexrelid = 'bad'::regclass") is False
+    local.create()
+    local.well("restore", "--yes", "--drop-old")
+    assert local.project.one("SELECT count(*) FROM twice") == 2
 
 
 FIRST = "CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'b, c'::character varying])::text[])))"

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from tidelock.core.backups import Manifest
 
 
+TIMEOUT_SINCE = 17
+"""From then on pg_restore sets transaction_timeout, which an older server does not know."""
+
+
 def restorer(server: Server, store: Store, manifest: Manifest, name: str, jobs: int, progress: Progress) -> Restorer:
     """One that is ready to run: rights, extensions, roles and what else stands in the way were checked."""
     manifest = complete(store, manifest, progress)
@@ -34,7 +38,9 @@ def restorer(server: Server, store: Store, manifest: Manifest, name: str, jobs: 
         room = room_bytes(conn)
     check_room(server, manifest, room, progress)
     progress.total_bytes = manifest.size_bytes
-    return Restorer(server, store, manifest, name, jobs, progress, clients(max(version, manifest.server)))
+    programs = clients(max(version, manifest.server, manifest.client * 10000))
+    newer = programs.major >= TIMEOUT_SINCE > version // 10000
+    return Restorer(server, store, manifest, name, jobs, progress, programs, newer=newer)
 
 
 # Only who may read all settings is told; the time of its start says that the server is the one of this machine.

@@ -128,7 +128,7 @@ def attempt(server: Server, store: Store, wanted: Wanted, progress: Progress) ->
         store.put(f"{maker.folder}/{STARTED}", json.dumps({"system": source.system, "id": backup}).encode())
         try:
             pieces, rows = maker.make(source, wanted, schema)
-            manifest = described(source, backup, wanted, pieces, rows, time.monotonic() - began)
+            manifest = described(source, backup, wanted, pieces, rows, time.monotonic() - began, programs.major)
             check_sizes(store, maker.folder, pieces)
             store.publish(manifest)
             store.delete([f"{maker.folder}/{STARTED}"])
@@ -143,7 +143,13 @@ def attempt(server: Server, store: Store, wanted: Wanted, progress: Progress) ->
 
 
 def described(
-    source: Source, backup: str, wanted: Wanted, pieces: tuple[Piece, ...], rows: dict[str, int], took_s: float
+    source: Source,
+    backup: str,
+    wanted: Wanted,
+    pieces: tuple[Piece, ...],
+    rows: dict[str, int],
+    took_s: float,
+    client: int,
 ) -> Manifest:
     """Its manifest."""
     return Manifest(
@@ -160,6 +166,7 @@ def described(
         label=wanted.label,
         run=wanted.precedes,
         destructive=wanted.destructive,
+        client=client,
         bundle=wanted.bundle,
         ledger=wanted.ledger,
         applied=wanted.applied,

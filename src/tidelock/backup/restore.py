@@ -40,6 +40,7 @@ SELECT format('ANALYZE %I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_nam
  WHERE c.relkind IN ('r', 'm', 'p') AND NOT c.relispartition AND NOT c.relisshared
    AND c.relpersistence <> 't' ORDER BY c.relkind = 'p' DESC, pg_relation_size(c.oid) DESC, 1"""
 OPTIONS = "-c synchronous_commit=off -c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"
+UNKNOWN_SETTING = 'unrecognized configuration parameter "transaction_timeout"'
 LEFT_OUT = (" COMMENT - EXTENSION ",)
 WANT_ALL_ROWS = (" FK CONSTRAINT ", " MATERIALIZED VIEW DATA ")
 
@@ -56,6 +57,8 @@ class Restorer:
     jobs: int
     progress: Progress
     programs: Clients
+    newer: bool = False
+    """pg_restore says something that this server does not know yet: that error is none."""
     lock: Any = None
     """The connection whose lock says that this restore is alive."""
     stopped: Event = field(default_factory=Event)
@@ -216,14 +219,19 @@ class Restorer:
             errors="replace",
             check=False,
         )
-        if done.returncode:
+        if done.returncode and not self.passable(done.stderr):
             raise ClientFailed("pg_restore", what, done.returncode, done.stderr)
+
+    def passable(self, said: str) -> bool:
+        """Whether the only errors are those of the setting that an older server does not know."""
+        errors = [each for each in said.splitlines() if each.startswith("pg_restore: error:")]
+        return self.newer and bool(errors) and all(UNKNOWN_SETTING in each for each in errors)
 
     def command(self, asked: Sequence[str]) -> list[str]:
         """pg_restore with what is always asked of it."""
         return self.programs.command(
             "pg_restore",
-            "--exit-on-error",
+            *([] if self.newer else ["--exit-on-error"]),
             "--no-password",
             "--no-subscriptions",
             f"--dbname={conninfo(self.name)}",
@@ -266,8 +274,8 @@ class Restorer:
                 process.kill()
                 process.wait()
                 raise
-            if process.returncode:
-                raise ClientFailed("pg_restore", piece.name, process.returncode, text(said))
+            if process.returncode and not self.passable(words := text(said)):
+                raise ClientFailed("pg_restore", piece.name, process.returncode, words)
 
     @contextmanager
     def fetched(self, what: str) -> Iterator[Path]:

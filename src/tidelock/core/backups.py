@@ -77,6 +77,8 @@ class Manifest:
     """The run that it precedes; empty for one that a person made."""
     destructive: bool = True
     """Whether that run destroys something; also true when nobody has said."""
+    client: int = 0
+    """The major version of the pg_dump that made it; 0 when it does not say. An older pg_restore cannot read that."""
     scope: str = WHOLE
     ledger: str = ""
     """`schema.table`."""
