@@ -10,7 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from psycopg import errors, sql
@@ -23,7 +23,7 @@ from tidelock.backup.giving_way import GIVE_WAY_S, LIMIT, PATIENCE_S, TRIES, InT
 from tidelock.backup.rows import packs_well, reading
 from tidelock.backup.source import Source, Stream, Table, look, streams
 from tidelock.backup.store import MANIFEST, STARTED, StoreFailed, folder_of
-from tidelock.core.backups import AFFECTED, ID, WHOLE, Manifest, Piece, new_id
+from tidelock.core.backups import AFFECTED, ID, WHOLE, Manifest, Piece, moment_of, new_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -125,7 +125,8 @@ def attempt(server: Server, store: Store, wanted: Wanted, progress: Progress) ->
         progress.total_bytes = source.size_bytes
         folder = folder_of(source.database, backup)
         maker = Maker(server, store, programs, snapshot, encoding, folder, wanted.seal, progress)
-        store.put(f"{maker.folder}/{STARTED}", json.dumps({"system": source.system, "id": backup}).encode())
+        started = {"system": source.system, "id": backup, "node": node_of(conn)}
+        store.put(f"{maker.folder}/{STARTED}", json.dumps(started).encode())
         try:
             pieces, rows = maker.make(source, wanted, schema)
             manifest = described(source, backup, wanted, pieces, rows, time.monotonic() - began, programs.major)
@@ -246,6 +247,21 @@ PIECE = re.compile(r"0[0-2]-(?:schema|roles|rest|settings|tables-\d{4})\.|verifi
 AT_WORK = "SELECT application_name FROM pg_stat_activity WHERE application_name LIKE %s"
 
 
+NODE = "SELECT concat_ws(' ', pg_is_in_recovery(), host(inet_server_addr()), inet_server_port())"
+FORGOTTEN = timedelta(days=7)
+"""After so long a backup that was begun on another server of the cluster is taken for a killed one."""
+
+
+def node_of(conn: Any) -> str:
+    """Which of a cluster's servers it is: primary or standby, and its address."""
+    return str(conn.execute(NODE).fetchone()[0])
+
+
+def is_young(backup: str) -> bool:
+    """Whether a backup may still be in the making, by its id."""
+    return datetime.now(tz=UTC) - moment_of(backup) < FORGOTTEN
+
+
 def sweep(conn: Any, store: Store, source: Source) -> None:
     """Take away what a backup of this database left that was killed: one that no session is making any more.
 
@@ -256,16 +272,21 @@ def sweep(conn: Any, store: Store, source: Source) -> None:
     for folder, names in store.backups(source.database).items():
         backup = folder.rpartition("/")[2]
         left = MANIFEST not in names and backup not in alive and ID.fullmatch(backup)
-        if left and ours(store, folder, names, source):
+        if left and ours(store, folder, names, source, node_of(conn)):
             store.remove(folder)
 
 
-def ours(store: Store, folder: str, names: Sequence[str], source: Source) -> bool:
-    """Begun on this server; or what is left of one whose removal was cut off, which said so no more."""
+def ours(store: Store, folder: str, names: Sequence[str], source: Source, node: str) -> bool:
+    """Begun on this server; or what is left of one whose removal was cut off, which said so no more.
+
+    One that a standby or the primary has begun is left alone as long as it may be at work: its sessions are not seen.
+    """
     if STARTED not in names:
         return all(PIECE.match(each) for each in names)
     with suppress(FileNotFoundError, ValueError, KeyError, TypeError):
-        return bool(json.loads(store.get(f"{folder}/{STARTED}"))["system"] == source.system)
+        started = json.loads(store.get(f"{folder}/{STARTED}"))
+        elsewhere = started.get("node", node) != node and is_young(folder.rpartition("/")[2])
+        return bool(started["system"] == source.system) and not elsewhere
     return False
 
 
@@ -301,12 +322,14 @@ class Maker:
         roles = self.programs.command("pg_dumpall", "--globals-only", "--no-role-passwords", "--no-password")
         with ThreadPoolExecutor(jobs) as pool:
             waiting = [pool.submit(self.rows, number, each) for number, each in enumerate(large, 1)]
+            small = [each for each in source.tables if each not in apart]
+            size = source.large_objects_bytes + sum(each.size_bytes for each in small)
             rest = [f"--exclude-table-data={each.pattern}" for each in apart]
             if not wanted.only:
-                waiting.append(pool.submit(self.dump, "01-rest.dump", "rest", ["--section=data", *rest]))
+                asked = ["--section=data", *rest]
+                waiting.append(pool.submit(self.dump, "01-rest.dump", "rest", asked, (), size))
             waiting.append(pool.submit(self.dump, "00-schema.dump", "schema", SCHEMA))
             waiting.append(pool.submit(self.piece, "00-roles.sql", "roles", roles, environment))
-            small = [each for each in source.tables if each not in apart]
             counting = [
                 pool.submit(self.count, part) for part in (*dict.fromkeys(each.tables for each in large), small) if part
             ]

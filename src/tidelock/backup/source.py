@@ -22,6 +22,10 @@ MIXED_GROUP_BYTES = 64 << 20
 """Smaller tables share a stream."""
 PART_BYTES = 256 << 20
 """A table that is cut has no smaller parts."""
+STREAM_BYTES = 4 << 30
+"""Tables share no more: what is left for one dump of all small ones stays small too."""
+OBJECT_BYTES = 60 << 30
+"""A table is cut into objects of this size at most: a larger one would want larger parts, which lie in memory."""
 LOADED_AND_INDEXED = 2
 """How much longer that takes than loading alone, about. Parts are not frozen, so a table is cut only when it helps."""
 
@@ -118,6 +122,7 @@ SELECT d.datname, current_setting('server_version_num')::int,
        (SELECT coalesce(json_object_agg(extname, extversion), '{}') FROM pg_extension WHERE extname <> 'plpgsql'),
        pg_database_size(d.oid), shobj_description(d.oid, 'pg_database')
   FROM pg_database d WHERE d.datname = current_database()"""
+LARGE_OBJECTS = "SELECT pg_table_size('pg_largeobject')"
 SYSTEM = "SELECT system_identifier::text FROM pg_control_system()"
 
 # to_jsonb: the columns that say the locale have changed their names twice.
@@ -183,6 +188,7 @@ class Source:
     tables: tuple[Table, ...]
     database_bytes: int
     comment: str | None
+    large_objects_bytes: int
     missing: tuple[Missing, ...]
     """What only the catalog knows of compressed rows."""
 
@@ -206,9 +212,23 @@ def look(conn: Connection) -> Source:
     settings = tuple(row[1] for row in conn.execute(SETTINGS))
     [roles] = conn.execute(ROLES).fetchone() or ([],)
     database, server, lsn, at, extensions, size, comment = about
+    [large] = conn.execute(LARGE_OBJECTS).fetchone() or (0,)
     absent = tuple(missing(conn)) if "timescaledb" in extensions else ()
     return Source(
-        database, server, lsn, at, extensions, system, create, settings, tuple(roles), tables, size, comment, absent
+        database,
+        server,
+        lsn,
+        at,
+        extensions,
+        system,
+        create,
+        settings,
+        tuple(roles),
+        tables,
+        size,
+        comment,
+        large,
+        absent,
     )
 
 
@@ -243,7 +263,7 @@ def streams(tables: tuple[Table, ...], jobs: int) -> list[Stream]:
     Small ones are left out: they go with the rest.
     """
     total = sum(each.size_bytes for each in tables)
-    share = max(MIXED_GROUP_BYTES, total // (8 * jobs))
+    share = min(max(MIXED_GROUP_BYTES, total // (8 * jobs)), STREAM_BYTES)
     groups: list[list[Table]] = []
     room = 0
     for each in tables:  # largest first
@@ -258,11 +278,13 @@ def streams(tables: tuple[Table, ...], jobs: int) -> list[Stream]:
 
 
 def parts(stream: Stream, total_bytes: int, jobs: int) -> list[Stream]:
-    """A table whose rows would be loaded longer than all others are loaded and indexed, in parts; else the stream."""
+    """A table whose rows would be loaded longer than all others are loaded and indexed, or that is very large, in
+    parts; else the stream."""
     table, size = stream.tables[0], stream.size_bytes
-    count = -(-size // max(PART_BYTES, total_bytes // (2 * jobs)))
     outlasts = size * (jobs - 1) > (total_bytes - size) * LOADED_AND_INDEXED
-    if not outlasts or count < 2 or not (stream.columns and table.pages):
+    helpful = -(-size // max(PART_BYTES, total_bytes // (2 * jobs))) if outlasts else 1
+    count = max(helpful, -(-size // OBJECT_BYTES))
+    if count < 2 or not (stream.columns and table.pages):
         return [stream]
     ends = [table.pages * number // count for number in range(count)]
     since = [f"ctid >= '({end},0)'" for end in ends]

@@ -164,6 +164,11 @@ def new_id(now: datetime, random: bytes) -> str:
 ID = re.compile(r"\d{8}T\d{9}Z-[0-9a-f]{4}")
 
 
+def moment_of(backup: str) -> datetime:
+    """When it was begun, by its id. Raises ValueError for what is no id."""
+    return datetime.strptime(backup[:15], "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+
+
 def before(found: Iterable[Manifest], version: int, scope: str = WHOLE) -> Manifest | None:
     """The newest one of its scope in which this version was not applied."""
     return next((each for each in newest_first(found) if each.scope == scope and version not in each.applied), None)
