@@ -84,3 +84,19 @@ def test_a_wrong_byte_is_told_from_a_wrong_key(keyed: Farm) -> None:
 
 def flipped(content: bytes, at: int) -> bytes:
     return content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :]
+
+
+@pytest.mark.parametrize("evil", [
+    "CREATE ROLE evil SUPERUSER -- {database} SET ",
+    "ALTER DATABASE {database} SET a.b TO '1'; CREATE ROLE evil SUPERUSER",
+    "ALTER ROLE postgres; CREATE ROLE evil SUPERUSER; -- IN DATABASE {database} SET ",
+])  # fmt: skip
+def test_a_statement_that_somebody_wrote_into_a_manifest_is_not_run(local: Farm, evil: str) -> None:
+    local.create()
+    [path] = local.place.objects.rglob("manifest.json")
+    data = json.loads(path.read_bytes())["manifest"]
+    data["settings"].append(evil)
+    path.write_bytes(backups.sealed(data))
+    refused = local.run("backup", "verify", "--restore")
+    assert refused.returncode != 0, refused.stdout
+    assert local.project.query("SELECT FROM pg_roles WHERE rolname = 'evil'") == []

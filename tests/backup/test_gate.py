@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -301,3 +302,17 @@ def test_always_without_a_place_for_backups_is_refused(local: Farm) -> None:
     refused = local.project.tidelock("apply")
     assert (refused.returncode, "[backup] before" in refused.stderr) == (2, True), refused.stderr
     assert local.project.query("SELECT FROM pg_tables WHERE tablename = 'a'") == []
+
+
+@pytest.mark.parametrize(("command", "kept"), [
+    (r"printf 'caf\351\n'", "caf\N{REPLACEMENT CHARACTER}"), (r"printf 'id\033[31mred\000\n'", "id[31mred"),
+    ("sleep 60 & echo snap", "snap"),
+])  # fmt: skip
+def test_whatever_a_command_prints_it_is_waited_for_and_its_last_line_kept(
+    grown: Farm, command: str, kept: str
+) -> None:
+    grown.configure(f"command = '''{command}'''\n")
+    began = time.monotonic()
+    grown.well("apply")
+    assert time.monotonic() - began < 30
+    assert backup_of(grown, 2) == kept

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import io
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from tidelock.backup.scratch import PREFIX, scratch
 from tidelock.backup.seal import CHUNK, NEAR, SETTINGS, Seal, open_seal
 
 ROWS = b"".join(b"%d\t%d\t%.17g\n" % (i, i % 232, random.Random(i).random()) for i in range(60_000))
@@ -36,3 +41,20 @@ def test_what_makes_least_of_the_first_bytes_is_taken(
         monkeypatch.setattr("tidelock.backup.seal.SETTINGS", (each,))
         sizes.append(len(sealed(content)))
     assert len(best) == min(sizes) == sizes[SETTINGS.index(fits)]
+
+
+def test_the_scratch_of_a_killed_restore_is_removed_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    left, other, foreign = (
+        tmp_path / name for name in (f"{PREFIX}{dead.pid}-a", f"{PREFIX}{os.getppid()}-b", "tmpxyz")
+    )
+    for each in (left, other, foreign):
+        each.mkdir()
+        (each / "schema").write_text("secret")
+    with scratch() as folder:
+        assert folder.parent == tmp_path
+    assert sorted(tmp_path.iterdir()) == sorted([other, foreign])

@@ -23,6 +23,7 @@ from tidelock.backup.leftovers import APPLICATION, MARK, MARK_LIMIT, comment, dr
 from tidelock.backup.listing import entries, ordered
 from tidelock.backup.reading import checked, unsealed
 from tidelock.backup.rows import load
+from tidelock.backup.scratch import scratch
 from tidelock.core.backups import WHOLE, Manifest, Piece
 from tidelock.errors import TidelockError
 
@@ -282,8 +283,8 @@ class Restorer:
         """A piece as a file: the schema, which pg_restore reads more than once."""
         piece = self.manifest.piece(what)
         assert piece is not None, "every backup has a schema"
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / what
+        with scratch() as folder:
+            path = folder / what
             with path.open("wb") as file:
                 self.unsealed(piece, file)
             yield path
@@ -344,7 +345,8 @@ def settle(server: Server, name: str, settings: Sequence[str]) -> None:
     with server.connect(APPLICATION, maintenance(server)) as conn:
         for each in settings:
             try:
-                conn.execute(each.replace("{database}", sql.Identifier(name).as_string(conn), 1).encode())
+                statement = each.replace("{database}", sql.Identifier(name).as_string(conn), 1).encode()
+                conn.execute(statement, binary=True)  # which takes one statement alone
             except psycopg.errors.InsufficientPrivilege as error:
                 what = each.replace("{database}", name, 1)
                 if "{database} SET " in each:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from tidelock.backup.faults import Damaged
 from tidelock.backup.reading import unsealed
+from tidelock.backup.store import folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
     from tidelock.backup.store import Store
     from tidelock.core.backups import Manifest
 
+# Who may write to the store may write what he likes there; this at least is not run.
+OURS = re.compile(
+    r"ALTER DATABASE \{database\} (OWNER TO|CONNECTION LIMIT|IS_TEMPLATE|SET) "
+    r'|ALTER ROLE ([^\s";]+|"([^"]|"")+") IN DATABASE \{database\} SET '
+    r"|REVOKE ALL ON DATABASE \{database\} FROM PUBLIC$"
+    r"|GRANT [A-Z]+ ON DATABASE \{database\} TO "
+)
 NAME, WHAT = "00-settings.json", "settings"
 
 
@@ -28,13 +37,16 @@ def content_of(source: Source) -> bytes:
 
 def complete(store: Store, manifest: Manifest, progress: Progress) -> Manifest:
     """A manifest with what its backup keeps encrypted. Raises BadKey or Damaged."""
-    piece = manifest.piece(WHAT)
-    if piece is None:
-        return manifest
-    content = BytesIO()
-    unsealed(store, manifest, piece, content, progress)
-    found = json.loads(content.getvalue())
-    return replace(manifest, settings=tuple(found["settings"]), comment=found["comment"])
+    if piece := manifest.piece(WHAT):
+        content = BytesIO()
+        unsealed(store, manifest, piece, content, progress)
+        found = json.loads(content.getvalue())
+        manifest = replace(manifest, settings=tuple(found["settings"]), comment=found["comment"])
+    for each in manifest.settings:
+        if not OURS.match(each):
+            place = f"{store}/{folder_of(manifest.database, manifest.id)}"
+            raise Damaged(place, f"its settings have a statement that no backup has: {each[:60]}")
+    return manifest
 
 
 SET = re.compile(r"\{database\} SET (.+?) TO ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tidelock.config import BadSetting
 from tidelock.core.backups import AFFECTED, WHOLE, BackupFault, newest_first, of_server
@@ -190,16 +190,24 @@ def verified_since(store: Store, server: Server, age_s: float, sink: Sink) -> Ma
 def asked_for(command: str, plan: Plan) -> str:
     """Run the user's command and wait for it: the last line that it prints is the backup's id. Raises CommandFailed."""
     import os
+    import tempfile
 
-    done = subprocess.run(  # noqa: S602 - it is the user's own line, as in a Makefile
-        command,
-        shell=True,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "TIDELOCK_PLAN": plan.id},
-    )
+    with (
+        tempfile.TemporaryFile() as out,
+        tempfile.TemporaryFile() as err,
+    ):  # a pipe would wait for what it leaves behind
+        done = subprocess.run(  # noqa: S602 - it is the user's own line, as in a Makefile
+            command, shell=True, stdout=out, stderr=err, check=False, env={**os.environ, "TIDELOCK_PLAN": plan.id}
+        )
+        said, wrong = ending(out), ending(err)
     if done.returncode:
-        raise CommandFailed(command, done.returncode, done.stderr or done.stdout)
-    lines = done.stdout.strip().splitlines()
+        raise CommandFailed(command, done.returncode, wrong or said)
+    lines = said.splitlines()
     return lines[-1][:200] if lines else command.split()[0]
+
+
+def ending(file: IO[bytes]) -> str:
+    """The end of what a program wrote, without what a terminal would obey."""
+    file.seek(max(0, file.seek(0, 2) - (1 << 16)))
+    text = file.read().decode(errors="replace")
+    return "".join(each for each in text if each.isprintable() or each == "\n").strip()
