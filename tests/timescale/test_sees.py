@@ -131,6 +131,33 @@ def test_a_policy_erodes_and_with_the_printed_sql_it_does_not(project: Project):
     assert project.one("SELECT count(*) FROM mended") == before
 
 
+def test_a_policy_over_rows_that_are_gone_without_retention_is_told_before_its_next_run(project: Project):
+    do(
+        project,
+        *RAW,
+        *HOURLY,
+        "SELECT add_continuous_aggregate_policy('h', NULL, INTERVAL '1 hour', INTERVAL '1 day', initial_start => now() + INTERVAL '1 day')",
+        "SELECT drop_chunks('r', INTERVAL '5 days')",
+    )
+    [[flaw]] = [each["flaws"] for each in listed(project)["aggregates"]]
+    assert "the next refresh (job " in flaw["what"]
+    assert "that exist nowhere else" in flaw["what"]
+    assert flaws(project, "refresh within retention") == [flaw]
+    before = project.one("SELECT count(*) FROM h")
+    do(project, flaw["mend"])
+    assert flaws(project, "refresh within retention") == []
+    do(
+        project,
+        *(
+            f"CALL run_job({number})"
+            for (number,) in project.query(
+                "SELECT job_id FROM timescaledb_information.jobs WHERE proc_name = 'policy_refresh_continuous_aggregate'"
+            )
+        ),
+    )
+    assert project.one("SELECT count(*) FROM h") == before
+
+
 def test_a_job_that_failed_is_told_with_its_error(project: Project):
     do(
         project,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     Offset = Interval | int
 
+HOUR = 3_600_000_000
+"""In microseconds."""
 BUCKETS = 2
 """That the window of a refresh policy has to hold, at least."""
 
@@ -46,9 +48,9 @@ def imminent(stock: Stock, aggregate: Aggregate, job: Job, lost: History) -> Fla
         f"{'' if lost.buckets == 1 else 's'} from {lost.span} that exist nowhere else: it goes back "
         f"{reaching(job)}, and {source(aggregate)} has no rows there"
     )
-    age_of = Interval(us=stock.now - lost.span.end)
-    if aggregate.kind not in INTEGERS and fits(aggregate, job, age_of):
-        return Flaw(what=what, mend=altered(job, "start_offset", age_of))
+    since = Interval(us=(stock.now - lost.span.end) // HOUR * HOUR)
+    if aggregate.kind not in INTEGERS and fits(aggregate, job, since):
+        return Flaw(what=what, mend=altered(job, "start_offset", since))
     return Flaw(what=what, mend=f"SELECT alter_job({job.id}, scheduled => false);")
 
 
