@@ -34,10 +34,12 @@ def at_risk(conn: Connection, aggregate: Aggregate) -> tuple[tuple[int, History]
     return tuple(found)
 
 
-def expiring(conn: Connection, aggregate: Aggregate) -> History | None:
-    """What the aggregate's own retention drops at its next run, and exists nowhere else."""
+def expiring(conn: Connection, aggregate: Aggregate) -> tuple[str, History] | None:
+    """(its age, what goes): what the aggregate's own retention drops at its next run, and exists nowhere else."""
     job = next((each for each in aggregate.jobs if each.proc == RETENTION and each.scheduled), None)
-    return older(conn, aggregate, Bound(str(job.config.get("drop_after") or ""))) if job else None
+    kept = str(job.config.get("drop_after") or "") if job else ""
+    lost = older(conn, aggregate, Bound(kept)) if kept else None
+    return (kept, lost) if lost else None
 
 
 def older(conn: Connection, aggregate: Aggregate, kept: Bound) -> History | None:

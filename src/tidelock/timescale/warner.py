@@ -106,6 +106,7 @@ class Warner(StepHooks):
             for job, flaw in erosion.of(stock, risky):
                 ages = f"{job.offsets.get('start_offset')} {each.retention}"
                 yield Policy(each.name, ages, f"{flaw.what}. Stop it: {flaw.mend}", job.id in dict(risky.at_risk))
-            if (lost := eroding.expiring(conn, each)) is not None:
-                told = f"{each.name}: its retention drops {lost.buckets:,} buckets from {lost.span}"
-                yield Policy(each.name, f"drops {lost.buckets}", f"{told} that exist nowhere else", now=True)
+            if (found := eroding.expiring(conn, each)) is not None:
+                kept, lost = found
+                told = f"{each.name}: its retention of {kept} drops {lost.buckets:,} buckets from {lost.span}"
+                yield Policy(each.name, f"keeps {kept}", f"{told} that exist nowhere else", now=True)
