@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 import pytest
 
+from tests.rig.requirement import missing
 from tidelock.backup.wording import settled
 
 if TYPE_CHECKING:
@@ -46,6 +47,23 @@ def test_an_index_whose_build_had_failed_is_not_missed(local: Farm) -> None:
     local.create()
     local.well("restore", "--yes", "--drop-old")
     assert local.project.one("SELECT count(*) FROM twice") == 2
+
+
+OLDER = """
+SELECT v.name, v.version FROM pg_available_extension_versions v JOIN pg_available_extensions e USING (name)
+ WHERE v.version <> e.default_version AND v.name IN ('pg_trgm', 'hstore', 'citext') ORDER BY 1, 2 DESC LIMIT 20"""
+
+
+@pytest.mark.every_server
+def test_an_extension_that_was_not_at_the_server_s_own_version_does_not_hold_a_restore_up(local: Farm) -> None:
+    for name, version in local.project.query(OLDER):
+        with suppress(psycopg.Error):
+            local.project.query(f"CREATE EXTENSION {name} VERSION '{version}'")
+            break
+    else:
+        missing("contrib", "no extension of this server can be made in an older version", package=False)
+    local.create()
+    local.well("backup", "verify", "--restore")
 
 
 FIRST = "CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'b, c'::character varying])::text[])))"
