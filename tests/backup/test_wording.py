@@ -49,6 +49,29 @@ def test_an_index_whose_build_had_failed_is_not_missed(local: Farm) -> None:
     assert local.project.one("SELECT count(*) FROM twice") == 2
 
 
+STALE = """
+CREATE TABLE parts (i int, share int);
+INSERT INTO parts VALUES (1, 2), (2, 4);
+CREATE MATERIALIZED VIEW shares AS SELECT i, 100 / share AS percent FROM parts;
+CREATE UNIQUE INDEX ON shares (i);
+CREATE MATERIALIZED VIEW above AS SELECT count(*) AS n FROM shares;
+CREATE MATERIALIZED VIEW fine AS SELECT count(*) AS n FROM parts;
+INSERT INTO parts VALUES (3, 0);
+"""
+
+
+@pytest.mark.every_server
+def test_a_view_whose_query_fails_by_now_keeps_nobody_from_the_rows(local: Farm) -> None:
+    local.project.query(STALE)
+    local.create()
+    local.well("backup", "verify", "--restore")
+    done = local.well("restore", "--yes", "--drop-old")
+    assert [each.partition(":")[0].split()[1] for each in done["unfilled"]] == ["shares", "above"]
+    assert "division by zero" in done["unfilled"][0]
+    assert local.project.query("SELECT count(*), (SELECT n FROM fine) FROM parts") == [(3, 3)]
+    assert local.project.one("SELECT indisvalid FROM pg_index WHERE indrelid = 'shares'::regclass")
+
+
 OLDER = """
 SELECT v.name, v.version FROM pg_available_extension_versions v JOIN pg_available_extensions e USING (name)
  WHERE v.version <> e.default_version AND v.name IN ('pg_trgm', 'hstore', 'citext') ORDER BY 1, 2 DESC LIMIT 20"""

@@ -26,8 +26,11 @@ def digests(store: Store, manifest: Manifest, progress: Progress) -> None:
         checked(store, manifest, piece, progress)
 
 
-def by_restoring(server: Server, store: Store, manifest: Manifest, jobs: int, progress: Progress) -> None:
-    """Restore it into a database of its own on this server, compare, and drop that again. Raises a BackupFault."""
+def by_restoring(server: Server, store: Store, manifest: Manifest, jobs: int, progress: Progress) -> list[str]:
+    """Restore it into a database of its own on this server, compare, and drop that again. Raises a BackupFault.
+
+    Returns the materialized views that could not be filled, and why.
+    """
     name = new_name("verify", manifest.id)
     maker = restorer(server, store, manifest, name, jobs, progress)
     maker.run()
@@ -37,6 +40,7 @@ def by_restoring(server: Server, store: Store, manifest: Manifest, jobs: int, pr
         maker.drop(error)
         raise
     maker.drop()
+    return maker.unfilled
 
 
 def lost(store: Store, manifest: Manifest) -> list[str]:

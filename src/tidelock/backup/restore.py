@@ -42,6 +42,7 @@ SELECT format('ANALYZE %I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_nam
    AND c.relpersistence <> 't' ORDER BY c.relkind = 'p' DESC, pg_relation_size(c.oid) DESC, 1"""
 OPTIONS = "-c synchronous_commit=off -c statement_timeout=0 -c lock_timeout=0 -c default_transaction_read_only=off"
 UNKNOWN_SETTING = 'unrecognized configuration parameter "transaction_timeout"'
+VIEW_ROWS = "MATERIALIZED VIEW DATA"
 LEFT_OUT = (" COMMENT - EXTENSION ",)
 WANT_ALL_ROWS = (" FK CONSTRAINT ", " MATERIALIZED VIEW DATA ")
 
@@ -60,6 +61,8 @@ class Restorer:
     programs: Clients
     newer: bool = False
     """pg_restore says something that this server does not know yet: that error is none."""
+    unfilled: list[str] = field(default_factory=list)
+    """Materialized views that cannot be filled from the rows that are there, and why."""
     lock: Any = None
     """The connection whose lock says that this restore is alive."""
     stopped: Event = field(default_factory=Event)
@@ -77,7 +80,9 @@ class Restorer:
                 self.program("schema", "--section=pre-data", source=only(schema, "schema", wanted))
                 Filling(self, schema, order).run()
                 self.progress.tell("restoring what needs all rows", None)
-                self.build("last", schema, order.last, self.jobs)
+                views = [each for each in order.last if each.what.startswith(VIEW_ROWS)]
+                self.build("last", schema, [each for each in order.last if each not in views], self.jobs)
+                self.populate(schema, views)
             self.finish()
         except BaseException as error:
             self.drop(error)
@@ -207,6 +212,17 @@ class Restorer:
         """Make some of what follows the rows."""
         if wanted:
             self.program("indexes", "--section=post-data", f"--jobs={jobs}", source=only(archive, name, wanted))
+
+    def populate(self, archive: Path, views: Sequence[Entry]) -> None:
+        """Fill the materialized views; one whose query fails by now stays empty, and keeps nobody from the rows."""
+        try:
+            self.build("views", archive, views, self.jobs)
+        except ClientFailed:
+            for each in views:
+                try:
+                    self.build(f"view-{each.number}", archive, [each], 1)
+                except ClientFailed as fault:
+                    self.unfilled.append(f"{each.what.removeprefix(VIEW_ROWS).strip()}: {fault.message}")
 
     def program(self, what: str, *asked: str, source: Sequence[str]) -> None:
         """One pg_restore of a file."""

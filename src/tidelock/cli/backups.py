@@ -170,12 +170,13 @@ def verify(asked: Asked, out: Output, url: str | None, wanted: str, *, restoring
         server = server_of(target, asked)
         found = chosen(store, server.database, system_if_up(server), wanted, any_database=True)
         check.digests(store, found, progress_of(run.sink, "verify"))
+        unfilled: list[str] = []
         if restoring:
-            check.by_restoring(server, store, found, target.backup_jobs, progress_of(run.sink, "restore"))
+            unfilled = check.by_restoring(server, store, found, target.backup_jobs, progress_of(run.sink, "restore"))
         check.note(store, found, "restore" if restoring else "digests")
         run.sink.close()
         out.show(
-            render.verified_text(found, restoring=restoring),
+            render.verified_text(found, restoring=restoring, unfilled=unfilled),
             render.data("backup verify", [(found, check.noted(store, found))]),
         )
         return 0
@@ -300,7 +301,8 @@ def bring_back(
         leftovers.dropped(server, old)
         old = ""
     sink.close()
-    out.show(render.restored_text(found, how.into or live, old), render.restored_data(found, how.into or live, old))
+    made = (found, how.into or live, old, maker.unfilled)
+    out.show(render.restored_text(*made), render.restored_data(*made))
     return True
 
 

@@ -91,10 +91,16 @@ def show_text(each: Manifest, noted: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def verified_text(each: Manifest, *, restoring: bool) -> str:
+def verified_text(each: Manifest, *, restoring: bool, unfilled: Sequence[str] = ()) -> str:
     """After `backup verify`."""
     what = "every digest, and restored: rows and schema are the same" if restoring else "every digest is right"
-    return f"{each.id}  {each.database}: {what} ({len(each.pieces)} objects, {size(each.size_bytes)})"
+    told = f"{each.id}  {each.database}: {what} ({len(each.pieces)} objects, {size(each.size_bytes)})"
+    return "\n".join([told, *unfilled_lines(unfilled)])
+
+
+def unfilled_lines(unfilled: Sequence[str]) -> list[str]:
+    """Materialized views whose queries fail by now."""
+    return [f"   not filled, as its query fails by now: {each}" for each in unfilled]
 
 
 def pruned_text(gone: Sequence[Manifest], total: int, others: int, *, dry: bool) -> str:
@@ -123,15 +129,23 @@ def question(
     )
 
 
-def restored_text(found: Manifest, name: str, old: str) -> str:
+def restored_text(found: Manifest, name: str, old: str, unfilled: Sequence[str]) -> str:
     """After `restore`."""
     kept = f" The old one is {old}; when nobody misses it: DROP DATABASE." if old else ""
-    return f"{name} is backup {found.id} of {when(found)}: rows and schema are the same.{kept}"
+    told = f"{name} is backup {found.id} of {when(found)}: rows and schema are the same.{kept}"
+    return "\n".join([told, *unfilled_lines(unfilled)])
 
 
-def restored_data(found: Manifest, live: str, old: str) -> dict[str, Any]:
+def restored_data(found: Manifest, live: str, old: str, unfilled: Sequence[str]) -> dict[str, Any]:
     """The same as data."""
-    return {"schema": SCHEMA, "command": "restore", "backup": found.id, "database": live, "old": old}
+    return {
+        "schema": SCHEMA,
+        "command": "restore",
+        "backup": found.id,
+        "database": live,
+        "old": old,
+        "unfilled": list(unfilled),
+    }
 
 
 def rollback_text(
