@@ -100,6 +100,24 @@ def test_what_was_written_since_is_told_of_hypertables_and_not_of_chunks(timesca
     assert told['"public"."later"'] == (None, 1)
 
 
+PLAIN = """
+CREATE TABLE h (time timestamptz NOT NULL, v int);
+SELECT create_hypertable('h', 'time', chunk_time_interval => INTERVAL '1 day');
+INSERT INTO h SELECT timestamptz '2026-01-01 UTC' + g * INTERVAL '1 hour', g FROM generate_series(0, 71) g;
+ALTER TABLE h SET (timescaledb.compress);
+"""
+
+
+def test_a_chunk_that_was_compressed_since_is_not_told_as_gone(timescale_dsn: str, tmp_path: Path) -> None:
+    execute(timescale_dsn, PLAIN)
+    server = PostgresServer(address(timescale_dsn))
+    made = create(server, Store(str(tmp_path / "store")), Wanted(seal=Seal()), quiet())
+    execute(timescale_dsn, "SELECT compress_chunk(c) FROM show_chunks('h', older_than => '2026-01-02'::timestamptz) c;")
+    assert compare.written_since(server, made) == []
+    execute(timescale_dsn, "INSERT INTO h VALUES ('2026-01-03 12:30 UTC', 1);")
+    assert compare.written_since(server, made) == [('"public"."h"', 48, 49)]
+
+
 ADDED = """
 CREATE TABLE h (time timestamptz NOT NULL, dev int, v float);
 SELECT create_hypertable('h', 'time');

@@ -93,15 +93,18 @@ def reordered(one: Mapping[Key, Attributes], other: Mapping[Key, Attributes], ta
 def written_since(server: Server, manifest: Manifest) -> list[tuple[str, int | None, int]]:
     """(table, rows then, rows now) of those tables whose number of rows is another one now; then is None for a new one.
 
-    What TimescaleDB keeps in chunks is told of their hypertable or aggregate, as far as it is not compressed: a chunk
-    that was compressed meanwhile counts as gone."""
+    What TimescaleDB keeps in chunks is told of their hypertable or aggregate, as far as it was not compressed then, and
+    is not now: how many rows a packed one has is not known.
+    """
     found: dict[str, tuple[int | None, int]] = {}
     with server.connect(APPLICATION) as conn:
         conn.execute(PLAINLY)
         there = {each.hashed or each.pattern for each in tables_of(conn)}
-        owners = dict(conn.execute(OWNERS)) if conn.execute(TIMESCALE).fetchone() is not None else {}
+        timescale = conn.execute(TIMESCALE).fetchone() is not None
+        owners = dict(conn.execute(OWNERS)) if timescale else {}
+        packed = {name for (name,) in conn.execute(PACKED)} if timescale else set()
         for table in sorted({*manifest.rows, *there}):
-            if table.startswith(COMPRESSED):
+            if table.startswith(COMPRESSED) or table in packed:
                 continue  # its rows are those of a chunk once more, packed
             then, now = manifest.rows.get(table), rows_of(conn, table) if table in there else 0
             told = owners.get(chunk[1], table) if (chunk := CHUNK.fullmatch(table)) else table
@@ -111,6 +114,8 @@ def written_since(server: Server, manifest: Manifest) -> list[tuple[str, int | N
 
 
 CHUNK = re.compile(r'"_timescaledb_internal"\."_hyper_(\d+)_\d+_chunk"')
+PACKED = """
+SELECT '"' || chunk_schema || '"."' || chunk_name || '"' FROM timescaledb_information.chunks WHERE is_compressed"""
 COMPRESSED = '"_timescaledb_internal"."compress_hyper_'
 TIMESCALE = "SELECT FROM pg_extension WHERE extname = 'timescaledb'"
 OWNERS = """
