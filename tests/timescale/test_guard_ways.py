@@ -484,6 +484,16 @@ def test_a_policy_that_spares_history_is_let_be(project: Project):
     ok(project.apply())
 
 
+@pytest.mark.parametrize("rename", ["RENAME TO foo", "SET SCHEMA public"])
+def test_a_chunk_of_an_aggregate_is_not_given_another_name(project: Project, rename: str):
+    chunk = project.one(
+        "SELECT format('%I.%I', chunk_schema, chunk_name) FROM timescaledb_information.chunks "
+        "WHERE hypertable_name = '_materialized_hypertable_2' ORDER BY range_start LIMIT 1"
+    )
+    name = "_timescaledb_internal.foo" if "foo" in rename else f"public.{chunk.rpartition('.')[2]}"
+    refused_before(project, f"ALTER TABLE {chunk} {rename};\nDROP TABLE {name};", "L042", "hourly: ")
+
+
 def test_a_chunk_that_an_internal_function_drops_is_missed(project: Project):
     chunk = project.one(
         "SELECT format('%I.%I', chunk_schema, chunk_name) FROM timescaledb_information.chunks "

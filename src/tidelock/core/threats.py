@@ -146,6 +146,9 @@ def _named(facts: Facts, text: str) -> Iterator[Threat]:
     for each in facts.drops:
         if each.kind != "job" and (facts.cascade or each.kind == "materialized view" or _internal(each.name)):
             yield Threat(how=How.DROP, what=each, cascade=facts.cascade)
+    for before, _ in facts.renames:  # by its new name nobody would know a chunk
+        if _internal(before.name):
+            yield Threat(how=How.EMPTY, what=before)
     for action in facts.actions:
         yield from _of_action(action)
     if REMOVES.search(text) and facts.body is None:
